@@ -1,0 +1,86 @@
+"""arlattice: learn to generate equilibrium configurations of a lattice, with exact log-probabilities.
+
+    >>> import arlattice as arl
+    >>> H = arl.hamiltonian("ising", size=(4, 4), J=1.0)
+    >>> state = arl.SemiGrandCanonical(temperature=2.5)
+    >>> H.lattice.n_sites
+    16
+
+The nouns are `Lattice`, `Hamiltonian`, `Ensemble`, `Model` and `SampleSet`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from arlattice.cluster_hamiltonian import ClusterHamiltonian
+from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
+from arlattice.errors import InputError, MissingExtraError
+from arlattice.hamiltonian import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
+from arlattice.hooks.hookspecs import hookimpl
+from arlattice.hooks.options import Options
+from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
+from arlattice.version import __version__
+
+# Last: this function takes the place of the module `arlattice.hamiltonian` as an attribute of the package,
+# which importing that module for the first time sets. `from arlattice.hamiltonian import ...` is untouched.
+from arlattice.hooks.manager import hamiltonian, load_plugin, plugins  # isort: skip
+
+if TYPE_CHECKING:
+    from arlattice.estimate import Estimate
+    from arlattice.models.base import Model
+    from arlattice.models.checkpoint import load
+    from arlattice.samples import SampleSet
+    from arlattice.training.trainer import train
+
+
+_LAZY = {
+    "Estimate": "arlattice.estimate",
+    "Model": "arlattice.models.base",
+    "SampleSet": "arlattice.samples",
+    "load": "arlattice.models.checkpoint",
+    "train": "arlattice.training.trainer",
+}
+
+__all__ = [
+    "UNKNOWN",
+    "CalculatorHamiltonian",
+    "Canonical",
+    "ChemicalPotentials",
+    "ClusterHamiltonian",
+    "Ensemble",
+    "Estimate",
+    "FunctionHamiltonian",
+    "Hamiltonian",
+    "InputError",
+    "Lattice",
+    "MissingExtraError",
+    "Model",
+    "Options",
+    "SampleSet",
+    "SemiGrandCanonical",
+    "__version__",
+    "chain",
+    "cubic",
+    "hamiltonian",
+    "hookimpl",
+    "load",
+    "load_plugin",
+    "plugins",
+    "square",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only some programs need when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'arlattice' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,53 @@
+"""``arlattice models``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arlattice.cli.tables import json_option, print_facts, print_table
+
+__all__ = ["models"]
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def models(name: str | None, as_json: bool) -> None:
+    """List the models; show one.
+
+    Trained models ship with arlattice; families can be trained.
+
+    \b
+    Examples:
+      arlattice models                           # all of them
+      arlattice models cuau-4x4x4                # how a shipped model was trained, and its measured figures
+      arlattice models any-order-transformer     # the options of a family
+    """
+    from arlattice.hooks.manager import default_manager
+    from arlattice.hooks.options import describe_options
+    from arlattice.models.checkpoint import read_record, shipped_models
+
+    families = default_manager().models
+    if name is None:
+        print_table([*_shipped(), *_families()], as_json)
+    elif name in shipped_models():
+        print_facts(read_record(name), as_json)
+    else:
+        print_table(describe_options(families[name].load_options()), as_json, "takes no options")
+
+
+def _shipped() -> list[dict[str, Any]]:
+    from arlattice.models.checkpoint import read_record, shipped_models
+
+    return [
+        {"name": name, "kind": "trained", "plugin": "arlattice", "summary": read_record(name).get("summary", "")}
+        for name in shipped_models()
+    ]
+
+
+def _families() -> list[dict[str, Any]]:
+    from arlattice.hooks.manager import default_manager
+
+    return [{"name": e.name, "kind": "family", "plugin": e.plugin, "summary": e.summary} for e in default_manager().models]

@@ -1,0 +1,94 @@
+"""``arlattice sample``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from arlattice.cli.parameters import drawing_options, output_options, read_state
+from arlattice.cli.tables import json_option, print_facts
+
+if TYPE_CHECKING:
+    from arlattice.models.base import Model
+    from arlattice.samples import SampleSet
+
+__all__ = ["check_outputs", "load_model", "report", "sample"]
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@drawing_options
+@click.option(
+    "-o", "--output", "outputs", multiple=True, metavar="PATH", help="Write the samples, e.g. out.extxyz, out.nc. May be repeated."
+)
+@output_options
+@json_option
+def sample(
+    model: str,
+    n: int,
+    temperature: float,
+    mu: tuple[str, ...],
+    composition: tuple[str, ...],
+    order: str,
+    seed: int,
+    batch_size: int | None,
+    hamiltonian: str | None,
+    quiet: bool,
+    device: str,
+    outputs: tuple[str, ...],
+    file_format: str | None,
+    vacancies: str,
+    as_json: bool,
+) -> None:
+    """Draw configurations from a trained model.
+
+    Each comes with its energy and its exact log-probability. MODEL is a shipped model (see: arlattice models) or
+    the folder of a trained one. Prints log Z, the energy per site and the composition with error bars, and the
+    effective sample size (ESS): the fraction of samples that count.
+
+    \b
+    Examples:
+      arlattice sample cuau-4x4x4 -n 1000 --temperature 680 --mu Au=-0.0053 -o out.extxyz -o out.nc
+      arlattice sample cuau-4x4x4 -n 100 --temperature 500 --composition Au=32 -o folder --format cif
+      arlattice sample ising-10x10 -n 1000 --temperature 2.27 --mu up=0.1 --mu down=-0.1 --json
+    """
+    state = read_state(temperature, mu, composition)
+    check_outputs(outputs, file_format)
+    loaded = load_model(model, hamiltonian, device)
+    samples = loaded.sample(n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
+    for path in outputs:
+        samples.write(path, format=file_format, vacancies=vacancies)
+    report(samples, outputs, as_json)
+
+
+def load_model(model: str, hamiltonian: str | None, device: str) -> Model:
+    """The model of a folder or name; ``hamiltonian`` names a compiled Hamiltonian to use with it."""
+    from arlattice.cluster_hamiltonian import ClusterHamiltonian
+    from arlattice.models.checkpoint import load
+
+    return load(model, hamiltonian=None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian), device=device)
+
+
+def check_outputs(outputs: Sequence[str], file_format: str | None) -> None:
+    """Refuse what cannot be written before anything is drawn."""
+    from arlattice.io.formats import check_target
+
+    for path in outputs:
+        check_target(path, file_format)
+
+
+def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
+    """Print the averages of a sample set."""
+    facts: dict[str, Any] = {
+        "samples": samples.n,
+        "sites": samples.lattice.n_sites,
+        "temperature": samples.state.temperature,
+        "units": samples.units,
+        "ess": samples.ess,
+        "log_z": samples.log_z(),
+        "energy_per_site": samples.mean("energy_per_site"),
+        **{f"x_{species}": samples.mean(f"x_{species}") for species in samples.lattice.species},
+    }
+    print_facts(facts | ({"written": list(outputs)} if outputs else {}), as_json)

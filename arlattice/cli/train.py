@@ -1,0 +1,52 @@
+"""``arlattice train``."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["train"]
+
+
+@click.command()
+@click.argument("config", metavar="CONFIG.toml")
+@click.option("-o", "--output", "folder", required=True, metavar="RUNFOLDER", help="New folder for config, metrics and checkpoints.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUNFOLDER.")
+@click.option("--hamiltonian", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed.")
+@click.option("--start", metavar="MODEL", help="Start from the weights of a trained model, of this or another supercell.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with a checkpoint after so long; --resume goes on.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--device", help="cpu, cuda or cuda:1; by default a GPU if there is one.")
+def train(
+    config: str,
+    folder: str,
+    resume: bool,
+    hamiltonian: str | None,
+    start: str | None,
+    time_limit: float | None,
+    quiet: bool,
+    device: str | None,
+) -> None:
+    """Train a model as a TOML file says.
+
+    RUNFOLDER gets the config, metrics.jsonl and checkpoints; `arlattice sample RUNFOLDER` draws from the model.
+
+    \b
+    Examples:
+      arlattice train configs/ising-10x10.toml -o run
+      arlattice train configs/ising-10x10.toml -o run --resume
+      arlattice train configs/cuau-4x4x4.toml -o run --device cuda --hamiltonian cuau.safetensors
+    """
+    from arlattice.training.config import RunConfig
+    from arlattice.training.trainer import run
+
+    run(
+        RunConfig.from_toml(config),
+        folder,
+        start=start,
+        resume=resume,
+        device=device,
+        time_limit=time_limit,
+        progress=not quiet,
+        hamiltonian_file=hamiltonian,
+    )
+    click.echo(f"trained model: {folder}")

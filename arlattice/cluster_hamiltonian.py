@@ -1,0 +1,294 @@
+"""`ClusterHamiltonian`: any cluster expansion on any supercell as gathers and table look-ups.
+
+E(x) = constant + sum_c V_c(x restricted to the sites of c). Each cluster c of k sites carries a table
+of species^k energies, so the number of species and sublattices, the point functions and the body order
+make no difference to the code. Clusters that fold onto the same sites are merged when built. For every
+site the clusters that hold it are listed too: flips, swaps, heat baths and completed-cluster energies
+read those lists. All sums run in a fixed order, so results are the same bits on every run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arlattice.errors import InputError
+from arlattice.hamiltonian import Hamiltonian, fixed_configurations
+from arlattice.lattice import Lattice
+
+__all__ = ["ClusterHamiltonian"]
+
+_CHUNK = 2**24  # table look-ups held in memory at once
+FORMAT = "arlattice-hamiltonian-1"
+
+
+@dataclass(frozen=True)
+class _Clusters:
+    """All clusters of one body order k. C clusters, T distinct tables, q species."""
+
+    sites: Tensor  # (C, k)
+    table: Tensor  # (C,) row of `energies`
+    energies: Tensor  # (T, q, ..., q), the last axis is the last site
+
+
+@dataclass(frozen=True)
+class _SiteClusters:
+    """The clusters of one body order, listed by site and padded to m with an all-zero table."""
+
+    others: Tensor  # (sites, m, k-1) the other sites of the cluster
+    row: Tensor  # (sites, m) first row of its table in `rows`
+    rows: Tensor  # (R, q) energies by species of the site; the last q^(k-1) rows are zero
+
+
+class ClusterHamiltonian(Hamiltonian):
+    """A sum of cluster energies. Build with `from_terms`.
+
+    Sites of a cluster may be any sites of the supercell; body order and number of species are free.
+    """
+
+    def __init__(
+        self,
+        lattice: Lattice,
+        clusters: Mapping[int, tuple[Tensor, Tensor, Tensor]],
+        constant: float = 0.0,
+        *,
+        units: str = "eV",
+        name: str = "clusters",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(lattice, units=units, name=name, options=options)
+        self.constant = float(constant)
+        self._clusters = {k: _Clusters(*parts) for k, parts in sorted(clusters.items())}
+        self._by_site = {k: _list_by_site(lattice, c) for k, c in self._clusters.items()}
+
+    @classmethod
+    def from_terms(
+        cls,
+        lattice: Lattice,
+        terms: Iterable[tuple[Sequence[int], np.ndarray]],
+        constant: float = 0.0,
+        **keywords: Any,
+    ) -> Self:
+        """Build from (sites, table) pairs.
+
+        Args:
+            terms: ``sites``, k site numbers (repeats allowed, as in supercells that are smaller than a
+                cluster); ``table``, energies of shape (species,) * k, axis j belonging to ``sites[j]``.
+            constant: energy of the whole supercell that no cluster carries.
+            keywords: ``units``, ``name``, ``options`` of `Hamiltonian`.
+        """
+        merged: dict[tuple[int, ...], np.ndarray] = {}
+        for sites, table in terms:
+            key, folded = _fold(tuple(int(i) for i in sites), np.asarray(table, dtype=float), lattice)
+            merged[key] = merged[key] + folded if key in merged else folded
+        constant += float(merged.pop((), np.zeros(())))
+        clusters = {k: _stack(merged, k) for k in sorted({len(s) for s in merged})}
+        return cls(lattice, clusters, constant, **keywords)
+
+    # -- energies --------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        return next((c.energies.device for c in self._clusters.values()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next((c.energies.dtype for c in self._clusters.values()), torch.float64)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same Hamiltonian with its tables on another device or in float32 / float64."""
+
+        def move(t: Tensor) -> Tensor:
+            return t.to(device=device, dtype=dtype if t.is_floating_point() else None)
+
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._clusters = {k: _Clusters(move(c.sites), move(c.table), move(c.energies)) for k, c in self._clusters.items()}
+        new._by_site = {k: _SiteClusters(move(c.others), move(c.row), move(c.rows)) for k, c in self._by_site.items()}
+        return new
+
+    @property
+    def n_clusters(self) -> dict[int, int]:
+        """Number of clusters by body order, after merging."""
+        return {k: len(c.sites) for k, c in self._clusters.items()}
+
+    def energy(self, occupations: Tensor) -> Tensor:
+        per_row = max(1, sum(c.sites.numel() for c in self._clusters.values()))
+        return torch.cat([self._energy(x) for x in occupations.split(max(1, _CHUNK // per_row))])
+
+    def _energy(self, x: Tensor) -> Tensor:
+        total = torch.full((len(x),), self.constant, dtype=self.dtype, device=x.device)
+        q = self.lattice.n_species
+        for k, c in self._clusters.items():
+            code = _code(x[:, c.sites], q) + c.table * q**k
+            total = total + c.energies.flatten()[code].sum(-1)
+        return total
+
+    def site_energies(self, occupations: Tensor, site: Tensor | int) -> Tensor:
+        total = self._zeros(len(occupations))
+        for c in self._by_site.values():
+            others, row = c.others[site], c.row[site]
+            code = _code(_read(occupations, others), self.lattice.n_species)
+            total = total + c.rows[row + code].sum(-2)
+        return total
+
+    def flip_differences(self, occupations: Tensor) -> Tensor:
+        return torch.cat([self._flips(x) for x in occupations.split(self._rows_per_chunk)])
+
+    def _flips(self, x: Tensor) -> Tensor:
+        total = self._zeros(*x.shape)
+        for c in self._by_site.values():
+            total = total + c.rows[c.row + _code(x[:, c.others], self.lattice.n_species)].sum(-2)
+        return total - total.gather(2, x[:, :, None])
+
+    def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        a, b = occupations.gather(1, first[:, None]), occupations.gather(1, second[:, None])
+        half = occupations.scatter(1, first[:, None], b)
+        one = self.site_energies(occupations, first)
+        two = self.site_energies(half, second)
+        return (one.gather(1, b) - one.gather(1, a) + two.gather(1, a) - two.gather(1, b))[:, 0]
+
+    def completed_energies(self, occupations: Tensor, order: Tensor) -> Tensor:
+        steps = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        rank = torch.empty_like(order).scatter_(1, order, steps)
+        pairs = zip(occupations.split(self._rows_per_chunk), rank.split(self._rows_per_chunk), strict=True)
+        return torch.cat([self._completed(x, r) for x, r in pairs])
+
+    def _completed(self, x: Tensor, rank: Tensor) -> Tensor:
+        total = self._zeros(*x.shape)
+        for c in self._by_site.values():
+            complete = (rank[:, c.others] < rank[:, :, None, None]).all(-1)
+            index = c.row + _code(x[:, c.others], self.lattice.n_species)
+            total = total + c.rows[torch.where(complete, index, len(c.rows) - 1)].sum(-2)
+        return total
+
+    def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
+        total = self._zeros(len(occupations))
+        for c in self._by_site.values():
+            others, row = c.others[site], c.row[site]
+            x = _read(occupations, others)
+            index = torch.where((x >= 0).all(-1), row + _code(x, self.lattice.n_species), len(c.rows) - 1)
+            total = total + c.rows[index].sum(-2)
+        return total
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(*shape, self.lattice.n_species, dtype=self.dtype, device=self.device)
+
+    @property
+    def _rows_per_chunk(self) -> int:
+        per_row = max(1, sum(c.others.numel() for c in self._by_site.values()))
+        return max(1, _CHUNK // per_row)
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the compiled tables (safetensors), for machines without the code that built them."""
+        from arlattice.io.files import write_tensors
+
+        tensors, description = self.to_tensors()
+        write_tensors(path, tensors, {"format": FORMAT, **description})
+
+    @classmethod
+    def load(cls, path: str | Path) -> ClusterHamiltonian:
+        """Read what `save` wrote. Runs no code from the file."""
+        from arlattice.io.files import read_tensors
+
+        tensors, description = read_tensors(path)
+        if description.get("format") != FORMAT:
+            raise InputError("hamiltonian file", str(path), f"not a compiled Hamiltonian (format {FORMAT})")
+        try:
+            loaded = cls.from_tensors(tensors, description)
+            loaded.energy(fixed_configurations(loaded.lattice, 1))  # reads every table
+        except InputError:
+            raise
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError("hamiltonian file", str(path), f"damaged: its tables do not fit together ({reason})") from None
+        return loaded
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Float64 CPU tensors and a plain description; `from_tensors` is the inverse."""
+        tensors: dict[str, Tensor] = {}
+        for k, c in self.to("cpu", torch.float64)._clusters.items():
+            tensors |= {f"clusters.{k}.sites": c.sites, f"clusters.{k}.table": c.table, f"clusters.{k}.energies": c.energies}
+        description = {
+            "lattice": self.lattice.to_dict(),
+            "units": self.units,
+            "name": self.name,
+            "options": json.loads(json.dumps(dict(self.options))),
+            "constant": self.constant,
+        }
+        return {key: t.contiguous() for key, t in tensors.items()}, description
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> ClusterHamiltonian:
+        """Rebuild from `to_tensors`."""
+        orders = sorted({int(key.split(".")[1]) for key in tensors if key.startswith("clusters.")})
+        clusters = {k: tuple(tensors[f"clusters.{k}.{part}"] for part in ("sites", "table", "energies")) for k in orders}
+        return cls(
+            Lattice.from_dict(description["lattice"]),
+            clusters,  # type: ignore[arg-type]
+            description["constant"],
+            units=description["units"],
+            name=description["name"],
+            options=description["options"],
+        )
+
+
+def _code(x: Tensor, q: int) -> Tensor:
+    """Species on the last axis (..., k) -> table row, first site slowest. k = 0 gives 0."""
+    code = torch.zeros(x.shape[:-1], dtype=torch.int64, device=x.device)
+    for j in range(x.shape[-1]):
+        code = code * q + x[..., j]
+    return code
+
+
+def _read(occupations: Tensor, others: Tensor) -> Tensor:
+    """Occupations at (m, k) or (1, m, k) sites shared by the batch, or at (batch, m, k) sites of each row."""
+    if others.ndim == 2 or len(others) == 1:
+        return occupations[:, others.reshape(-1)].view(len(occupations), *others.shape[-2:])
+    return occupations.gather(1, others.flatten(1)).view(others.shape)
+
+
+def _fold(sites: tuple[int, ...], table: np.ndarray, lattice: Lattice) -> tuple[tuple[int, ...], np.ndarray]:
+    """Sorted distinct sites and the table over them; a repeated site takes the diagonal."""
+    if table.shape != (lattice.n_species,) * len(sites):
+        raise InputError("table", table.shape, f"a cluster of {len(sites)} sites needs shape {(lattice.n_species,) * len(sites)}")
+    if not np.isfinite(table).all():
+        raise InputError("table", "not finite", "give finite cluster energies")
+    if any(not 0 <= i < lattice.n_sites for i in sites):
+        raise InputError("sites", sites, f"site numbers run from 0 to {lattice.n_sites - 1}")
+    distinct = tuple(sorted(set(sites)))
+    axes = [distinct.index(i) for i in sites]
+    return distinct, np.einsum(table, axes, list(range(len(distinct))))
+
+
+def _stack(merged: Mapping[tuple[int, ...], np.ndarray], k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Clusters of k sites with their tables, equal tables (to 1e-15) shared."""
+    sites = sorted(s for s in merged if len(s) == k)
+    tables = np.stack([merged[s] for s in sites])
+    _, first, inverse = np.unique(np.round(tables, 15).reshape(len(sites), -1), axis=0, return_index=True, return_inverse=True)
+    return torch.tensor(sites), torch.from_numpy(inverse.reshape(-1).astype(np.int64)), torch.from_numpy(tables[first])
+
+
+def _list_by_site(lattice: Lattice, clusters: _Clusters) -> _SiteClusters:
+    k, q, n = clusters.sites.shape[1], lattice.n_species, lattice.n_sites
+    # tables with each position in turn as the last axis; table t seen from position a starts at row (t * k + a) q^(k-1)
+    turned = torch.stack([clusters.energies.movedim(1 + a, -1).flatten(1) for a in range(k)], 1)
+    rows = torch.cat([turned.reshape(-1, q), turned.new_zeros(q ** (k - 1), q)])
+    zero = len(rows) - q ** (k - 1)
+    members: list[list[tuple[list[int], int]]] = [[] for _ in range(n)]
+    for site_list, t in zip(clusters.sites.tolist(), clusters.table.tolist(), strict=True):
+        for a, site in enumerate(site_list):
+            members[site].append((site_list[:a] + site_list[a + 1 :], (t * k + a) * q ** (k - 1)))
+    m = max(1, max(map(len, members)))
+    others = torch.tensor([[o for o, _ in row] + [[i] * (k - 1)] * (m - len(row)) for i, row in enumerate(members)])
+    first = torch.tensor([[r for _, r in row] + [zero] * (m - len(row)) for row in members])
+    return _SiteClusters(others.reshape(n, m, k - 1).long().to(clusters.sites.device), first.to(clusters.sites.device), rows)

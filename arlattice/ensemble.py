@@ -1,0 +1,259 @@
+"""The state to sample: temperature and chemical potentials, or temperature and composition.
+
+Convention (icet's and smol's): the semi-grand-canonical weight of a configuration is
+
+    log f(x) = -(E(x) - sum_i mu_i N_i(x)) / kT
+
+with E the energy of the whole supercell. Only differences of chemical potentials matter; a species
+that is not named has mu = 0. `ChemicalPotentials` converts from the conventions of other codes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, cast
+
+import torch
+
+from arlattice.errors import InputError
+from arlattice.lattice import Lattice
+
+__all__ = ["BOLTZMANN", "Canonical", "ChemicalPotentials", "Ensemble", "SemiGrandCanonical", "boltzmann_constant"]
+
+BOLTZMANN = {"eV": 8.617333262e-5, "reduced": 1.0}
+"""Boltzmann's constant by energy unit: eV/K (CODATA 2018, exact to the digits given), or 1."""
+
+
+def boltzmann_constant(units: str) -> float:
+    """k_B in ``units`` per kelvin (``"eV"``), or 1 (``"reduced"``)."""
+    if units not in BOLTZMANN:
+        raise InputError("units", units, f"energies are in one of {', '.join(BOLTZMANN)}")
+    return BOLTZMANN[units]
+
+
+@dataclass(frozen=True)
+class ChemicalPotentials(Mapping[str, float]):
+    """Chemical potentials per atom, in the Hamiltonian's energy units. A read-only mapping species -> mu."""
+
+    values_by_species: tuple[tuple[str, float], ...] = ()
+
+    def __init__(self, values: Mapping[str, float] | None = None) -> None:
+        pairs = tuple((str(s), _finite(f"chemical_potentials[{s}]", v)) for s, v in (values or {}).items())
+        object.__setattr__(self, "values_by_species", pairs)
+
+    @classmethod
+    def from_difference(cls, species: str, delta_mu: float) -> ChemicalPotentials:
+        """Delta mu = mu(species) - mu(every other species): icet's and smol's usual scan variable."""
+        return cls({species: delta_mu})
+
+    @classmethod
+    def from_clease(cls, species: str, mu: float) -> ChemicalPotentials:
+        """CLEASE's mu is conjugate to the +-1 singlet correlation: half of Delta mu."""
+        return cls({species: 2 * mu})
+
+    @classmethod
+    def from_metadns(cls, species: str, field: float, reference_difference: float = 0.0) -> ChemicalPotentials:
+        """The field of the metadns code, E_form - field * sum(2x - 1).
+
+        ``reference_difference`` is e(species) - e(other) when the Hamiltonian gives the expansion's own
+        energies rather than formation energies (CuAu: -5.3277 meV).
+        """
+        return cls({species: 2 * field + reference_difference})
+
+    @classmethod
+    def from_field(cls, field: float, up: str = "up", down: str = "down") -> ChemicalPotentials:
+        """A magnetic field h coupling as -h sum(s), s = +-1."""
+        return cls({up: field, down: -field})
+
+    def __getitem__(self, species: str) -> float:
+        return dict(self.values_by_species)[species]
+
+    def __iter__(self) -> Any:
+        return iter(dict(self.values_by_species))
+
+    def __len__(self) -> int:
+        return len(self.values_by_species)
+
+    def vector(self, lattice: Lattice) -> list[float]:
+        """Chemical potential of every species of the lattice, 0 where not named.
+
+        Raises:
+            InputError: a chemical potential for a species that the lattice does not have.
+        """
+        for species in self:
+            lattice.species_index(species, "chemical_potentials")
+        return [self.get(s, 0.0) for s in lattice.species]
+
+
+class Ensemble(ABC):
+    """A thermodynamic state. See `SemiGrandCanonical` and `Canonical`."""
+
+    temperature: float
+
+    def beta(self, units: str) -> float:
+        """1 / kT in the inverse of ``units``."""
+        return 1.0 / (boltzmann_constant(units) * self.temperature)
+
+    @abstractmethod
+    def mu_vector(self, lattice: Lattice) -> list[float]:
+        """Chemical potential of every species of the lattice (zeros at fixed composition)."""
+
+    @abstractmethod
+    def counts(self, lattice: Lattice) -> list[int] | None:
+        """Number of atoms of every species where the ensemble fixes it, else None."""
+
+    def log_f(self, lattice: Lattice, units: str, energy: torch.Tensor, occupations: torch.Tensor) -> torch.Tensor:
+        """Unnormalised log f(x) = -(E - sum mu_i N_i) / kT, shape (batch,), float64.
+
+        -inf where a fixed composition is not met.
+        """
+        numbers = torch.nn.functional.one_hot(occupations.long(), lattice.n_species).sum(-2)
+        mu = torch.tensor(self.mu_vector(lattice), dtype=torch.float64, device=energy.device)
+        value = -self.beta(units) * (energy.double() - numbers.double() @ mu)
+        counts = self.counts(lattice)
+        if counts is None:
+            return value
+        met = (numbers == torch.tensor(counts, device=numbers.device)).all(-1)
+        return torch.where(met, value, -torch.inf)
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `Ensemble.from_dict` reads."""
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Ensemble:
+        """The ensemble that `to_dict` described."""
+        kinds = {"semi-grand-canonical": SemiGrandCanonical, "canonical": Canonical}
+        fields = dict(data)
+        kind = fields.pop("ensemble", None)
+        if kind not in kinds:
+            raise InputError("ensemble", kind, f"one of {', '.join(kinds)}")
+        return kinds[kind](**fields)
+
+
+@dataclass(frozen=True)
+class SemiGrandCanonical(Ensemble):
+    """Fixed temperature and chemical potentials; the composition fluctuates.
+
+    Args:
+        temperature: in K (or in units of J/k for Hamiltonians in reduced units), > 0.
+        chemical_potentials: species -> mu, energy units per atom; not named means 0.
+    """
+
+    temperature: float
+    chemical_potentials: ChemicalPotentials
+
+    def __init__(self, temperature: float, chemical_potentials: Mapping[str, float] | None = None) -> None:
+        object.__setattr__(self, "temperature", _temperature(temperature))
+        given = chemical_potentials
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError("chemical_potentials", given, "give a mapping, e.g. {'Au': 0.05}")
+        object.__setattr__(self, "chemical_potentials", given if isinstance(given, ChemicalPotentials) else ChemicalPotentials(given))
+
+    def mu_vector(self, lattice: Lattice) -> list[float]:
+        return self.chemical_potentials.vector(lattice)
+
+    def counts(self, lattice: Lattice) -> None:
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ensemble": "semi-grand-canonical",
+            "temperature": self.temperature,
+            "chemical_potentials": dict(self.chemical_potentials),
+        }
+
+
+@dataclass(frozen=True)
+class Canonical(Ensemble):
+    """Fixed temperature and composition.
+
+    Args:
+        temperature: as in `SemiGrandCanonical`.
+        composition: species -> number of atoms (int), or fraction of all sites (float, must give whole
+            numbers of atoms). One species may be left out: it takes the sites that remain.
+    """
+
+    temperature: float
+    composition: tuple[tuple[str, float], ...]
+
+    def __init__(self, temperature: float, composition: Mapping[str, float]) -> None:
+        object.__setattr__(self, "temperature", _temperature(temperature))
+        if not isinstance(composition, Mapping) or not composition:
+            raise InputError("composition", composition, "give a mapping, e.g. {'Au': 16} or {'Au': 0.25}")
+        for species, amount in composition.items():
+            if _finite(f"composition[{species}]", amount) < 0:
+                raise InputError(f"composition[{species}]", amount, "must be >= 0")
+        object.__setattr__(self, "composition", tuple((str(s), _amount(a)) for s, a in composition.items()))
+
+    def mu_vector(self, lattice: Lattice) -> list[float]:
+        return [0.0] * lattice.n_species
+
+    def counts(self, lattice: Lattice) -> list[int]:
+        """Atoms of every species.
+
+        Raises:
+            InputError: unknown species, fractions that do not give whole atoms, or a total or a
+                sublattice that does not fit the supercell.
+        """
+        numbers = {s: _atoms(s, a, lattice) for s, a in self.composition}
+        missing = [s for s in lattice.species if s not in numbers]
+        remaining = lattice.n_sites - sum(numbers.values())
+        if len(missing) == 1 and remaining >= 0:
+            numbers[missing[0]] = remaining
+        if sum(numbers.values()) != lattice.n_sites:
+            raise InputError("composition", dict(self.composition), f"the numbers of atoms must add up to the {lattice.n_sites} sites")
+        counts = [numbers.get(s, 0) for s in lattice.species]
+        _check_fits(lattice, counts, dict(self.composition))
+        return counts
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"ensemble": "canonical", "temperature": self.temperature, "composition": dict(self.composition)}
+
+
+def _temperature(value: Any) -> float:
+    number = _finite("temperature", value)
+    if number <= 0:
+        raise InputError("temperature", value, "must be > 0")
+    return number
+
+
+def _finite(argument: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        try:
+            value = float(cast(Any, value).item())
+        except (AttributeError, ValueError, RuntimeError):
+            raise InputError(argument, value, "give a number") from None
+    if not math.isfinite(value):
+        raise InputError(argument, value, "give a finite number")
+    return float(value)
+
+
+def _amount(value: Any) -> float:
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _atoms(species: str, amount: float, lattice: Lattice) -> int:
+    lattice.species_index(species, "composition")
+    if isinstance(amount, int):
+        return amount
+    atoms = amount * lattice.n_sites
+    if amount > 1 or abs(atoms - round(atoms)) > 1e-6:
+        raise InputError(
+            f"composition[{species}]", amount, f"give a whole number of atoms, or a fraction of the {lattice.n_sites} sites that makes one"
+        )
+    return round(atoms)
+
+
+def _check_fits(lattice: Lattice, counts: list[int], given: Mapping[str, float]) -> None:
+    """Hall's condition: the sites that only hold species of a subset are no more than those atoms."""
+    rows, sites = torch.unique(lattice.allowed, dim=0, return_counts=True)
+    for subset in range(1, 2**lattice.n_species):
+        inside = torch.tensor([bool(subset >> s & 1) for s in range(lattice.n_species)])
+        captive = int(sites[(rows & ~inside).sum(1) == 0].sum())
+        if captive > sum(c for c, i in zip(counts, inside.tolist(), strict=True) if i):
+            raise InputError("composition", dict(given), "does not fit: the sublattices cannot hold these numbers of atoms")

@@ -1,0 +1,31 @@
+"""The one exception a user's mistake raises: argument, value and cure on one line."""
+
+from __future__ import annotations
+
+__all__ = ["InputError", "MissingExtraError"]
+
+
+class InputError(ValueError):
+    """Bad input, told in one line.
+
+    Args:
+        argument: the name the user typed, e.g. ``"temperature"``.
+        value: what was given.
+        cure: what to give instead, as a phrase that follows the value.
+    """
+
+    def __init__(self, argument: str, value: object, cure: str) -> None:
+        self.argument, self.value, self.cure = argument, value, cure
+        super().__init__(f"{argument} = {_short(value)}: {cure}")
+
+
+class MissingExtraError(ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"package = {package!r}: not installed; run: pip install 'arlattice[{extra}]'")
+
+
+def _short(value: object, limit: int = 120) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,201 @@
+"""`Hamiltonian`: occupations -> energy of the whole supercell, and what samplers ask of it.
+
+A new Hamiltonian needs `energy` only; every other method has a correct, slow default that calls it.
+`arlattice.ClusterHamiltonian` overrides all of them with gathers and table look-ups.
+Hamiltonians know nothing of temperature or networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arlattice.ensemble import boltzmann_constant
+from arlattice.errors import InputError
+from arlattice.lattice import Lattice
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+__all__ = ["CalculatorHamiltonian", "FunctionHamiltonian", "Hamiltonian"]
+
+
+class Hamiltonian(ABC):
+    """Energy of occupations on a lattice.
+
+    Attributes:
+        lattice: the supercell.
+        units: ``"eV"`` or ``"reduced"``.
+        name: how tables and files call it.
+        options: the plain options that built it; with ``name``, enough to build it again.
+    """
+
+    lattice: Lattice
+    units: str
+    name: str
+    options: Mapping[str, Any]
+
+    def __init__(self, lattice: Lattice, *, units: str = "eV", name: str = "unnamed", options: Mapping[str, Any] | None = None) -> None:
+        boltzmann_constant(units)
+        self.lattice, self.units, self.name, self.options = lattice, units, name, dict(options or {})
+
+    @abstractmethod
+    def energy(self, occupations: Tensor) -> Tensor:
+        """Energy of the whole supercell. (batch, sites) species indices -> (batch,)."""
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Species, in index order."""
+        return self.lattice.species
+
+    @property
+    def device(self) -> torch.device:
+        """Where energies are computed."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the energies."""
+        return torch.float64
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same Hamiltonian on another device or in another precision (black boxes stay where they are)."""
+        return self
+
+    def site_energies(self, occupations: Tensor, site: Tensor | int) -> Tensor:
+        """Energy with one site set to each species, up to a constant per configuration.
+
+        Args:
+            occupations: (batch, sites).
+            site: the site, one for all (int, or a tensor of one) or one per configuration (batch,).
+
+        Returns:
+            (batch, species); entries of species that the site may not hold carry no meaning.
+        """
+        batch = len(occupations)
+        index = torch.as_tensor(site, device=occupations.device).expand(batch)
+        allowed = self.lattice.allowed.to(occupations.device)[index]
+        candidates = occupations[:, None, :].repeat(1, self.lattice.n_species, 1)
+        symbols = torch.arange(self.lattice.n_species, device=occupations.device).expand(batch, -1)
+        current = occupations.gather(1, index[:, None])
+        chosen = torch.where(allowed, symbols, current)
+        candidates.scatter_(2, index[:, None, None].expand(-1, self.lattice.n_species, 1), chosen[:, :, None])
+        return self.energy(candidates.flatten(0, 1)).view(batch, -1)
+
+    def flip_differences(self, occupations: Tensor) -> Tensor:
+        """E(x with site i set to s) - E(x) for all i and s. (batch, sites) -> (batch, sites, species)."""
+        rows = [self.site_energies(occupations, i) for i in range(self.lattice.n_sites)]
+        table = torch.stack(rows, 1)
+        return table - table.gather(2, occupations[:, :, None])
+
+    def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """E(x with the species of two sites exchanged) - E(x). (batch, sites), (batch,), (batch,) -> (batch,)."""
+        a, b = first[:, None], second[:, None]
+        one = occupations.scatter(1, a, occupations.gather(1, b))
+        swapped = one.scatter(1, b, occupations.gather(1, a))
+        return self.energy(swapped) - self.energy(occupations)
+
+    def completed_energies(self, occupations: Tensor, order: Tensor) -> Tensor:
+        """e_i(s): energy of the clusters that site i completes in this order when it takes species s.
+
+        A cluster belongs to the last of its sites in the order, so sum_i e_i(x_i) = E(x) - constant
+        for every order. A black box has no clusters: zeros.
+
+        Args:
+            occupations: (batch, sites).
+            order: (batch, sites), permutations of the sites.
+
+        Returns:
+            (batch, sites, species), indexed by site, not by step.
+        """
+        return torch.zeros(*occupations.shape, self.lattice.n_species, dtype=self.dtype, device=occupations.device)
+
+    def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
+        """`completed_energies` of one site while sampling.
+
+        Args:
+            occupations: (batch, sites), -1 where not placed yet.
+            site: (batch,) the site about to be placed.
+
+        Returns:
+            (batch, species).
+        """
+        return torch.zeros(len(occupations), self.lattice.n_species, dtype=self.dtype, device=occupations.device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of lattice, units and the energies of 16 fixed configurations, to 1e-8 of the largest."""
+        cpu = self.to("cpu", torch.float64)
+        energies = cpu.energy(fixed_configurations(self.lattice, 16)).double().numpy()
+        scale = max(1.0, float(np.abs(energies).max()))
+        digits = [round(float(e), 8) + 0.0 for e in energies / scale]
+        text = json.dumps([self.lattice.fingerprint, self.units, f"{scale:.8g}", digits])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: Hamiltonians do not change, copies of a model share one, and many calculators cannot be copied."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.lattice!r}, units={self.units!r})"
+
+
+class FunctionHamiltonian(Hamiltonian):
+    """A black box: any function of occupations (batch, sites) that returns energies (batch,)."""
+
+    def __init__(
+        self,
+        lattice: Lattice,
+        function: Callable[[Tensor], Tensor],
+        *,
+        units: str = "eV",
+        name: str = "function",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(lattice, units=units, name=name, options=options)
+        self._function = function
+
+    def energy(self, occupations: Tensor) -> Tensor:
+        energies = torch.as_tensor(self._function(occupations)).to(occupations.device, torch.float64)
+        if energies.shape != occupations.shape[:1]:
+            raise InputError(
+                "energy function", tuple(energies.shape), f"must return one energy per configuration, shape {tuple(occupations.shape[:1])}"
+            )
+        return energies
+
+
+class CalculatorHamiltonian(Hamiltonian):
+    """A black box: the potential energy of an ASE calculator on the unrelaxed lattice, eV.
+
+    One calculator call per configuration. Vacancies (``"X"``) are left out of the structure.
+    """
+
+    def __init__(
+        self, lattice: Lattice, calculator: Calculator, *, name: str = "calculator", options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(lattice, units="eV", name=name, options=options)
+        self._calculator = calculator
+
+    def energy(self, occupations: Tensor) -> Tensor:
+        energies = [self._single(row) for row in occupations.cpu()]
+        return torch.tensor(energies, dtype=torch.float64, device=occupations.device)
+
+    def _single(self, row: Tensor) -> float:
+        return float(self._calculator.get_potential_energy(self.lattice.to_ase(row)))
+
+
+def fixed_configurations(lattice: Lattice, n: int) -> Tensor:
+    """``n`` reproducible configurations (n, sites) of allowed species: the same on every machine."""
+    generator = np.random.Generator(np.random.PCG64(20260101))
+    choices = [np.flatnonzero(row) for row in lattice.allowed.numpy()]
+    draws = generator.random((n, lattice.n_sites))
+    columns = [options[(draws[:, i] * len(options)).astype(int)] for i, options in enumerate(choices)]
+    return torch.from_numpy(np.stack(columns, 1).astype(np.int64))

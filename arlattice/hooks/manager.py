@@ -1,0 +1,339 @@
+"""`Manager`: finds, loads and validates plugins, and keeps what they registered.
+
+Built-ins first, then entry points, then folders, then plugins named one by one. A plugin is taken whole
+or not at all. A broken entry point or file in a folder is named in a `PluginWarning` and the rest works;
+with ``ARLATTICE_STRICT_PLUGINS=1`` it raises. A plugin that was asked for by name always raises.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from arlattice.errors import InputError, MissingExtraError
+from arlattice.hooks import hookspecs
+from arlattice.hooks.hookspecs import PROJECT
+from arlattice.hooks.options import Options, suggestion
+from arlattice.hooks.registry import Registry
+
+if TYPE_CHECKING:
+    from arlattice.hamiltonian import Hamiltonian
+    from arlattice.models.base import Model
+
+__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "hamiltonian", "load_plugin", "plugins", "using"]
+
+STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
+_KINDS = ("hamiltonian", "model", "objective", "command")
+
+
+class PluginWarning(UserWarning):
+    """A plugin could not be loaded; everything else works."""
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A plugin that was met: where it comes from, what it provides, and why it is not loaded if it is not."""
+
+    name: str
+    source: str
+    status: str = "loaded"
+    hamiltonians: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+class Manager:
+    """The loaded plugins and their registries.
+
+    Args:
+        plugins: files or modules to load, and ``"no:NAME"`` to block the plugin of that name before it is loaded.
+        folders: folders whose ``*.py`` files are plugins (names that begin with ``_`` are left alone).
+
+    Raises:
+        InputError: a plugin that was asked for cannot be loaded, or a blocked name that no plugin has.
+    """
+
+    def __init__(self, plugins: Sequence[str] = (), folders: Sequence[str | Path] = ()) -> None:
+        self._plugins = pluggy.PluginManager(PROJECT)
+        self._plugins.add_hookspecs(hookspecs)
+        self._registries = {kind: Registry(kind) for kind in _KINDS}
+        self._infos: list[PluginInfo] = []
+        self._blocked = {name.removeprefix("no:") for name in plugins if name.startswith("no:")}
+        self._add("builtin", "part of arlattice", partial(importlib.import_module, "arlattice.hooks.builtin"))
+        for entry_point in sorted(entry_points(group=PROJECT), key=lambda e: e.name):
+            self._add_or_warn(entry_point.name, _origin(entry_point), entry_point.load)
+        for folder in folders:
+            self._load_folder(Path(folder))
+        for plugin in plugins:
+            if not plugin.startswith("no:"):
+                self.load(plugin)
+        self._check_blocked()
+
+    @property
+    def hamiltonians(self) -> Registry:
+        """Hamiltonians by name."""
+        return self._registries["hamiltonian"]
+
+    @property
+    def models(self) -> Registry:
+        """Model families by name."""
+        return self._registries["model"]
+
+    @property
+    def objectives(self) -> Registry:
+        """Training objectives by name."""
+        return self._registries["objective"]
+
+    @property
+    def commands(self) -> Registry:
+        """Commands of the command line by name; the factory of an entry is the `click.Command`."""
+        return self._registries["command"]
+
+    def plugins(self) -> list[PluginInfo]:
+        """Every plugin that was met, in the order it was met."""
+        return [_with_names(info, self._registries) for info in self._infos]
+
+    # -- building --------------------------------------------------------------------------------
+
+    def build_hamiltonian(self, name: str, options: Mapping[str, Any] | Options | None = None, where: str = "") -> Hamiltonian:
+        """The Hamiltonian of a registered name.
+
+        Args:
+            name: as registered.
+            options: checked against the registered class.
+            where: prefix of option names in messages.
+        """
+        from arlattice.hamiltonian import Hamiltonian
+
+        entry = self.hamiltonians[name]
+        checked = entry.parse_options(options, where)
+        built = entry.load_factory()(checked)
+        if not isinstance(built, Hamiltonian):
+            raise InputError("hamiltonian", name, f"plugin {entry.plugin!r} returned a {type(built).__name__}, not a Hamiltonian")
+        built.name = name
+        built.options = built.options or checked.model_dump(mode="json")
+        return built
+
+    def build_model(
+        self, name: str, hamiltonian: Hamiltonian, options: Mapping[str, Any] | Options | None = None, where: str = ""
+    ) -> Model:
+        """A new, untrained model of a registered family; arguments as in `build_hamiltonian`."""
+        import torch
+
+        entry = self.models[name]
+        checked = entry.parse_options(options, where)
+        with torch.random.fork_rng(devices=[]):  # torch.nn draws from the global generator; leave it as it was
+            model: Model = entry.load_factory()(hamiltonian, checked)
+        model.name = name
+        return model
+
+    # -- loading ---------------------------------------------------------------------------------
+
+    def load(self, plugin: str | Path) -> None:
+        """Load one plugin: a Python file, or the name of an importable module.
+
+        Raises:
+            InputError: it cannot be imported, implements no or an unknown hook, or gives a name that is taken.
+        """
+        path = Path(plugin)
+        if path.suffix == ".py" or path.exists():
+            self._add(path.stem, str(path), partial(_import_file, path))
+        else:
+            self._add(str(plugin), f"module {plugin}", partial(_import_module, str(plugin)))
+
+    def _load_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise InputError("plugins-dir", str(folder), "no such folder")
+        for path in sorted(folder.glob("*.py")):
+            if not path.name.startswith("_"):
+                self._add_or_warn(path.stem, str(path), partial(_import_file, path))
+
+    def _add_or_warn(self, name: str, source: str, load: Callable[[], object]) -> None:
+        try:
+            self._add(name, source, load)
+        except (InputError, MissingExtraError) as error:
+            if os.environ.get(STRICT_VARIABLE, "0") not in ("", "0"):
+                raise
+            self._infos.append(PluginInfo(name, source, str(error)))
+            warnings.warn(f"plugin {name!r} ({source}) is not loaded: {error}", PluginWarning, stacklevel=2)
+
+    def _add(self, name: str, source: str, load: Callable[[], object]) -> None:
+        """Import, validate and register one plugin; if anything fails, nothing of it stays."""
+        if name in self._blocked:
+            self._infos.append(PluginInfo(name, source, "blocked"))
+            return
+        if self._plugins.has_plugin(name):
+            taken = next(info.source for info in self._infos if (info.name, info.status) == (name, "loaded"))
+            raise InputError("plugin", name, f"{source} has the name of a plugin already loaded ({taken}); rename it")
+        plugin = _imported(name, load)
+        if self._plugins.is_registered(plugin):
+            raise InputError("plugin", name, f"is loaded already, as plugin {self._plugins.get_name(plugin)!r}")
+        try:
+            self._plugins.register(plugin, name)
+            self._plugins.check_pending()
+            self._registries = self._staged(plugin, name)
+        except pluggy.PluginValidationError as error:
+            self._plugins.unregister(name=name)
+            raise _hook_error(name, plugin, error) from None
+        except Exception:
+            self._plugins.unregister(name=name)
+            raise
+        self._infos.append(PluginInfo(name, source))
+
+    def _staged(self, plugin: object, name: str) -> dict[str, Registry]:
+        """The registries with what this plugin registers."""
+        import click
+
+        if not self._plugins.get_hookcallers(plugin):
+            raise InputError("plugin", name, "implements no hook; mark its functions with @arlattice.hookimpl")
+        staged = {kind: registry.copy() for kind, registry in self._registries.items()}
+        for kind in ("hamiltonian", "model", "objective"):
+            self._call(f"arlattice_register_{kind}s", plugin, name, register=partial(staged[kind].register, plugin=name))
+        group = click.Group()
+        self._call("arlattice_register_commands", plugin, name, cli=group)
+        for command_name, command in group.commands.items():
+            staged["command"].register(command_name, command, plugin=name, summary=command.get_short_help_str(80))
+        return staged
+
+    def _call(self, hook: str, plugin: object, name: str, **arguments: object) -> None:
+        """Call one hook of one plugin."""
+        others = [other for other in self._plugins.get_plugins() if other is not plugin]
+        try:
+            self._plugins.subset_hook_caller(hook, others)(**arguments)
+        except (InputError, MissingExtraError):
+            raise
+        except Exception as error:
+            raise InputError("plugin", name, f"{hook} failed: {_told(error)}") from error
+
+    def _check_blocked(self) -> None:
+        known = {info.name for info in self._infos}
+        for name in sorted(self._blocked - known):
+            raise InputError("plugin", f"no:{name}", f"no plugin of this name to block{suggestion(name, known)}")
+
+
+def _with_names(info: PluginInfo, registries: Mapping[str, Registry]) -> PluginInfo:
+    if info.status != "loaded":
+        return info
+    names = {f"{kind}s": tuple(e.name for e in registry if e.plugin == info.name) for kind, registry in registries.items()}
+    return PluginInfo(info.name, info.source, info.status, **names)
+
+
+def _origin(entry_point: EntryPoint) -> str:
+    distribution = entry_point.dist
+    return f"{distribution.name} {distribution.version}" if distribution else entry_point.value
+
+
+def _imported(name: str, load: Callable[[], object]) -> object:
+    try:
+        return load()
+    except (InputError, MissingExtraError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError("plugin", name, f"cannot be imported: {_told(error)}") from error
+
+
+def _import_module(name: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InputError("plugin", name, "no such file or module") from None
+        raise
+
+
+def _import_file(path: Path) -> object:
+    if not path.is_file():
+        raise InputError("plugin", str(path), "no such file")
+    name = f"arlattice_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if path.suffix != ".py" or spec is None or spec.loader is None:
+        raise InputError("plugin", str(path), "give a Python file (.py) or the name of a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # classes defined in the file look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _hook_error(name: str, plugin: object, error: pluggy.PluginValidationError) -> InputError:
+    """A misspelt hook, or a wrong argument of a hook, in one line."""
+    known = [hook for hook in vars(hookspecs) if hook.startswith("arlattice_register_")]
+    marked = [attribute for attribute in dir(plugin) if hasattr(getattr(plugin, attribute, None), f"{PROJECT}_impl")]
+    for hook in marked:
+        if hook not in known:
+            return InputError("plugin", name, f"unknown hook {hook!r}{suggestion(hook, known)}")
+    return InputError("plugin", name, " ".join(str(error).split()))
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+# -- the manager in use --------------------------------------------------------------------------
+
+_in_use: ContextVar[Manager | None] = ContextVar("arlattice_plugin_manager", default=None)
+
+
+@cache
+def _shared() -> Manager:
+    return Manager()
+
+
+def default_manager() -> Manager:
+    """The manager that `arlattice.hamiltonian` and the like look names up in; made when first asked for."""
+    return _in_use.get() or _shared()
+
+
+@contextmanager
+def using(manager: Manager) -> Iterator[Manager]:
+    """Look names up in ``manager`` inside the block."""
+    token = _in_use.set(manager)
+    try:
+        yield manager
+    finally:
+        _in_use.reset(token)
+
+
+def hamiltonian(name: str, /, **options: Any) -> Hamiltonian:
+    """The Hamiltonian that a plugin registered under ``name``.
+
+    Args:
+        name: e.g. ``"ising"``; ``arlattice hamiltonians`` lists them.
+        options: passed to the Hamiltonian's own typed options, which refuse unknown names.
+
+    Raises:
+        InputError: unknown name, unknown option, or a value out of range.
+
+    Example:
+        >>> import arlattice as arl
+        >>> arl.hamiltonian("ising", size=(4, 4)).lattice.n_sites
+        16
+    """
+    return default_manager().build_hamiltonian(name, options)
+
+
+def load_plugin(plugin: str | Path) -> None:
+    """Load a plugin from a Python file or an importable module; see `Manager.load`."""
+    default_manager().load(plugin)
+
+
+def plugins() -> list[PluginInfo]:
+    """Every plugin that was met, with what it provides."""
+    return default_manager().plugins()

@@ -1,0 +1,119 @@
+"""`Registry`: what plugins registered, by name."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from arlattice.errors import InputError, MissingExtraError
+from arlattice.hooks.options import Options, suggestion
+
+__all__ = ["Entry", "Registry"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class _NoOptions(Options):
+    """The options of what takes none."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered thing. See `arlattice.hooks.hookspecs.Register` for the fields."""
+
+    kind: str
+    name: str
+    plugin: str
+    factory: Callable[..., Any] | str
+    options: type[Options] | str | None = None
+    summary: str = ""
+
+    def load_factory(self) -> Callable[..., Any]:
+        """The factory, imported now if it was given as a string."""
+        factory = self._load(self.factory)
+        if not callable(factory):
+            raise self._error(f"its factory {self.factory!r} cannot be called")
+        return factory
+
+    def load_options(self) -> type[Options]:
+        """The class of its options."""
+        options = self._load(self.options) if self.options is not None else _NoOptions
+        if not (isinstance(options, type) and issubclass(options, Options)):
+            raise self._error(f"its options {self.options!r} are not a subclass of arlattice.Options")
+        return options
+
+    def parse_options(self, values: Mapping[str, Any] | Options | None, where: str = "") -> Options:
+        """Checked options; `InputError` names the one that is wrong."""
+        options = self.load_options()
+        if isinstance(values, options):
+            return values
+        return options.parse(values.model_dump() if isinstance(values, Options) else values or {}, where)
+
+    def _load(self, target: Any) -> Any:
+        if not isinstance(target, str):
+            return target
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except MissingExtraError:
+            raise
+        except (ImportError, AttributeError) as error:
+            raise self._error(f"cannot import {target!r}: {error}") from error
+
+    def _error(self, problem: str) -> InputError:
+        return InputError(self.kind, self.name, f"plugin {self.plugin!r}: {problem}")
+
+
+class Registry:
+    """Entries of one kind by name, in the order they were registered. A name is given once."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def register(
+        self,
+        name: str,
+        factory: Callable[..., Any] | str,
+        *,
+        plugin: str,
+        options: type[Options] | str | None = None,
+        summary: str = "",
+    ) -> None:
+        """Add one entry; see `arlattice.hooks.hookspecs.Register`.
+
+        Raises:
+            InputError: the name is taken or malformed, or factory or options cannot be what they should.
+        """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InputError(f"{self.kind} name", name, f"plugin {plugin!r}: use letters, digits and any of _ . + -")
+        if name in self._entries:
+            first = self._entries[name].plugin
+            raise InputError(self.kind, name, f"registered by plugin {first!r} and by plugin {plugin!r}; rename one of them")
+        if not callable(factory) and not (isinstance(factory, str) and _REFERENCE.fullmatch(factory)):
+            raise InputError("factory", factory, f"plugin {plugin!r}: give a callable or 'package.module:attribute'")
+        self._entries[name] = Entry(self.kind, name, plugin, factory, options, summary)
+
+    def copy(self) -> Self:
+        """A registry with the same entries."""
+        new = type(self)(self.kind)
+        new._entries = dict(self._entries)
+        return new
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise InputError(self.kind, name, f"not registered by any plugin{suggestion(str(name), self._entries)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)

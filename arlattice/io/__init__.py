@@ -1,0 +1,1 @@
+"""Structures and files: ASE, pymatgen, xarray, and whole-or-absent writing."""

@@ -1,0 +1,138 @@
+"""A `SampleSet` as ASE frames or pymatgen structures that carry all a reader needs to reweight them.
+
+| where | what |
+|---|---|
+| calculator | ``energy`` of the whole supercell |
+| info, the state | ``ensemble``, ``temperature``, ``mu_<species>`` (not at fixed composition), ``units``, ``boltzmann_constant`` |
+| info, the sample | ``sample``, ``x_<species>``, ``energy_minus_mu_n``, ``log_f``, ``log_prob``, ``log_weight``, ``order`` |
+| info, the origin | ``supercell_matrix`` (rows) and the metadata of the set |
+| arrays | ``site_index``, ``sublattice``, ``order_rank`` (step at which the site was drawn), ``known`` (given, not drawn) |
+
+``log_prob`` is absent from Monte Carlo samples, ``order`` and ``known`` where the set has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
+from arlattice.errors import InputError, MissingExtraError
+from arlattice.io.ase import occupations_from_ase, to_ase
+from arlattice.io.header import lattice_of, rebuild
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from arlattice.samples import SampleSet
+
+__all__ = ["HEADER", "from_frames", "to_frames", "to_structures"]
+
+HEADER = "arlattice"
+"""The info key under which files keep what `arlattice.io.header` describes."""
+
+_NAMES_OF_ASE = {"Lattice", "Properties", "pbc", "cell", "virial", "uid", "unique_id", HEADER}
+
+
+def to_frames(samples: SampleSet, *, vacancies: str = "drop") -> list[Atoms]:
+    """ASE `Atoms` of every sample, with the entries of the table above.
+
+    Args:
+        samples: the set.
+        vacancies: ``"drop"`` leaves vacancies out, ``"X"`` keeps them as ASE's species X.
+
+    Metadata under a name that ASE uses itself (``pbc``, ``energy``) is left out of ``info``.
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    frames = to_ase(samples.lattice, samples.occupations, vacancies=vacancies)
+    ranks = None if samples.order is None else samples.order.argsort(1).numpy()
+    for i, (atoms, facts) in enumerate(zip(frames, _facts(samples), strict=True)):
+        sites = atoms.arrays["site_index"]
+        if ranks is not None:
+            atoms.set_array("order_rank", ranks[i][sites])
+        if samples.known is not None:
+            atoms.set_array("known", samples.known.numpy()[sites] >= 0)
+        atoms.info.update(facts)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(samples.energy[i]))
+    return frames
+
+
+def _facts(samples: SampleSet) -> Iterator[dict[str, Any]]:
+    shared = _shared_facts(samples)
+    columns = {
+        **{f"x_{s}": samples.composition[:, k] for k, s in enumerate(samples.lattice.species)},
+        "energy_minus_mu_n": samples.energy_minus_mu_n,
+        "log_f": samples.log_f,
+        "log_weight": samples.log_weight,
+        **({} if samples.log_prob is None else {"log_prob": samples.log_prob}),
+    }
+    names, rows = list(columns), torch.stack(list(columns.values()), 1).tolist()
+    for i, row in enumerate(rows):
+        order = {} if samples.order is None else {"order": samples.order[i].numpy().copy()}
+        matrix = samples.lattice.supercell.copy()
+        yield {**shared, "supercell_matrix": matrix, "sample": i, **dict(zip(names, row, strict=True)), **order}
+
+
+def _shared_facts(samples: SampleSet) -> dict[str, Any]:
+    from ase.calculators.calculator import all_properties
+
+    state, lattice = samples.state, samples.lattice
+    mu = state.mu_vector(lattice) if isinstance(state, SemiGrandCanonical) else []
+    return {
+        **{key: value for key, value in samples.metadata.items() if key not in _NAMES_OF_ASE.union(all_properties)},
+        "ensemble": state.to_dict()["ensemble"],
+        "temperature": state.temperature,
+        "units": samples.units,
+        "boltzmann_constant": boltzmann_constant(samples.units),
+        **{f"mu_{s}": m for s, m in zip(lattice.species, mu, strict=False)},
+    }
+
+
+def to_structures(samples: SampleSet, *, vacancies: str = "drop") -> list[Structure]:
+    """pymatgen structures of every sample: info and ``energy`` in ``properties``, arrays and magnetic moments by site.
+
+    Args:
+        samples: the set.
+        vacancies: ``"drop"`` leaves vacancies out, ``"X"`` keeps them as `DummySpecies` X.
+
+    Raises:
+        MissingExtraError: pymatgen is not installed.
+    """
+    try:
+        from pymatgen.io.ase import AseAtomsAdaptor
+    except ImportError:
+        raise MissingExtraError("pymatgen", "pymatgen") from None
+    structures = []
+    for atoms in to_frames(samples, vacancies=vacancies):
+        structure = AseAtomsAdaptor.get_structure(atoms)
+        structure.properties["energy"] = atoms.get_potential_energy()
+        structures.append(structure)
+    return structures
+
+
+def from_frames(frames: Sequence[Atoms]) -> SampleSet:
+    """The set behind frames that carry a header (``info["arlattice"]``), as files have them.
+
+    Raises:
+        InputError: frames of different sets, or frames missing, changed or off the lattice.
+    """
+    if not frames:
+        raise InputError("frames", 0, "there are no structures")
+    header = frames[0].info[HEADER]
+    if any(atoms.info[HEADER] != header for atoms in frames):
+        raise InputError("frames", len(frames), "the structures come from different sets")
+    lattice = lattice_of(header)
+    drawn_with = {name: name in frames[0].info for name in ("log_prob", "order")}
+    arrays = {
+        "occupations": [occupations_from_ase(lattice, atoms).numpy() for atoms in frames],
+        "energy": [atoms.get_potential_energy() for atoms in frames],
+        **{name: [atoms.info[name] for atoms in frames] for name in ("log_f", "log_weight")},
+        "log_prob": [atoms.info["log_prob"] for atoms in frames] if drawn_with["log_prob"] else None,
+        "order": [np.atleast_1d(atoms.info["order"]) for atoms in frames] if drawn_with["order"] else None,
+    }
+    return rebuild(header, lattice, arrays)

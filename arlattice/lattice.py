@@ -1,0 +1,350 @@
+"""`Lattice`: a periodic supercell, its sites, the species each may hold, and its translations.
+
+A lattice knows nothing of energies. Occupations are integer tensors of shape ``(..., sites)`` that
+hold indices into `Lattice.species`, in the order the user gave; ``-1`` marks an unknown site.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from arlattice.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+__all__ = ["UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
+
+UNKNOWN = -1
+"""The occupation of a site whose species is not known."""
+
+SupercellLike = int | Sequence[int] | Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """A periodic supercell of a primitive cell.
+
+    Args:
+        cell: primitive cell vectors as rows, angstrom, shape (3, 3).
+        basis: fractional positions of the primitive sites, shape (sublattices, 3).
+        allowed_species: for each primitive site, the species it may hold.
+        supercell: integer 3x3 matrix, rows are the supercell vectors in units of ``cell``
+            (the convention of `ase.build.make_supercell`).
+        species: all species, in the order that defines the species index.
+        pbc: which primitive directions are periodic.
+
+    Sites are numbered as `ase.build.make_supercell` numbers them: cell by cell, basis within a cell.
+    Use `from_ase`, `from_pymatgen` or `square` rather than this constructor.
+    """
+
+    cell: np.ndarray
+    basis: np.ndarray
+    allowed_species: tuple[tuple[str, ...], ...]
+    supercell: np.ndarray
+    species: tuple[str, ...]
+    pbc: tuple[bool, bool, bool] = (True, True, True)
+
+    def __post_init__(self) -> None:
+        for name in ("cell", "basis"):
+            array = np.array(getattr(self, name), dtype=float)
+            if not np.isfinite(array).all():
+                raise InputError(name, array.tolist(), "give finite numbers, in angstrom")
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
+        _check_species(self.species, self.allowed_species, len(self.basis))
+
+    # -- construction ----------------------------------------------------------------------------
+
+    @classmethod
+    def from_ase(
+        cls,
+        primitive: Atoms,
+        species: Sequence[str] | Sequence[Sequence[str]],
+        supercell: SupercellLike = 1,
+    ) -> Lattice:
+        """A supercell of an ASE primitive cell.
+
+        Args:
+            primitive: the primitive cell; its own chemical symbols are not used.
+            species: the species of every site, ``["Cu", "Au"]``, or of each primitive site,
+                ``[["Na", "X"], ["Cl"]]`` (``"X"`` is a vacancy).
+            supercell: a number, three numbers, or an integer 3x3 matrix (rows).
+
+        Raises:
+            InputError: no or repeated species, or a supercell matrix that is singular.
+        """
+        per_site = _species_per_site(species, len(primitive))
+        return cls(
+            cell=np.array(primitive.cell),
+            basis=primitive.get_scaled_positions(wrap=False),
+            allowed_species=per_site,
+            supercell=supercell_matrix(supercell),
+            species=tuple(dict.fromkeys(s for site in per_site for s in site)),
+            pbc=tuple(bool(p) for p in primitive.pbc),  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def from_pymatgen(
+        cls,
+        primitive: Structure,
+        species: Sequence[str] | Sequence[Sequence[str]],
+        supercell: SupercellLike = 1,
+    ) -> Lattice:
+        """A supercell of a pymatgen primitive `Structure`; arguments as in `from_ase`."""
+        from ase import Atoms
+
+        atoms = Atoms(
+            numbers=[1] * len(primitive),
+            cell=primitive.lattice.matrix,
+            scaled_positions=primitive.frac_coords,
+            pbc=True,
+        )
+        return cls.from_ase(atoms, species, supercell)
+
+    def with_supercell(self, supercell: SupercellLike) -> Lattice:
+        """The same primitive cell and species in another supercell."""
+        return Lattice(self.cell, self.basis, self.allowed_species, supercell_matrix(supercell), self.species, self.pbc)
+
+    # -- sites -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _points(self) -> np.ndarray:
+        from ase.build.supercells import lattice_points_in_supercell
+
+        fractional = lattice_points_in_supercell(self.supercell)
+        return np.rint(fractional @ self.supercell).astype(int)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of primitive cells."""
+        return len(self._points)
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites in the supercell."""
+        return self.n_cells * len(self.basis)
+
+    @property
+    def n_species(self) -> int:
+        """Number of species over all sublattices."""
+        return len(self.species)
+
+    @cached_property
+    def cell_offsets(self) -> np.ndarray:
+        """Primitive translation of every site, integers, shape (sites, 3)."""
+        return np.repeat(self._points, len(self.basis), axis=0)
+
+    @cached_property
+    def sublattice(self) -> np.ndarray:
+        """Index of the primitive site that every site repeats, shape (sites,)."""
+        return np.tile(np.arange(len(self.basis)), self.n_cells)
+
+    @cached_property
+    def supercell_vectors(self) -> np.ndarray:
+        """Supercell vectors as rows, angstrom, shape (3, 3)."""
+        return self.supercell @ self.cell
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Cartesian positions, angstrom, shape (sites, 3)."""
+        return (self.cell_offsets + self.basis[self.sublattice]) @ self.cell
+
+    @cached_property
+    def fractional_positions(self) -> np.ndarray:
+        """Positions in units of the supercell vectors, in [0, 1), shape (sites, 3)."""
+        fractional = self.positions @ np.linalg.inv(self.supercell_vectors)
+        return (fractional + 1e-9) % 1.0 - 1e-9
+
+    @cached_property
+    def allowed(self) -> torch.Tensor:
+        """Which species every site may hold, bool, shape (sites, species)."""
+        rows = [[s in site for s in self.species] for site in self.allowed_species]
+        return torch.tensor(rows, dtype=torch.bool)[torch.from_numpy(self.sublattice)]
+
+    # -- translations ----------------------------------------------------------------------------
+
+    @cached_property
+    def _site_of(self) -> dict[tuple[int, ...], int]:
+        return {
+            (*key, int(b)): i for i, (key, b) in enumerate(zip(map(tuple, self._fold(self.cell_offsets)), self.sublattice, strict=True))
+        }
+
+    def _fold(self, offsets: np.ndarray) -> np.ndarray:
+        """Canonical representative of integer offsets (..., 3) modulo the supercell."""
+        adjugate = np.rint(np.linalg.inv(self.supercell) * self._determinant).astype(int)
+        return (offsets @ adjugate) % self._determinant
+
+    @cached_property
+    def _determinant(self) -> int:
+        return abs(round(float(np.linalg.det(self.supercell))))
+
+    def site_index(self, offsets: np.ndarray, sublattice: np.ndarray | int) -> np.ndarray:
+        """Site numbers of primitive cells at integer ``offsets`` (..., 3), folded into the supercell."""
+        folded = self._fold(np.asarray(offsets))
+        basis = np.broadcast_to(np.asarray(sublattice), folded.shape[:-1])
+        flat = [self._site_of[(*key, int(b))] for key, b in zip(map(tuple, folded.reshape(-1, 3)), basis.ravel(), strict=True)]
+        return np.array(flat, dtype=np.int64).reshape(basis.shape)
+
+    @cached_property
+    def translations(self) -> torch.Tensor:
+        """Row t maps every site to its image under lattice vector t, shape (cells, sites)."""
+        shifted = self._points[:, None, :] + self.cell_offsets[None, :, :]
+        return torch.from_numpy(self.site_index(shifted, self.sublattice[None, :]))
+
+    # -- structures ------------------------------------------------------------------------------
+
+    def to_ase(self, occupations: Any, *, vacancies: str = "drop") -> Any:
+        """ASE `Atoms` of one configuration (sites,), or a list of them for a batch (n, sites).
+
+        See `arlattice.io.ase.to_ase`.
+        """
+        from arlattice.io.ase import to_ase
+
+        return to_ase(self, occupations, vacancies=vacancies)
+
+    def occupations_from_ase(self, atoms: Atoms, *, tolerance: float = 0.2) -> torch.Tensor:
+        """Occupations (sites,) of a structure on this lattice; see `arlattice.io.ase.occupations_from_ase`."""
+        from arlattice.io.ase import occupations_from_ase
+
+        return occupations_from_ase(self, atoms, tolerance=tolerance)
+
+    # -- validation and identity -----------------------------------------------------------------
+
+    def check_occupations(self, occupations: Any, *, allow_unknown: bool = False, argument: str = "occupations") -> torch.Tensor:
+        """Occupations as an int64 tensor (batch, sites).
+
+        Raises:
+            InputError: wrong number of sites, an index out of range, or a species that its site may not hold.
+        """
+        tensor = torch.as_tensor(occupations)
+        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+            raise InputError(argument, str(tensor.dtype), f"give integer species indices into {list(self.species)}")
+        tensor = tensor.long()
+        tensor = tensor[None] if tensor.ndim == 1 else tensor
+        if tensor.ndim != 2 or tensor.shape[1] != self.n_sites:
+            raise InputError(argument, tuple(tensor.shape), f"the last axis must have the {self.n_sites} sites of this supercell")
+        low = UNKNOWN if allow_unknown else 0
+        if tensor.numel() and (tensor.min() < low or tensor.max() >= self.n_species):
+            bad = int(tensor.min() if tensor.min() < low else tensor.max())
+            raise InputError(argument, bad, f"species indices run from {low} to {self.n_species - 1} ({', '.join(self.species)})")
+        known = tensor >= 0
+        site = torch.arange(self.n_sites, device=tensor.device).expand_as(tensor)
+        fits = self.allowed.to(tensor.device)[site, tensor.clamp(min=0)] | ~known
+        if not bool(fits.all()):
+            _, i = (~fits).nonzero()[0].tolist()
+            held = self.species[int(tensor[~fits][0])]
+            raise InputError(argument, held, f"site {i} may hold only {list(self.allowed_species[self.sublattice[i]])}")
+        return tensor
+
+    def species_index(self, symbol: str, argument: str = "species") -> int:
+        """Index of a species; `InputError` if the lattice does not have it."""
+        if symbol not in self.species:
+            raise InputError(argument, symbol, f"the species of this lattice are {', '.join(self.species)}")
+        return self.species.index(symbol)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `from_dict` turns back into the same lattice."""
+        return {
+            "cell": self.cell.tolist(),
+            "basis": self.basis.tolist(),
+            "allowed_species": [list(s) for s in self.allowed_species],
+            "supercell": self.supercell.tolist(),
+            "species": list(self.species),
+            "pbc": list(self.pbc),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Lattice:
+        """The lattice that `to_dict` described."""
+        return cls(
+            np.array(data["cell"]),
+            np.array(data["basis"]),
+            tuple(tuple(s) for s in data["allowed_species"]),
+            np.array(data["supercell"]),
+            tuple(data["species"]),
+            tuple(data["pbc"]),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of everything that defines the lattice (geometry to 1e-6)."""
+        data = self.to_dict()
+        data["cell"], data["basis"] = ((np.round(a, 6) + 0.0).tolist() for a in (self.cell, self.basis))
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"Lattice({self.n_sites} sites, species {'/'.join(self.species)}, supercell {self.supercell.tolist()})"
+
+
+def square(length: int | tuple[int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
+    """A periodic square lattice of ``length`` x ``length`` sites (or two lengths), spacing 1."""
+    a, b = (length, length) if isinstance(length, int) else length
+    return _simple((a, b, 1), species, (True, True, False))
+
+
+def cubic(length: int | tuple[int, int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
+    """A periodic simple-cubic lattice, spacing 1."""
+    return _simple((length,) * 3 if isinstance(length, int) else length, species, (True, True, True))
+
+
+def chain(length: int, species: Sequence[str] = ("down", "up")) -> Lattice:
+    """A periodic chain of ``length`` sites, spacing 1."""
+    return _simple((length, 1, 1), species, (True, False, False))
+
+
+def _simple(lengths: Sequence[int], species: Sequence[str], pbc: tuple[bool, bool, bool]) -> Lattice:
+    names = tuple(species)
+    return Lattice(np.eye(3), np.zeros((1, 3)), (names,), supercell_matrix(tuple(lengths)), names, pbc)
+
+
+def supercell_matrix(supercell: Any) -> np.ndarray:
+    """Integer 3x3 matrix with positive determinant from a number, three numbers or a matrix (rows).
+
+    Raises:
+        InputError: not integers, wrong shape, or zero or negative volume.
+    """
+    cure = "give one positive integer, three, or a 3x3 integer matrix with positive determinant"
+    try:
+        array = np.asarray(supercell, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError("supercell", supercell, cure) from None
+    if array.shape == ():
+        array = np.eye(3) * array
+    elif array.shape == (3,):
+        array = np.diag(array)
+    if array.shape != (3, 3) or not np.isfinite(array).all() or not np.allclose(array, np.rint(array)):
+        raise InputError("supercell", supercell, cure)
+    if round(float(np.linalg.det(array))) < 1:
+        raise InputError("supercell", supercell, cure)
+    return np.rint(array).astype(int)
+
+
+def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:
+    if isinstance(species, str):
+        raise InputError("species", species, "give a list of symbols, e.g. ['Cu', 'Au']")
+    if all(isinstance(s, str) for s in species):
+        return (tuple(species),) * n_basis
+    per_site = tuple(tuple(site) for site in species)
+    if len(per_site) != n_basis:
+        raise InputError("species", species, f"give one list for each of the {n_basis} primitive sites")
+    return per_site
+
+
+def _check_species(species: tuple[str, ...], allowed: tuple[tuple[str, ...], ...], n_basis: int) -> None:
+    if not species or len(set(species)) != len(species):
+        raise InputError("species", species, "give at least one species, each once")
+    if len(allowed) != n_basis:
+        raise InputError("allowed_species", allowed, f"give one tuple for each of the {n_basis} primitive sites")
+    for site in allowed:
+        if not site or len(set(site)) != len(site) or not set(site) <= set(species):
+            raise InputError("allowed_species", site, f"give species out of {species}, each once")

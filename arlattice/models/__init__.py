@@ -1,0 +1,1 @@
+"""Models: normalised distributions over occupations. One file a family, and the encodings they share."""

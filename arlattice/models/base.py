@@ -1,0 +1,340 @@
+"""`Model`: a normalised distribution over occupations, conditioned on the thermodynamic state.
+
+Public methods check their input, split it into batches and return `SampleSet`s; a family implements two
+tensor methods, `step_log_probs` and `draw`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from arlattice.ensemble import Ensemble, boltzmann_constant
+from arlattice.errors import InputError
+from arlattice.hamiltonian import Hamiltonian
+from arlattice.hooks.options import Options
+from arlattice.lattice import Lattice
+from arlattice.models.composition import CompositionMask
+from arlattice.models.conditions import Conditions
+from arlattice.models.orders import resolve_orders
+from arlattice.samples import SampleSet
+
+__all__ = ["Model"]
+
+
+class Model(nn.Module, ABC):
+    """A normalised distribution over the configurations of one lattice.
+
+    Args:
+        hamiltonian: what the model is for; its energies go into every `SampleSet`.
+        options: the family's options.
+
+    Attributes:
+        name: the registered name of the family.
+        record: plain data on how the weights were made (command, device, seed, measured figures).
+    """
+
+    state_mean: Tensor
+    state_inverse_scale: Tensor
+    allowed: Tensor
+    sublattice: Tensor
+
+    def __init__(self, hamiltonian: Hamiltonian, options: Options) -> None:
+        super().__init__()
+        self.hamiltonian, self.options = hamiltonian, options
+        self.name = type(self).__name__
+        self.record: dict[str, Any] = {}
+        self.precision = "float32"
+        q = hamiltonian.lattice.n_species
+        self.register_buffer("state_mean", torch.zeros(2 + 2 * q))
+        self.register_buffer("state_inverse_scale", torch.zeros(2 + 2 * q))
+        self.register_buffer("allowed", hamiltonian.lattice.allowed.clone(), persistent=False)
+        self.register_buffer("sublattice", torch.from_numpy(hamiltonian.lattice.sublattice.copy()), persistent=False)
+        self.tables = hamiltonian.to("cpu", torch.float32)
+
+    # -- what a family implements ----------------------------------------------------------------
+
+    @abstractmethod
+    def step_log_probs(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
+        """log p of the species placed at every step, with gradients.
+
+        Args:
+            occupations: (batch, sites), indexed by site.
+            order: (batch, sites) site drawn at every step.
+            conditions: one row a configuration.
+
+        Returns:
+            (batch, sites), indexed by step.
+        """
+
+    @abstractmethod
+    def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Occupations from uniform noise, a deterministic map, without gradients.
+
+        Args:
+            noise: (sites, batch) float64 in [0, 1), one number a step.
+            order: (batch, sites); known sites first.
+            conditions: one row a configuration.
+            known: (batch, sites) given species, -1 where to draw.
+
+        Returns:
+            occupations (batch, sites) and the float64 log-probability of what was drawn (batch,).
+        """
+
+    def moved(self) -> None:
+        """Called after the model changed device or precision."""
+
+    def fuse(self) -> None:
+        """Compile what is worth compiling, for training on a GPU; nothing by default."""
+
+    # -- for everyone ----------------------------------------------------------------------------
+
+    @property
+    def lattice(self) -> Lattice:
+        """The supercell."""
+        return self.hamiltonian.lattice
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.state_mean.device
+
+    def sample(
+        self,
+        n: int,
+        state: Ensemble,
+        *,
+        order: str | Tensor = "coarse-to-fine",
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> SampleSet:
+        """Draw ``n`` configurations with their exact log-probabilities.
+
+        Args:
+            n: number of configurations, >= 1.
+            state: the thermodynamic state.
+            order: ``"coarse-to-fine"``, ``"random"``, or site numbers (sites,) or (n, sites).
+            seed: of the generator; the same seed, device and batch size give the same bits.
+            batch_size: configurations drawn at once; None chooses by device.
+            progress: show a progress bar.
+        """
+        return self._sample(n, state, None, order, seed, batch_size, progress)
+
+    def inpaint(
+        self,
+        known: Tensor,
+        n: int,
+        state: Ensemble,
+        *,
+        order: str | Tensor = "coarse-to-fine",
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> SampleSet:
+        """Draw ``n`` completions of a partial configuration.
+
+        Args:
+            known: (sites,) species indices, -1 where unknown.
+            n, state, order, seed, batch_size, progress: as in `sample`; known sites are read first.
+
+        Returns:
+            A `SampleSet` whose ``log_prob`` is that of the completion given the known sites.
+        """
+        row = _check_known(known, self.lattice)
+        _check_completable(row, state, self.lattice)
+        return self._sample(n, state, row, order, seed, batch_size, progress)
+
+    def log_prob(
+        self,
+        occupations: Tensor,
+        state: Ensemble,
+        order: str | Tensor = "coarse-to-fine",
+        *,
+        known: Tensor | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Exact log-probability of configurations under given drawing orders.
+
+        Args:
+            occupations: (batch, sites).
+            state: the thermodynamic state.
+            order: site numbers (batch, sites) or (sites,), e.g. ``SampleSet.order``, or a kind, then drawn
+                with ``seed``. Any order is a normalised distribution; different orders differ a little.
+            known: (sites,) given species, -1 elsewhere: the log-probability of the rest given these.
+
+        Returns:
+            (batch,) float64, on the CPU; -inf where the state or ``known`` excludes the configuration.
+        """
+        rows = self.lattice.check_occupations(occupations)
+        known = None if known is None else _check_known(known, self.lattice)
+        generator = torch.Generator().manual_seed(seed)
+        orders = resolve_orders(self.lattice, len(rows), order, generator, known)
+        conditions = self._conditions(state)
+        size = batch_size or self._batch_size()
+        parts = zip(rows.split(size), orders.split(size), strict=True)
+        result = torch.cat([self._log_prob(x.to(self.device), o.to(self.device), conditions, known) for x, o in parts])
+        counts = state.counts(self.lattice)
+        if counts is not None:
+            met = (torch.nn.functional.one_hot(rows, self.lattice.n_species).sum(1) == torch.tensor(counts)).all(1)
+            result = torch.where(met, result, -torch.inf)
+        if known is not None:
+            result = torch.where(((rows == known) | (known < 0)).all(1), result, -torch.inf)
+        return result
+
+    @torch.no_grad()
+    def _log_prob(self, x: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None) -> Tensor:
+        with self.autocast():
+            steps = self.step_log_probs(x, order, conditions.expand(len(x))).double()
+        if known is not None:
+            steps = steps.where(known.to(x.device).expand_as(order).gather(1, order) < 0, 0.0)
+        return steps.sum(1).cpu()
+
+    @torch.no_grad()
+    def _sample(
+        self, n: int, state: Ensemble, known: Tensor | None, order: str | Tensor, seed: int, batch_size: int | None, progress: bool
+    ) -> SampleSet:
+        if not isinstance(n, int) or n < 1:
+            raise InputError("n", n, "give a whole number >= 1")
+        if batch_size is not None and batch_size < 1:
+            raise InputError("batch_size", batch_size, "give a whole number >= 1")
+        generator = torch.Generator(self.device).manual_seed(seed)
+        orders = resolve_orders(self.lattice, n, order, generator, known)
+        conditions = self._conditions(state)
+        size = min(n, batch_size or self._batch_size())
+        given = None if known is None else known.to(self.device)
+        parts = []
+        with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {self.hamiltonian.name}", leave=False) as bar:
+            for rows in orders.split(size):
+                padded = torch.cat([rows, rows[:1].expand(size - len(rows), -1)])  # one batch size: one recorded graph
+                noise = torch.rand(self.lattice.n_sites, size, dtype=torch.float64, generator=generator, device=self.device)
+                x, log_prob = self.draw(noise, padded, conditions.expand(size), None if given is None else given.expand(size, -1))
+                parts.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
+                bar.update(len(rows))
+        occupations, log_prob = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        return SampleSet(
+            self.lattice,
+            occupations,
+            self.hamiltonian.to("cpu", torch.float64).energy(occupations).double(),
+            state,
+            self.hamiltonian.units,
+            log_prob=log_prob,
+            order=orders.cpu(),
+            known=None if known is None else known.cpu(),
+            metadata=self._metadata(seed, order),
+        )
+
+    def _metadata(self, seed: int, order: str | Tensor) -> dict[str, str | int | float | bool]:
+        import arlattice
+
+        return {
+            "hamiltonian": self.hamiltonian.name,
+            "hamiltonian_options": json.dumps(dict(self.hamiltonian.options)),
+            "hamiltonian_fingerprint": self.hamiltonian.fingerprint,
+            "model": self.name,
+            "model_fingerprint": self.fingerprint,
+            "arlattice_version": arlattice.__version__,
+            "seed": seed,
+            "order_kind": order if isinstance(order, str) else "given",
+            "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
+        }
+
+    def _conditions(self, state: Ensemble) -> Conditions:
+        if not isinstance(state, Ensemble):
+            raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
+        return Conditions.from_states([state], self.hamiltonian, self.device)
+
+    def _batch_size(self) -> int:
+        budget = 2**21 if self.device.type == "cuda" else 2**15
+        return max(1, budget // self.lattice.n_sites)
+
+    # -- state features --------------------------------------------------------------------------
+
+    def standardised(self, conditions: Conditions) -> Tensor:
+        """State features (batch, 2 + 2 q): beta, 1/beta, mu, beta mu, scaled to the trained range."""
+        dtype = self.state_mean.dtype
+        return ((_state_features(conditions) - self.state_mean.double()) * self.state_inverse_scale.double()).to(dtype)
+
+    def set_state_range(self, conditions: Conditions) -> None:
+        """Fit the scaling of the state features to a set of states. Features that do not vary are left out."""
+        features = _state_features(conditions)
+        deviation = features.std(0, correction=0)
+        varies = deviation > 1e-9 * (1e-9 + features.abs().amax(0))
+        self.state_mean.copy_(features.mean(0))
+        self.state_inverse_scale.copy_(torch.where(varies, 1 / deviation.clamp(min=1e-300), 0.0))
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the weights of all linear layers anew from a CPU generator; layers that start at zero stay there."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear) and bool(layer.weight.any()):
+                bound = layer.in_features**-0.5
+                for parameter in layer.parameters():
+                    parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
+
+    # -- precision, identity, files --------------------------------------------------------------
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bfloat16 arithmetic if ``precision`` says so (training on a GPU); else nothing."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype)
+        self.moved()
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the weights."""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.state_dict().items()):
+            digest.update(key.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights, options and Hamiltonian into a folder; `arlattice.load` reads it."""
+        from arlattice.models.checkpoint import save
+
+        save(self, folder)
+
+
+def _state_features(conditions: Conditions) -> Tensor:
+    beta, mu = conditions.beta.double()[:, None], conditions.mu.double()
+    return torch.cat([beta, 1 / beta, mu, beta * mu], 1)
+
+
+def _check_known(known: Tensor, lattice: Lattice) -> Tensor:
+    """One partial configuration (sites,), on the CPU."""
+    rows = lattice.check_occupations(known, allow_unknown=True, argument="known").cpu()
+    if len(rows) != 1:
+        raise InputError("known", tuple(rows.shape), "give one partial configuration, shape (sites,)")
+    return rows[0]
+
+
+def _check_completable(known: Tensor, state: Ensemble, lattice: Lattice) -> None:
+    counts = state.counts(lattice)
+    if counts is None:
+        return
+    placed = torch.bincount(known[known >= 0], minlength=lattice.n_species)
+    over = (placed > torch.tensor(counts)).nonzero()
+    if len(over):
+        s = int(over[0])
+        raise InputError("known", f"{int(placed[s])} {lattice.species[s]}", f"the composition has only {counts[s]}")
+    mask = CompositionMask(lattice)
+    slack = ((torch.tensor(counts) - placed) * mask.member).sum(1) - mask.captive[known < 0].sum(0)
+    if bool((slack < 0).any()):
+        left = {name: int(c - p) for name, c, p in zip(lattice.species, counts, placed, strict=True)}
+        raise InputError("known", known.tolist(), f"cannot be completed: the sites that remain cannot hold {left}")

@@ -1,0 +1,149 @@
+"""Trained models on disk: a folder of ``model.safetensors`` (weights) and ``model.json`` (everything else).
+
+The Hamiltonian is stored too: its name and options, and for cluster Hamiltonians the compiled tables, so that
+a trained model samples on machines without the code that built it. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from arlattice.cluster_hamiltonian import ClusterHamiltonian
+from arlattice.errors import InputError
+from arlattice.hamiltonian import Hamiltonian
+from arlattice.io.files import read_tensors, write_tensors, write_text
+from arlattice.models.base import Model
+
+__all__ = ["load", "read_record", "save", "shipped_models"]
+
+FORMAT = "arlattice-model-1"
+_SHIPPED = Path(__file__).parent.parent / "pretrained"
+
+
+def shipped_models() -> list[str]:
+    """Names of the trained models that come with arlattice."""
+    return sorted(p.parent.name for p in _SHIPPED.glob("*/model.safetensors"))
+
+
+def read_record(name_or_folder: str | Path) -> dict[str, Any]:
+    """How a trained model was made and what it measured: the ``record`` of its ``model.json``."""
+    path = _folder(name_or_folder) / "model.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["record"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError("model", str(name_or_folder), "its model.json is missing or damaged") from None
+
+
+def save(model: Model, folder: str | Path) -> None:
+    """Write a model into a folder (made if absent); each file whole or not at all."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, description = model_to_tensors(model)
+    write_tensors(folder / "model.safetensors", tensors, description)
+    write_text(folder / "model.json", json.dumps({**_readable(description), "record": model.record}, indent=2) + "\n")
+
+
+def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: str | torch.device = "cpu") -> Model:
+    """Load a trained model.
+
+    Args:
+        model: the name of a shipped model (`shipped_models`), or a folder that `Model.save` or a run wrote.
+        hamiltonian: the Hamiltonian, for black boxes that cannot be rebuilt by name, or to insist on one.
+        device: where to put the weights.
+
+    Raises:
+        InputError: no such model, a damaged file, or a model of another Hamiltonian.
+    """
+    folder = _folder(model)
+    tensors, description = read_tensors(folder / "model.safetensors")
+    if description.get("format") != FORMAT:
+        raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
+    loaded = model_from_tensors(tensors, description, hamiltonian)
+    if (folder / "model.json").is_file():
+        loaded.record = read_record(folder)
+    return loaded.to(check_device(device)).eval()
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """A device that exists here.
+
+    Raises:
+        InputError: not a device, or CUDA without a GPU.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError("device", str(device), "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible") from None
+    return found
+
+
+def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights with the compiled Hamiltonian's tables, and a plain description."""
+    hamiltonian = model.hamiltonian
+    tensors = {f"weights.{key}": t.detach().cpu().contiguous() for key, t in model.state_dict().items()}
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "model": model.name,
+        "model_options": model.options.model_dump(mode="json"),
+        "hamiltonian_fingerprint": hamiltonian.fingerprint,
+        "hamiltonian": {"name": hamiltonian.name, "options": json.loads(json.dumps(dict(hamiltonian.options)))},
+    }
+    if isinstance(hamiltonian, ClusterHamiltonian):
+        tables, compiled = hamiltonian.to_tensors()
+        tensors |= {f"hamiltonian.{key}": t for key, t in tables.items()}
+        description["compiled"] = compiled
+    return tensors, description
+
+
+def model_from_tensors(tensors: dict[str, Tensor], description: dict[str, Any], hamiltonian: Hamiltonian | None) -> Model:
+    """The model that `model_to_tensors` described."""
+    from arlattice.hooks.manager import default_manager
+
+    try:
+        found = hamiltonian or _rebuild(tensors, description)
+        if found.fingerprint != description["hamiltonian_fingerprint"]:
+            raise InputError(
+                "hamiltonian",
+                found.name,
+                f"its lattice, species or energies are not those this model was trained for ({description['hamiltonian']})",
+            )
+        model = default_manager().build_model(description["model"], found, description["model_options"])
+        model.load_state_dict({key.removeprefix("weights."): t for key, t in tensors.items() if key.startswith("weights.")})
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError("model", description.get("model"), f"damaged: weights and description do not agree ({reason})") from None
+    return model
+
+
+def _rebuild(tensors: dict[str, Tensor], description: dict[str, Any]) -> Hamiltonian:
+    if "compiled" in description:
+        tables = {key.removeprefix("hamiltonian."): t for key, t in tensors.items() if key.startswith("hamiltonian.")}
+        return ClusterHamiltonian.from_tensors(tables, description["compiled"])
+    from arlattice.hooks.manager import default_manager
+
+    spec = description["hamiltonian"]
+    return default_manager().build_hamiltonian(spec["name"], spec["options"])
+
+
+def _readable(description: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in description.items() if key != "compiled"}
+
+
+def _folder(name_or_folder: str | Path) -> Path:
+    given = Path(name_or_folder)
+    for folder in (given, given / "model", _SHIPPED / str(name_or_folder)):
+        if (folder / "model.safetensors").is_file():
+            return folder
+    raise InputError(
+        "model",
+        str(name_or_folder),
+        f"neither a folder with model.safetensors nor a shipped model ({', '.join(shipped_models()) or 'none'})",
+    )

@@ -1,0 +1,120 @@
+"""Replica exchange over temperatures and chemical potentials, batched: thousands of chains at once.
+
+Chains sit on a grid of states, (temperatures, chemical potentials, ..., copies). Between sweeps, neighbours
+along one axis exchange their configurations with probability
+
+    min(1, f_a(x_b) f_b(x_a) / (f_a(x_a) f_b(x_b)))
+
+so ordered chains are renewed through the disordered ones. Source: K. Hukushima and K. Nemoto, J. Phys. Soc. Jpn.
+65, 1604 (1996).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from arlattice.cuda_graph import Graphs
+from arlattice.errors import InputError
+from arlattice.hamiltonian import Hamiltonian
+from arlattice.models.conditions import Conditions
+from arlattice.montecarlo.heat_bath import fused_heat_bath_sweep, heat_bath_sweep
+from arlattice.montecarlo.start import random_occupations
+from arlattice.montecarlo.swap import swap_sweep
+
+__all__ = ["ReplicaExchange"]
+
+
+class ReplicaExchange:
+    """Chains kept in equilibrium, each in its own state.
+
+    Args:
+        hamiltonian: on the device and in the precision to use.
+        conditions: one state a chain (chains,); with counts, swaps replace heat baths.
+        shape: grid of the states, its product is the number of chains; the last axis holds copies,
+            which do not exchange.
+        generator: on the same device.
+        occupations: where to start, (chains, sites); None starts at random.
+        fuse: compile the heat bath (GPUs).
+
+    Attributes:
+        occupations: (chains, sites).
+        exchange_rate: fraction of the last exchanges that were accepted, a scalar tensor.
+    """
+
+    def __init__(
+        self,
+        hamiltonian: Hamiltonian,
+        conditions: Conditions,
+        shape: tuple[int, ...],
+        generator: torch.Generator,
+        occupations: Tensor | None = None,
+        fuse: bool = False,
+    ) -> None:
+        if torch.Size(shape).numel() != len(conditions):
+            raise InputError("shape", shape, f"must multiply to the {len(conditions)} chains")
+        self.hamiltonian, self.shape, self.generator = hamiltonian, tuple(shape), generator
+        self.conditions = conditions.to(generator.device, hamiltonian.dtype)
+        self.allowed = hamiltonian.lattice.allowed.to(generator.device)
+        start = random_occupations(hamiltonian.lattice, self.conditions, generator) if occupations is None else occupations
+        self.occupations = start.clone()
+        self.exchange_rate = torch.zeros((), device=generator.device)
+        self._turn = 0
+        self._graphs = Graphs()
+        self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, hamiltonian)
+
+    def run(self, sweeps: int) -> None:
+        """Sweep and exchange, ``sweeps`` times each."""
+        for _ in range(sweeps):
+            self.sweep()
+            self.exchange()
+
+    def sweep(self) -> None:
+        """Visit every site once (heat bath), or propose as many swaps as there are sites."""
+        chains, sites = self.occupations.shape
+        device = self.generator.device
+        noise = torch.rand(sites, chains, dtype=torch.float64, generator=self.generator, device=device)
+        inputs = {"occupations": self.occupations, "beta": self.conditions.beta, "noise": noise, "allowed": self.allowed}
+        if self.conditions.counts is None:
+            scan = torch.rand(sites, generator=self.generator, device=device).argsort()
+            inputs |= {"mu": self.conditions.mu, "scan": scan}
+            (self.occupations,) = self._graphs(self._heat_bath, inputs)
+        else:
+            pairs = torch.randint(sites, (sites, 2, chains), generator=self.generator, device=device)
+            (self.occupations,) = self._graphs(partial(swap_sweep, self.hamiltonian), inputs | {"pairs": pairs})
+
+    def exchange(self) -> None:
+        """Exchange neighbours along one axis; axes and parities take turns."""
+        axes = [axis for axis, length in enumerate(self.shape[:-1]) if length > 1]
+        if not axes:
+            return
+        axis, parity = axes[self._turn % len(axes)], self._turn // len(axes) % 2
+        self._turn += 1
+        grid = torch.arange(len(self.occupations), device=self.generator.device).view(self.shape).movedim(axis, 0)[parity:]
+        grid = grid[: len(grid) // 2 * 2]
+        if len(grid):
+            self._exchange(grid[0::2].flatten(), grid[1::2].flatten())
+
+    def _exchange(self, a: Tensor, b: Tensor) -> None:
+        energy, x, c = self.hamiltonian.energy(self.occupations), self.occupations, self.conditions
+        crossed = c[a].log_f(energy[b], x[b]) + c[b].log_f(energy[a], x[a])
+        straight = c[a].log_f(energy[a], x[a]) + c[b].log_f(energy[b], x[b])
+        uniform = torch.rand(len(a), dtype=torch.float64, generator=self.generator, device=a.device)
+        accept = uniform < (crossed - straight).double().exp()
+        if c.counts is not None:
+            accept = accept & (c.counts[a] == c.counts[b]).all(1)
+        source = torch.arange(len(x), device=x.device)
+        source[torch.cat([a, b])] = torch.cat([torch.where(accept, b, a), torch.where(accept, a, b)])
+        self.occupations, self.exchange_rate = x[source], accept.float().mean()
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """State to continue from with the same bits (the generator's is the caller's)."""
+        return {"occupations": self.occupations.to(torch.int16), "turn": torch.tensor(self._turn), "exchange_rate": self.exchange_rate}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from `to_tensors`."""
+        self.occupations = tensors["occupations"].to(self.generator.device, torch.long)
+        self._turn = int(tensors["turn"])
+        self.exchange_rate = tensors.get("exchange_rate", self.exchange_rate).to(self.generator.device)

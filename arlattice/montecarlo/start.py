@@ -1,0 +1,37 @@
+"""Random configurations to start chains from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from arlattice.lattice import Lattice
+from arlattice.models.composition import CompositionMask
+from arlattice.models.conditions import Conditions
+from arlattice.models.orders import draw_orders
+
+__all__ = ["random_occupations"]
+
+
+def random_occupations(lattice: Lattice, conditions: Conditions, generator: torch.Generator) -> Tensor:
+    """One configuration a state (batch, sites): allowed species at random, fixed compositions met.
+
+    With one sublattice every configuration of a composition is equally likely; with several this is a
+    valid start, not an equilibrium at infinite temperature.
+    """
+    n, device = len(conditions), generator.device
+    order = draw_orders(lattice, n, "random", generator)
+    mask = CompositionMask(lattice).to(device)
+    allowed = lattice.allowed.to(device)
+    captives = mask.captives_after(order)
+    remaining = conditions.counts
+    occupations = torch.zeros_like(order)
+    for i in range(lattice.n_sites):
+        weight = allowed[order[:, i]].double()
+        if remaining is not None:
+            weight = weight * mask.feasible(remaining, captives[:, i]) * remaining
+        species = torch.multinomial(weight, 1, generator=generator)
+        occupations.scatter_(1, order[:, i : i + 1], species)
+        if remaining is not None:
+            remaining = remaining - torch.nn.functional.one_hot(species[:, 0], lattice.n_species)
+    return occupations

@@ -1,0 +1,38 @@
+"""Swaps at fixed composition: two sites exchange their species with Metropolis probability.
+
+    P(accept) = min(1, exp(-beta (E(x') - E(x))))
+
+One sweep proposes as many random pairs as there are sites. A swap that would put a species on a site that
+may not hold it is refused. Source: K. Kawasaki, Phys. Rev. 145, 224 (1966), here between any two sites.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from arlattice.hamiltonian import Hamiltonian
+
+__all__ = ["swap_sweep"]
+
+
+def swap_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:
+    """One sweep.
+
+    Args:
+        hamiltonian: its tables on the device of the inputs.
+        inputs: ``occupations`` (chains, sites), ``beta`` (chains,), ``pairs`` (steps, 2, chains) sites, ``noise``
+            (steps, chains) uniform in [0, 1), ``allowed`` (sites, species).
+
+    Returns:
+        New occupations (chains, sites), in a tuple.
+    """
+    x, beta, allowed = inputs["occupations"], inputs["beta"], inputs["allowed"]
+    for (a, b), noise in zip(inputs["pairs"], inputs["noise"], strict=True):
+        first, second = x.gather(1, a[:, None]), x.gather(1, b[:, None])
+        fits = allowed[a[:, None], second] & allowed[b[:, None], first] & (a != b)[:, None]
+        difference = hamiltonian.swap_differences(x, a, b)
+        accept = fits[:, 0] & (noise < torch.exp(-beta * difference).double())
+        swapped = x.scatter(1, a[:, None], second).scatter(1, b[:, None], first)
+        x = torch.where(accept[:, None], swapped, x)
+    return (x,)

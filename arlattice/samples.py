@@ -1,0 +1,364 @@
+"""`SampleSet`: configurations with energies and exact log-probabilities, and what follows from them.
+
+With log f(x) = -(E - sum mu N) / kT and q(x) the probability with which x was drawn, the importance weight
+of a configuration is w = f / q. Then, over n independent samples,
+
+    log Z   = log mean(w)                     error  std(w) / (mean(w) sqrt(n))
+    <O>     = sum(w O) / sum(w)               error  sqrt(sum(w^2 (O - <O>)^2)) / sum(w), times sqrt(n / (n - 1))
+    ESS     = mean(w)^2 / mean(w^2)           the fraction of the samples that count
+
+(the errors by the delta method; A. B. Owen, Monte Carlo theory, methods and examples, 2013, chapter 9).
+The errors hold for many effective samples: on the 4x4 Ising model one error covered the exact <E> in 67 % of 200
+repeats at n = 500 and ESS 0.64, in 52 % at ESS 0.05. ESS itself sees only the modes that were drawn.
+Monte Carlo samples come without q: their weights are equal, and the errors hold for uncorrelated samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
+from arlattice.estimate import Estimate
+from arlattice.lattice import Lattice
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+    from xarray import Dataset
+
+__all__ = ["Observable", "SampleSet"]
+
+Observable = str | Tensor | Callable[["SampleSet"], Tensor]
+"""A name (``"energy"``, ``"energy_per_site"``, ``"x_Au"``), one value per sample, or a function that gives them."""
+
+_HIGHEST_LOG_PROB = 1e-3  # zero, but for the rounding of a float32 model
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSet:
+    """Configurations of one lattice drawn in one thermodynamic state. Tensors live on the CPU.
+
+    Args:
+        lattice: the supercell.
+        occupations: species indices, (n, sites), int64.
+        energy: energy of the whole supercell, in ``units``, (n,), float64.
+        state: the ensemble the samples are for.
+        units: ``"eV"`` or ``"reduced"``.
+        log_prob: exact log-probability with which each configuration was drawn, (n,), float64;
+            None for Monte Carlo samples, whose weights are equal.
+        order: the order in which the sites were drawn, permutations of the sites, (n, sites), or None.
+        known: occupations that were given before drawing (inpainting), -1 where drawn, (sites,), or
+            None. ``log_prob`` is then conditional on them.
+        metadata: plain facts about the origin: identifier -> str, int, float or bool.
+
+    Raises:
+        InputError: shapes or values that do not fit the lattice or the state.
+    """
+
+    lattice: Lattice
+    occupations: Tensor
+    energy: Tensor
+    state: Ensemble
+    units: str
+    _: KW_ONLY
+    log_prob: Tensor | None = None
+    order: Tensor | None = None
+    known: Tensor | None = None
+    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.state.beta(self.units)
+        self.state.mu_vector(self.lattice)
+        self.state.counts(self.lattice)
+        occupations = self.lattice.check_occupations(_cpu(self.occupations))
+        if len(occupations) == 0:
+            raise InputError("occupations", tuple(occupations.shape), "give at least one configuration")
+        checked = {
+            "occupations": occupations,
+            "energy": _per_sample("energy", self.energy, len(occupations)),
+            "log_prob": None if self.log_prob is None else _log_prob(self.log_prob, len(occupations)),
+            "order": None if self.order is None else _order(self.order, occupations),
+            "known": None if self.known is None else _known(self.known, occupations, self.lattice),
+            "metadata": _metadata(self.metadata),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.occupations)
+
+    def __repr__(self) -> str:
+        origin = "Monte Carlo" if self.log_prob is None else f"ESS {self.ess:.3f}"
+        return f"SampleSet({len(self)} samples, {self.lattice!r}, {self.state}, {origin})"
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self)
+
+    # -- weights ---------------------------------------------------------------------------------
+
+    @cached_property
+    def log_f(self) -> Tensor:
+        """-(E - sum mu N) / kT, (n,); -inf where a fixed composition is not met."""
+        return self.state.log_f(self.lattice, self.units, self.energy, self.occupations)
+
+    @property
+    def log_weight(self) -> Tensor:
+        """log f - log q, unnormalised, (n,); zeros for Monte Carlo samples."""
+        return torch.zeros_like(self.energy) if self.log_prob is None else self.log_f - self.log_prob
+
+    @property
+    def weights(self) -> Tensor:
+        """Importance weights that sum to 1, (n,)."""
+        log_weight = self.log_weight
+        if bool((log_weight == -torch.inf).all()):
+            raise InputError("occupations", f"{len(self)} samples", "none has the composition of the state, so all weights are zero")
+        return torch.softmax(log_weight, 0)
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size as a fraction of n, in [0, 1]; 1 for equal weights (correlations are not seen)."""
+        return 1.0 / (len(self) * float(self.weights.square().sum()))
+
+    # -- observables, one value per sample -------------------------------------------------------
+
+    @property
+    def energy_per_site(self) -> Tensor:
+        """Energy divided by the number of sites, (n,)."""
+        return self.energy / self.lattice.n_sites
+
+    @cached_property
+    def composition(self) -> Tensor:
+        """Fraction of all sites that each species takes, (n, species)."""
+        counts = [(self.occupations == s).sum(1) for s in range(self.lattice.n_species)]
+        return torch.stack(counts, 1).double() / self.lattice.n_sites
+
+    @property
+    def energy_minus_mu_n(self) -> Tensor:
+        """E - sum mu N, whole supercell, (n,)."""
+        mu = torch.tensor(self.state.mu_vector(self.lattice), dtype=torch.float64)
+        return self.energy - self.composition @ mu * self.lattice.n_sites
+
+    # -- averages --------------------------------------------------------------------------------
+
+    def log_z(self) -> Estimate:
+        """Log of the partition sum, whole supercell: log mean(f / q).
+
+        For inpainted samples it is the log of the partition sum over the completions of ``known``.
+
+        Raises:
+            InputError: Monte Carlo samples, which carry no normalisation.
+        """
+        self._need_log_prob("log Z")
+        mean = float(self.log_weight.logsumexp(0)) - math.log(len(self))
+        relative = torch.exp(self.log_weight - mean) if math.isfinite(mean) else torch.zeros(len(self))
+        return Estimate(mean, _standard_error(relative))
+
+    def free_energy(self) -> Estimate:
+        """-kT log Z of the whole supercell, in ``units``.
+
+        The grand potential in a semi-grand-canonical state, the Helmholtz free energy at fixed composition.
+        """
+        log_z, kt = self.log_z(), 1.0 / self.state.beta(self.units)
+        return Estimate(-kt * log_z.value, kt * log_z.error)
+
+    def elbo(self) -> Estimate:
+        """Mean of log f - log q over the samples as drawn: a lower bound of log Z."""
+        self._need_log_prob("the lower bound")
+        return Estimate(float(self.log_weight.mean()), _standard_error(self.log_weight))
+
+    def mean(self, observable: Observable) -> Estimate:
+        """Equilibrium average by self-normalised weights.
+
+        Args:
+            observable: ``"energy"``, ``"energy_per_site"``, ``"energy_minus_mu_n"`` or ``"x_"`` and a species;
+                or a tensor (n,); or a function of this set that returns one.
+        """
+        values = _per_sample("observable", self._values(observable), len(self))
+        weights = self.weights
+        mean = float(weights @ values)
+        if len(self) == 1:
+            return Estimate(mean, math.inf)
+        variance = float(weights.square() @ (values - mean).square()) * len(self) / (len(self) - 1)
+        return Estimate(mean, math.sqrt(variance))
+
+    def _values(self, observable: Observable) -> Tensor:
+        if not isinstance(observable, str):
+            return observable(self) if callable(observable) else observable
+        if observable in ("energy", "energy_per_site", "energy_minus_mu_n"):
+            return getattr(self, observable)
+        names = [f"x_{s}" for s in self.lattice.species]
+        if observable not in names:
+            raise InputError("observable", observable, f"one of energy, energy_per_site, energy_minus_mu_n, {', '.join(names)}")
+        return self.composition[:, names.index(observable)]
+
+    def _need_log_prob(self, what: str) -> None:
+        if self.log_prob is None:
+            raise InputError("log_prob", None, f"{what} needs samples with exact log-probabilities; draw them from a model")
+
+    # -- other sets ------------------------------------------------------------------------------
+
+    def select(self, indices: Any) -> SampleSet:
+        """Some of the samples, by anything that indexes a tensor: numbers, a slice, or a mask (n,)."""
+        try:
+            rows = torch.arange(len(self))[indices].reshape(-1)
+        except (IndexError, TypeError, ValueError):
+            raise InputError("indices", indices, f"give numbers from 0 to {len(self) - 1}, a slice or a mask") from None
+        return self._rows(rows)
+
+    def _rows(self, rows: Tensor) -> SampleSet:
+        return replace(
+            self,
+            occupations=self.occupations[rows],
+            energy=self.energy[rows],
+            log_prob=None if self.log_prob is None else self.log_prob[rows],
+            order=None if self.order is None else self.order[rows],
+        )
+
+    @staticmethod
+    def concatenate(sets: Sequence[SampleSet]) -> SampleSet:
+        """One set of all samples, in order. Metadata on which the sets differ (seeds, say) is left out.
+
+        Raises:
+            InputError: sets of different lattices, Hamiltonians, states, units or known sites, or with
+                and without log-probabilities.
+        """
+        if not sets:
+            raise InputError("sets", [], "give at least one SampleSet")
+        first = sets[0]
+        for other in sets[1:]:
+            _check_same(first, other)
+        orders = [s.order for s in sets if s.order is not None]
+        return replace(
+            first,
+            occupations=torch.cat([s.occupations for s in sets]),
+            energy=torch.cat([s.energy for s in sets]),
+            log_prob=None if first.log_prob is None else torch.cat([s.log_prob for s in sets if s.log_prob is not None]),
+            order=torch.cat(orders) if len(orders) == len(sets) else None,
+            metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)},
+        )
+
+    def resample(self, n: int, generator: torch.Generator) -> SampleSet:
+        """``n`` equally weighted samples, drawn with replacement by weight (a CPU generator).
+
+        The result carries no ``log_prob``: its average of anything is the plain mean. Draw fewer than
+        ``ess * len(self)``, or configurations repeat.
+        """
+        if n < 1:
+            raise InputError("n", n, "draw at least one sample")
+        rows = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        return replace(self._rows(rows), log_prob=None, metadata={**self.metadata, "resampled_from": len(self)})
+
+    # -- out and in ------------------------------------------------------------------------------
+
+    def to_ase(self, *, vacancies: str = "drop") -> list[Atoms]:
+        """ASE `Atoms`, each with its energy, weight and origin; see `arlattice.io.frames.to_frames`."""
+        from arlattice.io.frames import to_frames
+
+        return to_frames(self, vacancies=vacancies)
+
+    def to_pymatgen(self, *, vacancies: str = "drop") -> list[Structure]:
+        """pymatgen `Structure`s with the facts of `to_ase` in ``properties``; see `arlattice.io.frames.to_structures`."""
+        from arlattice.io.frames import to_structures
+
+        return to_structures(self, vacancies=vacancies)
+
+    def to_xarray(self) -> Dataset:
+        """Everything as one labelled dataset; see `arlattice.io.dataset.to_dataset`."""
+        from arlattice.io.dataset import to_dataset
+
+        return to_dataset(self)
+
+    def write(self, path: str | Path, *, format: str | None = None, vacancies: str = "drop") -> None:
+        """Write a file or folder, whole or not at all; see `arlattice.io.formats.write`."""
+        from arlattice.io.formats import write
+
+        write(self, path, format=format, vacancies=vacancies)
+
+    @staticmethod
+    def read(path: str | Path) -> SampleSet:
+        """The samples that `write` put into an extxyz, netCDF or ase.db file, to the bit; see `arlattice.io.formats.read`."""
+        from arlattice.io.formats import read
+
+        return read(path)
+
+
+def _cpu(values: Any) -> Tensor:
+    return torch.as_tensor(values).detach().cpu()
+
+
+def _per_sample(argument: str, values: Any, n: int) -> Tensor:
+    tensor = _cpu(values).double()
+    if tensor.shape != (n,):
+        raise InputError(argument, tuple(tensor.shape), f"give one value per sample, shape ({n},)")
+    if not bool(tensor.isfinite().all()):
+        raise InputError(argument, float(tensor[~tensor.isfinite()][0]), "give finite numbers")
+    return tensor
+
+
+def _log_prob(values: Any, n: int) -> Tensor:
+    tensor = _per_sample("log_prob", values, n)
+    if float(tensor.max()) > _HIGHEST_LOG_PROB:
+        raise InputError("log_prob", float(tensor.max()), "a log-probability is at most 0")
+    return tensor
+
+
+def _order(values: Any, occupations: Tensor) -> Tensor:
+    tensor = _cpu(values).long()
+    sites = torch.arange(occupations.shape[1])
+    if tensor.shape != occupations.shape or not bool((tensor.sort(1).values == sites).all()):
+        raise InputError("order", tuple(tensor.shape), f"give a permutation of the {len(sites)} sites for each sample")
+    return tensor
+
+
+def _known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:
+    tensor = _cpu(values)
+    if tensor.shape != (lattice.n_sites,):
+        raise InputError("known", tuple(tensor.shape), f"give one occupation per site, -1 where drawn, shape ({lattice.n_sites},)")
+    tensor = lattice.check_occupations(tensor, allow_unknown=True, argument="known")[0]
+    if bool(((occupations != tensor) & (tensor >= 0)).any()):
+        raise InputError("known", tensor.tolist(), "the samples must hold the known species on the known sites")
+    return tensor
+
+
+def _metadata(given: Mapping[str, str | int | float | bool] | None) -> dict[str, str | int | float | bool]:
+    for key, value in (given or {}).items():
+        if not (isinstance(key, str) and key.isascii() and key.isidentifier()):
+            raise InputError("metadata", key, "keys are plain identifiers")
+        if not _is_plain(value):
+            raise InputError(f"metadata[{key}]", value, "give a line of text, a 64-bit int, a bool or a finite float")
+    return dict(given or {})
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value.isprintable() if isinstance(value, str) else isinstance(value, int) and abs(value) < 2**64
+
+
+def _check_same(first: SampleSet, other: SampleSet) -> None:
+    facts: dict[str, Callable[[SampleSet], Any]] = {
+        "lattice": lambda s: s.lattice.fingerprint,
+        "hamiltonian_fingerprint": lambda s: s.metadata.get("hamiltonian_fingerprint"),
+        "state": lambda s: s.state,
+        "units": lambda s: s.units,
+        "known": lambda s: None if s.known is None else s.known.tolist(),
+        "log_prob": lambda s: s.log_prob is None,
+    }
+    for name, fact in facts.items():
+        if fact(first) != fact(other):
+            raise InputError("sets", f"{name} differs", "join samples of one lattice, Hamiltonian, state, units, known sites and kind")
+
+
+def _standard_error(values: Tensor) -> float:
+    return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.inf

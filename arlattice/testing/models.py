@@ -1,0 +1,163 @@
+"""Check a model by enumeration: it is one normalised distribution, and sampling and inpainting draw from it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
+from arlattice.models.base import Model
+from arlattice.models.orders import ORDERS, draw_orders
+from arlattice.samples import SampleSet
+from arlattice.testing.failure import ConformanceError, require, require_close
+from arlattice.thermo.exact import enumerate_configurations
+
+__all__ = ["check_model", "chi_square_p_value"]
+
+_LARGEST = 2**16  # configurations
+_EXPECTED = 8.0  # samples in a bin of the chi-square test
+_TOLERANCE = 1e-10
+_SAMPLED = 1e-9
+
+
+def check_model(model: Model, states: Sequence[Ensemble], *, n: int = 2000, seed: int = 0, false_alarm: float = 1e-6) -> None:
+    """Check that a model keeps the contract of `arlattice.Model`, in float64 on the CPU, for both kinds of order.
+
+    In every state: the probabilities of all configurations sum to 1 within 1e-10 and are zero exactly where the
+    state excludes the configuration; ``log_prob`` of samples is what ``log_prob()`` says; samples have the
+    frequencies it says (chi-square); inpainting keeps the known sites and draws from the enumerated
+    conditional of the same order; the same seed gives the same samples; no global random number is used.
+
+    Args:
+        model: on a lattice of at most 65,536 configurations; a copy is checked. Give it random weights
+            (`randomise`): at zeros many mistakes cannot be seen.
+        states: at least one.
+        n: samples per state and kind of order.
+        seed: of everything random.
+        false_alarm: chance that a right model fails, over all chi-square tests of this call.
+
+    Raises:
+        ConformanceError: the first thing that is wrong.
+    """
+    if not states:
+        raise InputError("states", states, "give at least one state")
+    if model.lattice.allowed.sum(1).double().log2().sum() > math.log2(_LARGEST) + 1e-9:
+        raise InputError("model", f"{model.lattice.n_sites} sites", f"check on a lattice of at most {_LARGEST} configurations")
+    check = _Check(copy.deepcopy(model).cpu().double().eval(), n, seed, false_alarm / (2 * len(ORDERS) * len(states)))
+    before = torch.get_rng_state()
+    for state in states:
+        for kind in ORDERS:
+            try:
+                check.run(state, kind)
+            except InputError as error:
+                raise ConformanceError(f"{state}, order {kind}: what the model gives is refused: {error}") from error
+    require(torch.equal(torch.get_rng_state(), before), "the model uses torch's global random numbers; draw from the noise it is given")
+
+
+class _Check:
+    def __init__(self, model: Model, n: int, seed: int, false_alarm: float) -> None:
+        self.model, self.n, self.seed, self.false_alarm = model, n, seed, false_alarm
+        self.configurations = torch.cat(list(enumerate_configurations(model.lattice)))
+        self.place = model.lattice.n_species ** torch.arange(model.lattice.n_sites)
+        self.numbers, self.rows = (self.configurations * self.place).sum(1).sort()
+
+    def run(self, state: Ensemble, kind: str) -> None:
+        where = f"{state}, order {kind}"
+        generator = torch.Generator().manual_seed(self.seed)
+        order = draw_orders(self.model.lattice, 1, kind, generator)[0]
+        log_q = self.normalised(state, order, where)
+        samples = self.model.sample(self.n, state, order=order, seed=self.seed)
+        self.sampled(samples, log_q, where)
+        self.recomputed(self.model.sample(min(self.n, 256), state, order=kind, seed=self.seed), state, where)
+        self.seeded(samples, state, order, where)
+        if self.model.lattice.n_sites > 1:
+            self.inpainted(samples.occupations[0], state, order, generator, where)
+
+    def normalised(self, state: Ensemble, order: Tensor, where: str) -> Tensor:
+        log_q = self.model.log_prob(self.configurations, state, order)
+        require(log_q.dtype == torch.float64, f"{where}: log_prob() is {log_q.dtype}, expected torch.float64")
+        require(not bool(log_q.isnan().any()), f"{where}: log_prob() is NaN for some configuration")
+        total = log_q.logsumexp(0).exp()
+        require_close(total, torch.ones_like(total), _TOLERANCE, f"{where}: the probabilities of all configurations do not sum to 1")
+        h = self.model.hamiltonian
+        excluded = state.log_f(h.lattice, h.units, torch.zeros(len(log_q)), self.configurations) == -torch.inf
+        require(bool((log_q[excluded] == -torch.inf).all()), f"{where}: a configuration that the state excludes has probability > 0")
+        require(bool((log_q[~excluded] > -torch.inf).all()), f"{where}: a configuration that the state allows has probability 0")
+        return log_q
+
+    def sampled(self, samples: SampleSet, log_q: Tensor, where: str) -> None:
+        rows = self.find(samples.occupations)
+        require_close(_log_prob(samples), log_q[rows], _SAMPLED, f"{where}: log_prob of samples differs from log_prob() of the same order")
+        self.frequencies(rows, log_q.exp(), f"{where}: samples")
+
+    def recomputed(self, samples: SampleSet, state: Ensemble, where: str) -> None:
+        again = self.model.log_prob(samples.occupations, state, _order(samples))
+        require_close(_log_prob(samples), again, _SAMPLED, f"{where}: log_prob of samples differs from log_prob() of their orders")
+
+    def seeded(self, samples: SampleSet, state: Ensemble, order: Tensor, where: str) -> None:
+        same = self.model.sample(self.n, state, order=order, seed=self.seed)
+        require(torch.equal(same.occupations, samples.occupations), f"{where}: the same seed gives other samples")
+        require(torch.equal(_log_prob(same), _log_prob(samples)), f"{where}: the same seed gives another log_prob")
+
+    def inpainted(self, row: Tensor, state: Ensemble, order: Tensor, generator: torch.Generator, where: str) -> None:
+        where = f"{where}: inpainting"
+        known = row.clone()
+        known[torch.randperm(len(row), generator=generator)[: (len(row) + 1) // 2]] = -1
+        completed = self.model.inpaint(known, self.n, state, order=order, seed=self.seed)
+        matching = self.configurations[:, known >= 0].eq(known[known >= 0]).all(1)
+        joint = torch.where(matching, self.model.log_prob(self.configurations, state, _order(completed)[0]), -torch.inf)
+        conditional = joint - joint.logsumexp(0)
+        rows = self.find(completed.occupations)
+        require(bool(matching[rows].all()), f"{where} changes known sites")
+        require_close(_log_prob(completed), conditional[rows], _SAMPLED, f"{where}: log_prob differs from the enumerated conditional")
+        again = self.model.log_prob(completed.occupations, state, _order(completed), known=known)
+        require_close(again, conditional[rows], _SAMPLED, f"{where}: log_prob(known=) differs from the enumerated conditional")
+        self.frequencies(rows, conditional.exp(), where)
+
+    def find(self, occupations: Tensor) -> Tensor:
+        """Row of each configuration in the enumeration."""
+        return self.rows[torch.searchsorted(self.numbers, (occupations * self.place).sum(1))]
+
+    def frequencies(self, rows: Tensor, probabilities: Tensor, where: str) -> None:
+        counts = torch.bincount(rows, minlength=len(probabilities))
+        p = chi_square_p_value(counts, probabilities)
+        require(p >= self.false_alarm, f"{where} do not have the frequencies that log_prob() says (chi-square, n = {self.n}, p = {p:.1g})")
+
+
+def _log_prob(samples: SampleSet) -> Tensor:
+    if samples.log_prob is None:
+        raise ConformanceError("samples come without log_prob")
+    return samples.log_prob
+
+
+def _order(samples: SampleSet) -> Tensor:
+    if samples.order is None:
+        raise ConformanceError("samples come without their orders")
+    return samples.order
+
+
+def chi_square_p_value(counts: Tensor, probabilities: Tensor) -> float:
+    """Chance of counts (k,) at least as far from ``probabilities`` (k,) as these, by Pearson's chi-square test.
+
+    Rare outcomes are put together until a bin expects 8 counts. Source: K. Pearson, Phil. Mag. 50, 157 (1900).
+    """
+    n = int(counts.sum())
+    expected, order = (probabilities.double() * n).sort(descending=True)
+    bins, filled, number = [], 0.0, 0
+    for value in expected.tolist():
+        bins.append(number)
+        filled += value
+        if filled >= _EXPECTED:
+            filled, number = 0.0, number + 1
+    index = torch.tensor(bins).clamp(max=max(number - 1, 0))  # what is left over joins the last full bin
+    wanted = torch.zeros(int(index.max()) + 1, dtype=torch.float64).index_add_(0, index, expected)
+    found = torch.zeros_like(wanted).index_add_(0, index, counts[order].double())
+    if len(wanted) == 1:
+        return 1.0
+    chi_square = ((found - wanted) ** 2 / wanted).sum() / 2
+    return float(torch.special.gammaincc(torch.tensor((len(wanted) - 1) / 2, dtype=torch.float64), chi_square))

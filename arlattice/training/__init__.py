@@ -1,0 +1,1 @@
+"""Training: states, replay, objectives, the trainer and its files."""

@@ -1,0 +1,81 @@
+"""Run files: one TOML file holds everything that makes a trained model."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from arlattice.errors import InputError
+from arlattice.hooks.options import Options
+from arlattice.training.states import StateRange
+
+__all__ = ["RunConfig", "TrainingOptions"]
+
+
+class TrainingOptions(Options):
+    """How to train. Batches are numbers of configurations."""
+
+    objective: Annotated[str, Field(description="hybrid, forward (Monte Carlo only) or reverse (energies only)")] = "hybrid"
+    steps: Annotated[int, Field(ge=1, description="optimiser steps")] = 2000
+    batch_size: Annotated[int, Field(ge=1, description="replayed configurations a step")] = 512
+    reverse_states: Annotated[int, Field(ge=1, description="states of the reverse term a step")] = 8
+    reverse_samples: Annotated[int, Field(ge=2, description="configurations per state of the reverse term")] = 32
+    reverse_weight: Annotated[float, Field(ge=0, description="weight of the reverse term in the hybrid")] = 0.5
+    coarse_share: Annotated[float, Field(ge=0, le=1, description="share of coarse-to-fine orders; the rest is random")] = 0.5
+    learning_rate: Annotated[float, Field(gt=0, description="peak learning rate of AdamW; cosine decay to 2 %")] = 1e-3
+    cycles: Annotated[int, Field(ge=1, description="cosine cycles, each a warm restart at the peak (SGDR)")] = 1
+    warmup_steps: Annotated[int, Field(ge=1, description="steps of linear warm-up")] = 50
+    gradient_clip: Annotated[float, Field(gt=0, description="largest gradient norm")] = 1.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1, description="decay of the averaged weights that are evaluated and saved; 0 = none")] = (
+        0.998
+    )
+    replica_temperatures: Annotated[int, Field(ge=1, description="temperature cells of the replica-exchange grid")] = 12
+    replica_potentials: Annotated[int, Field(ge=1, description="cells along every chemical-potential axis")] = 8
+    replica_copies: Annotated[int, Field(ge=1, description="chains per cell")] = 8
+    equilibration_sweeps: Annotated[int, Field(ge=0, description="Monte Carlo sweeps before the first step")] = 500
+    sweeps_per_step: Annotated[int, Field(ge=1, description="Monte Carlo sweeps before every step")] = 1
+    seed: Annotated[int, Field(ge=0, description="of every random number of the run")] = 0
+    precision: Annotated[Literal["float32", "bfloat16"], Field(description="arithmetic of the network in training (bfloat16 on GPUs)")] = (
+        "float32"
+    )
+    compile: Annotated[bool, Field(description="compile the one-pass network with torch.compile (GPUs)")] = False
+    evaluate_every: Annotated[int, Field(ge=1, description="steps between evaluations of gap and ESS")] = 200
+    evaluate_samples: Annotated[int, Field(ge=2, description="configurations per evaluated state")] = 256
+    checkpoint_every: Annotated[int, Field(ge=1, description="steps between checkpoints")] = 500
+    tensorboard: Annotated[bool, Field(description="write TensorBoard events too (extra 'tensorboard')")] = False
+
+
+class RunConfig(Options):
+    """A whole run: tables ``[hamiltonian]``, ``[states]``, ``[model]``, ``[training]``.
+
+    ``[hamiltonian]`` and ``[model]`` hold a ``name`` and the options of that name.
+    """
+
+    hamiltonian: dict[str, Any]
+    states: StateRange
+    model: dict[str, Any] = {"name": "any-order-transformer"}
+    training: TrainingOptions = TrainingOptions()
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> RunConfig:
+        """Read and check a run file.
+
+        Raises:
+            InputError: no such file, not TOML, or an unknown or bad entry.
+        """
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError("config", str(path), f"cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError("config", str(path), f"is not TOML: {error}") from None
+        config = cls.parse(data)
+        for table in ("hamiltonian", "model"):
+            if not isinstance(getattr(config, table).get("name"), str):
+                raise InputError(
+                    f"{table}.name", getattr(config, table).get("name"), f"give a registered name; `arlattice {table}s` lists them"
+                )
+        return config

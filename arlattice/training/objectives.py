@@ -1,0 +1,104 @@
+"""What is minimised. Each objective is a function (model, batch) -> loss in nats, registered by name.
+
+    forward   E_p[-log q]           p from Monte Carlo: covers every mode
+    reverse   E_q[log q - log f]    q from the model: needs no data, may lose modes
+    hybrid    forward + weight * reverse
+
+Every order is one distribution q, so the order of each configuration is drawn anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from arlattice.models.base import Model
+from arlattice.models.conditions import Conditions
+from arlattice.models.orders import draw_orders
+
+__all__ = ["Batch", "Loss", "Objective", "forward", "hybrid", "reverse"]
+
+
+@dataclass
+class Batch:
+    """What one training step may use.
+
+    Attributes:
+        occupations: equilibrium configurations from the replay (batch, sites), or None.
+        conditions: their states.
+        group_conditions: states of the reverse term, each repeated ``group_size`` times.
+        group_size: configurations drawn from the model per state.
+        coarse_share: fraction of coarse-to-fine orders, the rest random.
+        reverse_weight: weight of the reverse term in the hybrid.
+        generator: on the model's device.
+    """
+
+    occupations: Tensor | None
+    conditions: Conditions | None
+    group_conditions: Conditions | None
+    group_size: int
+    coarse_share: float
+    reverse_weight: float
+    generator: torch.Generator
+
+    def orders(self, model: Model, n: int) -> Tensor:
+        """Orders (n, sites): the first ``coarse_share`` of them coarse to fine."""
+        coarse = round(n * self.coarse_share)
+        kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
+        return torch.cat([draw_orders(model.lattice, k, kind, self.generator) for k, kind in kinds if k])
+
+
+@dataclass
+class Loss:
+    """A loss to differentiate and the figures to log."""
+
+    value: Tensor
+    figures: dict[str, Tensor]
+
+
+Objective = Callable[[Model, Batch], Loss]
+
+
+def forward(model: Model, batch: Batch) -> Loss:
+    """Forward KL on replayed configurations, up to the entropy of p: mean of -log q(x | order)."""
+    if batch.occupations is None or batch.conditions is None:
+        raise ValueError("the forward objective needs a replay")
+    orders = batch.orders(model, len(batch.occupations))
+    with model.autocast():
+        loss = -model.step_log_probs(batch.occupations, orders, batch.conditions).float().sum(1).mean()
+    return Loss(loss, {"forward": loss.detach()})
+
+
+def reverse(model: Model, batch: Batch) -> Loss:
+    """Reverse KL by REINFORCE with a leave-one-out baseline per state.
+
+    grad E_q[log q - log f] = E_q[(A - mean of the other A in the group) grad log q],  A = log q - log f.
+
+    Source: R. J. Williams, Mach. Learn. 8, 229 (1992); W. Kool et al., ICLR 2019 workshop (leave-one-out baseline).
+    """
+    conditions, size = batch.group_conditions, batch.group_size
+    if conditions is None:
+        raise ValueError("the reverse objective needs states")
+    n = len(conditions)
+    rows = torch.randperm(n, generator=batch.generator, device=batch.generator.device)  # mix kinds of order within groups of states
+    orders = batch.orders(model, n)[rows]
+    noise = torch.rand(model.lattice.n_sites, n, dtype=torch.float64, generator=batch.generator, device=orders.device)
+    with torch.no_grad():
+        x, log_q = model.draw(noise, orders, conditions)
+        advantage = log_q - conditions.log_f(model.tables.energy(x), x).double()
+        grouped = advantage.view(-1, size)
+        baseline = (grouped.sum(1, keepdim=True) - grouped) / (size - 1)
+        weight = (grouped - baseline).flatten().float()
+    with model.autocast():
+        log_prob = model.step_log_probs(x, orders, conditions).float().sum(1)
+    spread = grouped.std(1).mean()
+    return Loss((weight * log_prob).mean(), {"reverse_spread": spread})
+
+
+def hybrid(model: Model, batch: Batch) -> Loss:
+    """Forward KL plus ``reverse_weight`` times reverse KL."""
+    first, second = forward(model, batch), reverse(model, batch)
+    return Loss(first.value + batch.reverse_weight * second.value, first.figures | second.figures)

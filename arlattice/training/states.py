@@ -1,0 +1,105 @@
+"""The thermodynamic states a model is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field, model_validator
+
+from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
+from arlattice.errors import InputError
+from arlattice.hamiltonian import Hamiltonian
+from arlattice.hooks.options import Options
+from arlattice.models.conditions import Conditions
+
+__all__ = ["Range", "StateRange", "StateSpec", "replica_grid"]
+
+Range = float | tuple[float, float]
+"""One value, or lowest and highest."""
+
+
+class StateRange(Options):
+    """A box of states: temperatures times chemical potentials, or temperatures times compositions."""
+
+    temperature: Annotated[Range, Field(description="temperature, or [lowest, highest]; K, or J/k in reduced units")]
+    chemical_potentials: Annotated[dict[str, Range], Field(description="species -> mu or [lowest, highest], energy units per atom")] = {}
+    compositions: Annotated[tuple[dict[str, int | float], ...], Field(description="fixed compositions instead of chemical potentials")] = ()
+
+    @model_validator(mode="after")
+    def _sensible(self) -> StateRange:
+        if min(_ends(self.temperature)) <= 0:
+            raise InputError("temperature", self.temperature, "must be > 0")
+        for name, given in (("temperature", self.temperature), *self.chemical_potentials.items()):
+            if _ends(given)[0] > _ends(given)[1]:
+                raise InputError(name, given, "give the lowest value first")
+        if self.chemical_potentials and self.compositions:
+            raise InputError("compositions", self.compositions, "give chemical potentials or compositions, not both")
+        return self
+
+    def corners(self) -> list[Ensemble]:
+        """States at the ends and the middle of the ranges, for evaluation."""
+        temperatures = sorted({_ends(self.temperature)[0], sum(_ends(self.temperature)) / 2, _ends(self.temperature)[1]})
+        if self.compositions:
+            return [Canonical(t, c) for t in temperatures for c in self.compositions]
+        potentials: list[dict[str, float]] = [{s: _ends(r)[k] for s, r in self.chemical_potentials.items()} for k in (0, 1)]
+        potentials.append({s: sum(_ends(r)) / 2 for s, r in self.chemical_potentials.items()})
+        distinct = list({tuple(p.items()): p for p in potentials}.values())
+        return [SemiGrandCanonical(t, p) for t in temperatures for p in distinct]
+
+
+StateSpec = StateRange | Ensemble | Sequence[Ensemble]
+"""What to train on: a box, one state, or a list of states of one kind."""
+
+
+def replica_grid(
+    states: StateSpec, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int
+) -> tuple[Conditions, tuple[int, ...]]:
+    """States of all chains, and their grid (temperatures, chemical potentials..., copies).
+
+    A range is divided into equal cells, temperatures evenly in log T; every chain sits at a random place in
+    its cell (a scrambled Sobol sequence over the copies), so that the chains cover the box densely.
+
+    Args:
+        states: what to train on.
+        hamiltonian: for species and units.
+        points: cells along the temperature axis and along every chemical-potential axis.
+        copies: chains per cell.
+        seed: of the Sobol scrambling.
+    """
+    if isinstance(states, Ensemble):
+        states = [states]
+    if not isinstance(states, StateRange):
+        if not states:
+            raise InputError("states", list(states), "give at least one state")
+        conditions = Conditions.from_states(list(states), hamiltonian)
+        rows = torch.arange(len(states)).repeat_interleave(copies)
+        return conditions[rows], (len(states), copies)
+    return _box(states, hamiltonian, points, copies, seed)
+
+
+def _box(
+    states: StateRange, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int
+) -> tuple[Conditions, tuple[int, ...]]:
+    low, high = torch.tensor(_ends(states.temperature), dtype=torch.float64).log()
+    ranges = [(float(low), float(high)), *map(_ends, states.chemical_potentials.values())]
+    lengths = [points[0] if low < high else 1] + [points[1] if a < b else 1 for a, b in ranges[1:]]
+    if states.compositions:
+        lengths.append(len(states.compositions))
+    cells = torch.cartesian_prod(*[torch.arange(n) for n in lengths]).view(-1, len(lengths)).repeat_interleave(copies, 0)
+    jitter = torch.quasirandom.SobolEngine(len(lengths), scramble=True, seed=seed).draw(len(cells)).double()
+    where = (cells + jitter) / torch.tensor(lengths)
+    values = [a + where[:, k] * (b - a) for k, (a, b) in enumerate(ranges)]
+    ensembles: list[Ensemble] = []
+    for row, numbers in enumerate(torch.stack(values, 1).tolist()):
+        temperature = float(torch.tensor(numbers[0], dtype=torch.float64).exp())
+        if states.compositions:
+            ensembles.append(Canonical(temperature, states.compositions[int(cells[row, -1])]))
+        else:
+            ensembles.append(SemiGrandCanonical(temperature, dict(zip(states.chemical_potentials, numbers[1:], strict=True))))
+    return Conditions.from_states(ensembles, hamiltonian), (*lengths, copies)
+
+
+def _ends(value: Range) -> tuple[float, float]:
+    return value if isinstance(value, tuple) else (value, value)
