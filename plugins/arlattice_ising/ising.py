@@ -1,0 +1,33 @@
+"""The Ising model with a field, E = -J sum_<ij> s_i s_j - h sum_i s_i, s = -1 (down) or +1 (up).
+
+Source: E. Ising, Z. Phys. 31, 253 (1925). Energies are in reduced units (k_B = 1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+import arlattice as arl
+from arlattice_ising.torus import Size, bonds, torus
+
+__all__ = ["IsingOptions", "build"]
+
+
+class IsingOptions(arl.Options):
+    """Options of the Hamiltonian ``ising``."""
+
+    size: Size
+    J: float = Field(1.0, description="coupling of nearest neighbours; > 0 is ferromagnetic")
+    h: float = Field(0.0, description="magnetic field")
+
+
+def build(options: IsingOptions) -> arl.ClusterHamiltonian:
+    """The Ising model on a periodic chain, square or cubic lattice; species ``down``, ``up``."""
+    spin = np.array([-1.0, 1.0])
+    lattice = torus(options.size, ("down", "up"))
+    pairs = [(bond, -options.J * np.outer(spin, spin)) for bond in bonds(lattice, len(options.size))]
+    fields = [((site,), -options.h * spin) for site in range(lattice.n_sites)] if options.h else []
+    return arl.ClusterHamiltonian.from_terms(
+        lattice, [*pairs, *fields], units="reduced", name="ising", options=options.model_dump(mode="json")
+    )

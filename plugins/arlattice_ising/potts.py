@@ -1,0 +1,29 @@
+"""The q-state Potts model, E = -J sum_<ij> delta(s_i, s_j).
+
+Source: F. Y. Wu, Rev. Mod. Phys. 54, 235 (1982). Energies are in reduced units (k_B = 1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+import arlattice as arl
+from arlattice_ising.torus import Size, bonds, torus
+
+__all__ = ["PottsOptions", "build"]
+
+
+class PottsOptions(arl.Options):
+    """Options of the Hamiltonian ``potts``."""
+
+    size: Size
+    q: int = Field(3, ge=2, le=64, description="number of states")
+    J: float = Field(1.0, description="energy gained by equal neighbours; > 0 is ferromagnetic")
+
+
+def build(options: PottsOptions) -> arl.ClusterHamiltonian:
+    """The Potts model on a periodic chain, square or cubic lattice; species ``"0"``, ``"1"``, ..."""
+    lattice = torus(options.size, [str(state) for state in range(options.q)])
+    pairs = [(bond, -options.J * np.eye(options.q)) for bond in bonds(lattice, len(options.size))]
+    return arl.ClusterHamiltonian.from_terms(lattice, pairs, units="reduced", name="potts", options=options.model_dump(mode="json"))
