@@ -1,0 +1,212 @@
+"""Tables of the README and of docs/, from what the benchmarks left.
+
+A page marks the place of a table with ``<!-- generated: NAME -->`` and ``<!-- end -->``; this program puts there what the
+section NAME makes of benchmarks/results/, arlattice/pretrained/ and docs/demo.txt. A test checks that it was run.
+
+    python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PRETRAINED = ROOT / "arlattice" / "pretrained"
+PAGES = [ROOT / "README.md", PRETRAINED / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PLACE = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Rows = Iterable[Sequence[str]]
+
+
+def main() -> None:
+    """Rewrite the marked places of every page."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """A page with its marked places filled."""
+    return PLACE.sub(lambda match: f"{match[1]}{section(match[2])}\n{match[3]}", text)
+
+
+def section(name: str) -> str:
+    """The text of one section; says so where its figures are not there."""
+    try:
+        return SECTIONS[name]()
+    except FileNotFoundError as missing:
+        return f"*Not measured yet: {Path(missing.filename).name} is not there.*"
+
+
+# -- sections --------------------------------------------------------------------------------------
+
+
+def demo() -> str:
+    """What `make demo` printed, from docs/demo.txt, without the list of files."""
+    paragraphs = (ROOT / "docs" / "demo.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    kept = [text for text in paragraphs if not text.startswith("written:")]
+    return "\n".join(["```text", "\n\n".join(kept), "```"])
+
+
+def models() -> str:
+    """One row a shipped model."""
+    rows = []
+    for folder in sorted(path.parent for path in PRETRAINED.glob("*/model.json")):
+        record = json.loads((folder / "model.json").read_text(encoding="utf-8"))["record"]
+        measured = record.get("summary", "-").replace("; ", "<br>")
+        size = (folder / "model.safetensors").stat().st_size / 1e6
+        rows.append([f"`{folder.name}`", f"{size:.1f} MB", f"{record['steps']:,} steps, {record['device']}", measured])
+    return table(["model", "file", "training", "measured"], rows)
+
+
+def cuau_small() -> str:
+    """Gap over the grid of states."""
+    result = read("cuau-2x2x4")
+    rows = []
+    for order, figures in result["figures"].items():
+        worst = max((r for r in result["states"] if r["order"] == order), key=lambda r: r["gap"])
+        where = f"{worst['temperature']:.0f} K, {worst['delta_mu']:.2f} eV"
+        rows.append([order, f"{figures['mean']:.4f}", f"{figures['worst']:.4f}", where, f"{lowest_ess(result, order):.3f}"])
+    return table(["order", "mean gap, nats", "worst gap", "worst at T, Delta mu", "lowest ESS"], rows) + source(result)
+
+
+def cuau_large() -> str:
+    """ESS from both sides, and log Z beside the Monte Carlo reference."""
+    result, reference = read("cuau-4x4x4"), {r["temperature"]: r for r in reversed(reference_states()) if r["delta_mu"] == 0}
+    rows = []
+    for r in result["states"]:
+        known = reference[r["temperature"]]
+        deviation = (r["log_z"] - known["log_z"]) / math.hypot(r["log_z_error"], known["log_z_error"])
+        log_z = [pair(r["log_z"], r["log_z_error"]), pair(known["log_z"], known["log_z_error"]), f"{deviation:+.1f}"]
+        rows.append([f"{r['temperature']:.0f} K", r["order"], f"{r['ess']:.3f}", f"{r['p_ess']:.3f}", f"{r['gap']:.4f}", *log_z])
+    return table(["T", "order", "q-ESS", "p-ESS", "gap, nats", "log Z", "Monte Carlo", "dev"], rows) + source(result)
+
+
+def dilute() -> str:
+    """log Z where few Au atoms carry the weight: enumeration, the model, the Monte Carlo reference."""
+    result, reference = read("dilute-cuau-4x4x4"), {(r["temperature"], r["delta_mu"]): r for r in reference_states()}
+    rows = []
+    for r in result["states"]:
+        known = reference[r["temperature"], r["delta_mu"]]
+        figures = [pair(r["log_z"], r["log_z_error"]), pair(known["log_z"], known["log_z_error"])]
+        rows.append([f"{r['delta_mu']:.2f} eV", f"{r['exact_log_z']:.4f}", f"{r['left_out']:.0e}", *figures])
+    return table(["Delta mu", "enumeration", "weight left out", "model", "Monte Carlo"], rows) + source(result)
+
+
+def phases() -> str:
+    """Share of every phase and variant, the model beside Monte Carlo."""
+    result = read("cuau-4x4x4")
+    states = [r for r in result["states"] if r["order"] == "coarse-to-fine"]
+    head = ["phase", *(f"{r['temperature']:.0f} K, {who}" for r in states for who in ("model", "Monte Carlo"))]
+    names = states[0]["phases_model"]
+    rows = [[name, *(pair(*r[key][name]) for r in states for key in ("phases_model", "phases_monte_carlo"))] for name in names]
+    return table(head, rows)
+
+
+def ising() -> str:
+    """Gap and ESS of the Ising model."""
+    result = read("ising-10x10")
+    rows = []
+    for r in result["states"]:
+        exact = f"{r['exact_log_z']:.4f}" if "exact_log_z" in r else "-"
+        log_z = pair(r["log_z"], r["log_z_error"])
+        rows.append([f"{r['temperature']:.3f}", f"{r['field']:g}", r["order"], f"{r['gap']:.4f}", f"{r['ess']:.3f}", log_z, exact])
+    return table(["T", "h", "order", "gap, nats", "ESS", "log Z", "exact"], rows) + source(result)
+
+
+def sampling_speed() -> str:
+    """Cached drawing against re-running the network."""
+    rows = read("sampling_speed")
+    cells = [
+        [
+            str(r["sites"]),
+            str(r["batch"]),
+            r["precision"],
+            f"{r['cached_seconds']:.3f} s",
+            f"{r['rerun_seconds']:.1f} s",
+            f"{r['ratio']:.0f}",
+            f"{r['cached_samples_per_second']:,.0f}",
+        ]
+        for r in rows
+    ]
+    head = ["sites", "batch", "arithmetic", "cached", "re-run", "ratio", "samples/s, log_prob included"]
+    return table(head, cells) + source(rows[0])
+
+
+def training() -> str:
+    """What every training run reached, from its metrics."""
+    rows = []
+    for path in sorted((RESULTS / "training").glob("*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        options = json.loads(path.with_suffix(".config.json").read_text(encoding="utf-8"))["training"]
+        last, per_step = lines[-1], seconds_per_step(lines)
+        spent = [f"{last['step']:,}", str(options["batch_size"]), f"{1000 * per_step:.0f} ms", f"{per_step * last['step']:.0f} s"]
+        reached = [f"{last[key]:.3f}" for key in ("ess", "worst_ess")]
+        rows.append([path.stem, options["objective"], *spent, f"{last['gap']:.4f}", f"{last['worst_gap']:.3f}", *reached])
+    return table(["run", "objective", "steps", "batch", "a step", "steps x a step", "mean gap", "worst", "mean ESS", "worst"], rows)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "demo": demo,
+    "models": models,
+    "cuau-2x2x4": cuau_small,
+    "cuau-4x4x4": cuau_large,
+    "dilute": dilute,
+    "phases": phases,
+    "ising-10x10": ising,
+    "sampling-speed": sampling_speed,
+    "training": training,
+}
+
+
+# -- reading and writing ---------------------------------------------------------------------------
+
+
+def read(name: str) -> Any:
+    """One file of benchmarks/results/."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def reference_states() -> list[dict[str, float]]:
+    """The Monte Carlo reference that ships with the model."""
+    rows: list[dict[str, float]] = json.loads((PRETRAINED / "cuau-4x4x4" / "reference.json").read_text(encoding="utf-8"))["states"]
+    return rows
+
+
+def lowest_ess(result: dict[str, Any], order: str) -> float:
+    """Over the states of one kind of order."""
+    return min(float(r["ess"]) for r in result["states"] if r["order"] == order)
+
+
+def seconds_per_step(lines: list[dict[str, float]]) -> float:
+    """Median over the evaluations; the clock of a resumed run starts again, those differences are left out."""
+    pairs = itertools.pairwise(lines)
+    return statistics.median((b["seconds"] - a["seconds"]) / (b["step"] - a["step"]) for a, b in pairs if b["seconds"] > a["seconds"])
+
+
+def pair(value: float, error: float) -> str:
+    """Value and standard error with two digits of the error; exact zeros as they are."""
+    decimals = 1 - math.floor(math.log10(error)) if error > 0 else 0
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def table(head: Sequence[str], rows: Rows) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def source(result: dict[str, Any]) -> str:
+    """Command and device under a table."""
+    return f"\n\n`{result['command']}` ({result['device']}, torch {result['torch']})"
+
+
+if __name__ == "__main__":
+    main()
