@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from arlattice.hooks.manager import default_manager
+
+
+class Ran(NamedTuple):
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+RunCli = Callable[..., Ran]
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]) -> RunCli:
+    """Run the command line inside this process."""
+    from arlattice.cli.main import run
+
+    def run_and_capture(*arguments: object) -> Ran:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run_and_capture
+
+
+@pytest.fixture(scope="session")
+def ising_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small, untrained model of the 3x3 Ising model. Untrained models are normalised too."""
+    manager = default_manager()
+    hamiltonian = manager.build_hamiltonian("ising", {"size": [3, 3]})
+    folder = tmp_path_factory.mktemp("models") / "ising-3x3"
+    manager.build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(folder)
+    return folder

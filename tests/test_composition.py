@@ -1,0 +1,120 @@
+"""At fixed composition a species may be placed exactly when the rest can still be completed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import arlattice as arl
+from arlattice.models.composition import CompositionMask
+from arlattice.models.conditions import Conditions
+from arlattice.montecarlo.start import random_occupations
+from arlattice.testing import Case, small_cases
+from arlattice.testing.models import chi_square_p_value
+from arlattice.thermo.exact import enumerate_configurations
+
+
+def case(name: str, allowed: list[tuple[str, ...]], cells: int, composition: dict[str, int]) -> Case:
+    """A chain of cells with one sublattice for each entry of ``allowed``; energies zero."""
+    species = tuple(dict.fromkeys(s for names in allowed for s in names))
+    basis = np.arange(len(allowed))[:, None] * [1 / len(allowed), 0, 0]
+    lattice = arl.Lattice(np.diag([3.0 * len(allowed), 3, 3]), basis, tuple(allowed), np.diag([cells, 1, 1]), species)
+    free = arl.FunctionHamiltonian(lattice, lambda x: torch.zeros(len(x), dtype=torch.float64), units="reduced")
+    return Case(name, free, arl.Canonical(1.0, composition))
+
+
+CASES = [
+    *(c for c in small_cases() if "composition" in c.name),
+    case("overlapping in a ring", [("A", "B"), ("B", "C"), ("C", "A")], 2, {"A": 2, "B": 3, "C": 1}),
+    case("one sublattice holds one species", [("A",), ("A", "B", "C")], 3, {"A": 4, "B": 1, "C": 1}),
+    case("separate sublattices", [("A", "B"), ("C", "D")], 3, {"A": 1, "B": 2, "C": 3, "D": 0}),
+    case("a species of zero atoms", [("A", "B", "C")], 5, {"A": 0, "B": 2, "C": 3}),
+]
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def counts_of(case: Case) -> tuple[int, ...]:
+    return tuple(case.state.counts(case.hamiltonian.lattice) or ())
+
+
+def completable(lattice: arl.Lattice, sites: tuple[int, ...], remaining: tuple[int, ...]) -> bool:
+    """By brute force: can the sites hold the remaining atoms?"""
+
+    @lru_cache(None)
+    def search(first: int, left: tuple[int, ...]) -> bool:
+        if first == len(sites):
+            return not any(left)
+        choices = (s for s in range(lattice.n_species) if left[s] and bool(lattice.allowed[sites[first], s]))
+        return any(search(first + 1, (*left[:s], left[s] - 1, *left[s + 1 :])) for s in choices)
+
+    return search(0, remaining)
+
+
+@each_case
+def test_feasible_is_what_brute_force_can_complete(case: Case) -> None:
+    """At every state that can be reached along five random orders."""
+    lattice, mask = case.hamiltonian.lattice, CompositionMask(case.hamiltonian.lattice)
+    for order in torch.rand(5, lattice.n_sites, generator=torch.Generator().manual_seed(0)).argsort(1):
+        captives = mask.captives_after(order[None])[0]
+        reachable = {counts_of(case)}
+        for step, site in enumerate(order.tolist()):
+            later, following = tuple(order[step + 1 :].tolist()), set()
+            for remaining in reachable:
+                after = {s: (*remaining[:s], remaining[s] - 1, *remaining[s + 1 :]) for s in range(lattice.n_species)}
+                exact = [bool(lattice.allowed[site, s]) and remaining[s] > 0 and completable(lattice, later, after[s]) for s in after]
+                found = lattice.allowed[site] & mask.feasible(torch.tensor(remaining), captives[step])
+                assert found.tolist() == exact
+                following |= {after[s] for s in after if exact[s]}
+            reachable = following
+        assert reachable == {(0,) * lattice.n_species}
+
+
+@each_case
+def test_captives_are_the_sites_left_that_hold_only_species_of_a_set(case: Case) -> None:
+    lattice, mask = case.hamiltonian.lattice, CompositionMask(case.hamiltonian.lattice)
+    order = torch.arange(lattice.n_sites).flip(0)[None]
+    captives = mask.captives_after(order)[0]
+    for step in range(lattice.n_sites):
+        left = lattice.allowed[order[0, step + 1 :]]
+        expected = [int((~(left & ~member).any(1)).sum()) for member in mask.member]
+        assert captives[step].tolist() == expected
+
+
+@each_case
+def test_random_starts_have_the_composition_on_allowed_sites(case: Case) -> None:
+    lattice = case.hamiltonian.lattice
+    conditions = Conditions.from_states([case.state] * 200, case.hamiltonian)
+    x = random_occupations(lattice, conditions, torch.Generator().manual_seed(0))
+    assert torch.equal(lattice.check_occupations(x), x)
+    counts = torch.nn.functional.one_hot(x, lattice.n_species).sum(1)
+    assert torch.equal(counts, torch.tensor(counts_of(case)).expand_as(counts))
+
+
+def start_counts(case: Case, n: int, possible: Tensor) -> Tensor:
+    """How often random starts are each of the possible configurations."""
+    conditions = Conditions.from_states([case.state] * n, case.hamiltonian)
+    x = random_occupations(case.hamiltonian.lattice, conditions, torch.Generator().manual_seed(0))
+    number = {tuple(row): i for i, row in enumerate(possible.tolist())}
+    return torch.bincount(torch.tensor([number[tuple(row)] for row in x.tolist()]), minlength=len(possible))
+
+
+def test_random_starts_on_one_sublattice_are_uniform() -> None:
+    """Chi-square over 10 configurations, n = 2,000, fails for nothing once in 1e5."""
+    case = CASES[-1]
+    x = torch.cat(list(enumerate_configurations(case.hamiltonian.lattice)))
+    possible = x[case.state.log_f(case.hamiltonian.lattice, "reduced", torch.zeros(len(x)), x) == 0]
+    assert len(possible) == 10
+    assert chi_square_p_value(start_counts(case, 2000, possible), torch.full((10,), 0.1)) > 1e-5
+
+
+def test_random_starts_without_a_composition_are_uniform_over_allowed_species() -> None:
+    """Chi-square over 9 configurations, n = 4,000, fails for nothing once in 1e5."""
+    lattice = CASES[-3].hamiltonian.lattice.with_supercell((2, 1, 1))
+    free = arl.FunctionHamiltonian(lattice, lambda x: torch.zeros(len(x), dtype=torch.float64), units="reduced")
+    possible = torch.cat(list(enumerate_configurations(lattice)))
+    counts = start_counts(Case("free", free, arl.SemiGrandCanonical(1.0)), 4000, possible)
+    assert chi_square_p_value(counts, torch.full((len(possible),), 1 / len(possible))) > 1e-5

@@ -1,0 +1,57 @@
+"""Warm starts (weights of a trained model) and warm restarts (cosine cycles)."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+import arlattice as arl
+from arlattice.training.config import TrainingOptions
+from arlattice.training.trainer import Trainer
+
+TINY = {"width": 16, "heads": 2, "layers": 1}
+STATE = arl.SemiGrandCanonical(2.5)
+BRIEF = {"objective": "forward", "steps": 8, "batch_size": 8, "replica_copies": 4, "equilibration_sweeps": 1, "evaluate_samples": 4}
+
+
+def trainer(hamiltonian: arl.Hamiltonian, start: Path | None = None, **training: float) -> Trainer:
+    options = TrainingOptions.parse({**BRIEF, **training})
+    return Trainer(hamiltonian, STATE, "any-order-transformer", TINY, options, "cpu", start)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    arl.train(arl.hamiltonian("ising", size=(3, 3)), STATE, model_options=TINY, training=BRIEF, folder=tmp_path, progress=False)
+    return tmp_path
+
+
+def test_a_warm_start_begins_with_the_trained_weights_in_another_supercell(trained: Path) -> None:
+    begun = trainer(arl.hamiltonian("ising", size=(4, 4)), trained)
+    expected = arl.load(trained).state_dict()
+    for model in (begun.model, begun.average):
+        assert all(torch.equal(tensor, expected[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_warm_start_from_a_model_of_other_species_is_refused(trained: Path) -> None:
+    with pytest.raises(arl.InputError, match=r"^start = .*other species$"):
+        trainer(arl.hamiltonian("potts", size=(3, 3), q=3), trained)
+
+
+def test_every_cycle_restarts_at_the_peak_and_ends_near_the_floor() -> None:
+    run = trainer(arl.hamiltonian("ising", size=(3, 3)), steps=100, cycles=2, warmup_steps=1, learning_rate=1.0)
+    rates = []
+    for run.step in range(100):
+        rates.append(run._learning_rate())
+    assert rates[0] == rates[50] == pytest.approx(1.0)
+    assert rates[49] == rates[99] < 0.025
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[:50]))
+
+
+def test_initial_weights_come_from_the_seed_alone_and_zero_layers_stay_zero() -> None:
+    first, second = (trainer(arl.hamiltonian("ising", size=(3, 3)), seed=7).model for _ in range(2))
+    other = trainer(arl.hamiltonian("ising", size=(3, 3)), seed=8).model
+    assert first.fingerprint == second.fingerprint != other.fingerprint
+    assert not first.head.weight.any()
