@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := icet,pymatgen,plot,thermo,test
+EXTRAS := icet,pymatgen,plot,thermo,cluster,test
 
 .PHONY: demo test lint docs clean
 

@@ -17,7 +17,7 @@ Monte Carlo samples come without q: their weights are equal, and the errors hold
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -87,7 +87,7 @@ class SampleSet:
             raise InputError("occupations", tuple(occupations.shape), "give at least one configuration")
         checked = {
             "occupations": occupations,
-            "energy": _per_sample("energy", self.energy, len(occupations)),
+            "energy": _one_each("energy", self.energy, len(occupations)),
             "log_prob": None if self.log_prob is None else _log_prob(self.log_prob, len(occupations)),
             "order": None if self.order is None else _order(self.order, occupations),
             "known": None if self.known is None else _known(self.known, occupations, self.lattice),
@@ -209,8 +209,7 @@ class SampleSet:
         if component is None and len(estimates) == 1:
             return next(iter(estimates.values()))
         if component not in estimates:
-            known = ", ".join(estimates)
-            raise InputError("observable", observable, f"has the components {known}; name one after a colon, or take all with means")
+            raise InputError("observable", observable, _components(estimates) + ", or take all with means")
         return estimates[component]
 
     def means(self, observable: Observable, **options: Any) -> dict[str, Estimate]:
@@ -231,6 +230,22 @@ class SampleSet:
         if isinstance(observable, str):
             return default_manager().observe(observable, self, options)
         return Values.of(observable(self) if callable(observable) else observable, len(self))
+
+    def per_sample(self, observable: Observable, **options: Any) -> Tensor:
+        """What `mean` averages: one value a sample, (n,), float64; arguments as in `mean`.
+
+        Raises:
+            InputError: as in `mean`; and observables such as ``"heat_capacity"``, which follow from averages.
+        """
+        name, component = self._split(observable)
+        values = self.observe(name, **options)
+        if values.of_means is not None:
+            raise InputError("observable", observable, "follows from averages, no sample has one of its own")
+        if component is None and len(values.names) == 1:
+            return values.columns[:, 0]
+        if component not in values.names:
+            raise InputError("observable", observable, _components(values.names))
+        return values.columns[:, values.names.index(component)]
 
     def _split(self, observable: Observable) -> tuple[Observable, str | None]:
         """Name and component of ``"name:component"`` and of ``"x_Au"``."""
@@ -336,7 +351,11 @@ def _cpu(values: Any) -> Tensor:
     return torch.as_tensor(values).detach().cpu()
 
 
-def _per_sample(argument: str, values: Any, n: int) -> Tensor:
+def _components(names: Iterable[str]) -> str:
+    return f"has the components {', '.join(names)}; name one after a colon"
+
+
+def _one_each(argument: str, values: Any, n: int) -> Tensor:
     tensor = _cpu(values).double()
     if tensor.shape != (n,):
         raise InputError(argument, tuple(tensor.shape), f"give one value per sample, shape ({n},)")
@@ -346,7 +365,7 @@ def _per_sample(argument: str, values: Any, n: int) -> Tensor:
 
 
 def _log_prob(values: Any, n: int) -> Tensor:
-    tensor = _per_sample("log_prob", values, n)
+    tensor = _one_each("log_prob", values, n)
     if float(tensor.max()) > _HIGHEST_LOG_PROB:
         raise InputError("log_prob", float(tensor.max()), "a log-probability is at most 0")
     return tensor

@@ -5,6 +5,7 @@ MODEL` shows.
 
     python benchmarks/evaluate_models.py cuau-2x2x4
     python benchmarks/evaluate_models.py cuau-4x4x4 --reference-samples runs/reference-cuau-4x4x4.npz
+    python benchmarks/evaluate_models.py cuau-4x4x8 --samples 1024
     python benchmarks/evaluate_models.py ising-10x10
 """
 
@@ -26,12 +27,12 @@ from tqdm import tqdm
 import arlattice as arl
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
-from arlattice.models.orders import ORDERS
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 
 ROOT = Path(__file__).parent.parent
 AU = 1
+REPORTED = ("coarse-to-fine", "random")  # orders
 KT = 8.617333262e-5
 PHASES = {
     "L1_0": ((1.0, 0.0, 0.0), 0.5),
@@ -44,14 +45,14 @@ PHASES = {
 def main() -> None:
     """Evaluate one model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=["cuau-2x2x4", "cuau-4x4x4", "ising-10x10"])
+    parser.add_argument("model", choices=list(EVALUATIONS))
     parser.add_argument("--samples", type=int, default=4096, help="per state and kind of order")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--reference-samples", type=Path, help="what benchmarks/reference_cuau.py run wrote")
     arguments = parser.parse_args()
     model = load(arguments.model, device=arguments.device)
-    evaluate = {"cuau-2x2x4": cuau_small, "cuau-4x4x4": cuau_large, "ising-10x10": ising}[arguments.model]
+    evaluate = EVALUATIONS[arguments.model]
     result = {
         "model": arguments.model,
         "command": f"python benchmarks/evaluate_models.py {arguments.model} --samples {arguments.samples} --seed {arguments.seed}",
@@ -69,11 +70,11 @@ def cuau_small(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
     enumeration = Enumeration.of(model.hamiltonian)
     rows = []
     grid = list(itertools.product(np.linspace(450, 1250, 10), np.linspace(-0.4, 0.4, 11)))
-    for (temperature, mu), order in tqdm(list(itertools.product(grid, ORDERS))):
+    for (temperature, mu), order in tqdm(list(itertools.product(grid, REPORTED))):
         state = arl.SemiGrandCanonical(float(temperature), {"Au": float(mu)})
         samples = model.sample(arguments.samples, state, order=order, seed=arguments.seed)
         rows.append(_row(samples, order, enumeration.log_z(state)) | {"delta_mu": round(float(mu), 6)})
-    figures = {order: _over([r["gap"] for r in rows if r["order"] == order]) for order in ORDERS}
+    figures = {order: _over([r["gap"] for r in rows if r["order"] == order]) for order in REPORTED}
     parts = [f"{order}: mean gap {f['mean']:.4f}, worst {f['worst']:.4f} nats" for order, f in figures.items()]
     return {"figures": figures, "states": rows, "summary": "T 450-1250 K x Delta mu +-0.4 eV, 110 states; " + "; ".join(parts)}
 
@@ -83,7 +84,7 @@ def cuau_large(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
     file = np.load(arguments.reference_samples, allow_pickle=False)
     reference = {float(t): file["occupations"][k] for k, t in enumerate((500.0, 680.0, 1200.0))}
     rows = []
-    for (temperature, chains), order in tqdm(list(itertools.product(reference.items(), ORDERS))):
+    for (temperature, chains), order in tqdm(list(itertools.product(reference.items(), REPORTED))):
         state = arl.SemiGrandCanonical(temperature, {"Au": 0.0})
         samples = model.sample(arguments.samples, state, order=order, seed=arguments.seed)
         row = _row(samples, order, None) | {"p_ess": _p_ess(model, state, chains, order, arguments)}
@@ -93,11 +94,27 @@ def cuau_large(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"states": rows, "summary": "field 0, coarse to fine, q-ESS / p-ESS: " + ", ".join(parts)}
 
 
+def cuau_largest(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Gap, log Z and x against Monte Carlo log Z (population annealing and MBAR) at the states of the reference."""
+    reference = json.loads((ROOT / "benchmarks" / "results" / "reference-cuau-4x4x8.json").read_text(encoding="utf-8"))
+    rows = []
+    for seed, (known, order) in enumerate(tqdm(list(itertools.product(reference["states"], REPORTED))), arguments.seed):
+        state = arl.SemiGrandCanonical(known["temperature"], {"Au": known["delta_mu"]})
+        samples = model.sample(arguments.samples, state, order=order, seed=seed)
+        x, gap_error = samples.mean("x_Au"), math.hypot(samples.elbo().error, known["log_z_error"])
+        row = _row(samples, order, known["log_z"]) | {"delta_mu": known["delta_mu"], "gap_error": gap_error}
+        rows.append(row | {"exact_log_z_error": known["log_z_error"], "x_Au": x.value, "x_Au_error": x.error})
+    at = {(r["temperature"], r["order"]): r for r in rows if r["delta_mu"] == 0}
+    parts = [f"{t} K {' / '.join(format(at[t, order]['ess'], '.2f') for order in REPORTED)}" for t in (500, 680, 1200)]
+    median = np.median([r["ess"] for r in rows])
+    return {"states": rows, "summary": f"25 states: median ESS {median:.2f}; field 0, {' / '.join(REPORTED)}: " + ", ".join(parts)}
+
+
 def ising(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
     """Gap to Kaufman at h = 0, and ESS with a field."""
     critical = 2 / math.log(1 + math.sqrt(2))
     rows = []
-    grid = itertools.product((1.5, critical, 3.0, 5.0), (0.0, 0.1, 1.0), ORDERS)
+    grid = itertools.product((1.5, critical, 3.0, 5.0), (0.0, 0.1, 1.0), REPORTED)
     for temperature, field, order in tqdm(list(grid)):
         state = arl.SemiGrandCanonical(temperature, arl.ChemicalPotentials.from_field(field))
         samples = model.sample(arguments.samples, state, order=order, seed=arguments.seed)
@@ -179,6 +196,9 @@ def _record(name: str, result: dict[str, Any]) -> None:
     record["summary"] = result["summary"]
     record["measured_by"] = result["command"]
     path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+EVALUATIONS = {"cuau-2x2x4": cuau_small, "cuau-4x4x4": cuau_large, "cuau-4x4x8": cuau_largest, "ising-10x10": ising}
 
 
 if __name__ == "__main__":

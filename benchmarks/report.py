@@ -90,6 +90,20 @@ def cuau_large() -> str:
     return table(["T", "order", "q-ESS", "p-ESS", "gap, nats", "log Z", "Monte Carlo", "dev"], rows) + source(result)
 
 
+def cuau_largest() -> str:
+    """Gap, ESS and x of the largest model beside Monte Carlo."""
+    result = read("cuau-4x4x8")
+    reference = {(r["temperature"], r["delta_mu"]): r for r in json.loads((RESULTS / "reference-cuau-4x4x8.json").read_text())["states"]}
+    rows = []
+    for r in result["states"]:
+        known = reference[r["temperature"], r["delta_mu"]]
+        deviation = (r["x_Au"] - known["x_Au"]) / math.hypot(r["x_Au_error"], known["x_Au_error"])
+        x = [pair(r["x_Au"], r["x_Au_error"]), pair(known["x_Au"], known["x_Au_error"]), f"{deviation:+.1f}"]
+        where = [f"{r['temperature']:g} K", f"{r['delta_mu']:g} eV", r["order"]]
+        rows.append([*where, f"{r['ess']:.2f}", pair(r["gap"], r["gap_error"]), *x])
+    return table(["T", "Delta mu", "order", "ESS", "gap, nats", "x_Au", "Monte Carlo", "dev"], rows) + source(result)
+
+
 def dilute() -> str:
     """log Z where few Au atoms carry the weight: enumeration, the model, the Monte Carlo reference."""
     result, reference = read("dilute-cuau-4x4x4"), {(r["temperature"], r["delta_mu"]): r for r in reference_states()}
@@ -152,6 +166,24 @@ def training() -> str:
         reached = [f"{last[key]:.3f}" for key in ("ess", "worst_ess")]
         rows.append([path.stem, options["objective"], *spent, f"{last['gap']:.4f}", f"{last['worst_gap']:.3f}", *reached])
     return table(["run", "objective", "steps", "batch", "a step", "steps x a step", "mean gap", "worst", "mean ESS", "worst"], rows)
+
+
+def objectives() -> str:
+    """Gaps of rows trained by forward KL beside those of the tables now, same network size and steps."""
+    rows = []
+    for path in sorted((RESULTS / "objectives").glob("*.json")):
+        name, system, row = path.stem.split(".")
+        old = json.loads(path.read_text(encoding="utf-8"))
+        steps = {r["row"]: r for r in read(name)["rows"] if r["system"] == system}[row]["specification"]["training"]
+        now = {(line["order"], line["condition"]): line for line in read(name)["lines"] if (line["system"], line["row"]) == (system, row)}
+        for entry in old["conditions"]:
+            line, states = now[entry["order"], entry["condition"]], entry["states"]
+            loss = -statistics.fmean(s["elbo"] for s in states)
+            error = math.hypot(*(s["elbo_error"] for s in states)) / len(states)
+            before = pair(loss - line["minus_log_z"]["value"], error)
+            trained = [system, row, f"{steps['steps']:,}", f"{old['specification']['training']['objective']} to {steps['objective']}"]
+            rows.append([*trained, entry["condition"], entry["order"], before, pair(**line["gap"])])
+    return table(["system", "row", "steps", "objective", "state", "order", "gap before", "gap now"], rows)
 
 
 def paper_table(name: str) -> str:
@@ -254,7 +286,108 @@ def sweep() -> str:
     return table(["states", "samples", "median ESS", "worst 5 % below", "lowest", "flagged"], rows)
 
 
+def hysteresis() -> str:
+    """How far the two directions of a scan lie apart."""
+    result = read("hysteresis")
+    own = {"temperature": result["model"]["temperature"], **result["agreement"]["model up, model down"]}
+    rows = [
+        [
+            f"{r['temperature']:g} K",
+            f"{r['sweeps']} sweeps a state" if "sweeps" in r else f"`{result['run']['model']}`, {result['run']['samples']} samples a state",
+            pair(1000 * r["area"], 1000 * r["area_error"]),
+            pair(r["largest_gap"], r["largest_gap_error"]),
+        ]
+        for r in [*result["loops"], own]
+    ]
+    return table(["T", "by", "area of the loop, meV", "largest difference of x"], rows) + source(result)
+
+
+def hysteresis_agreement() -> str:
+    """chi2 of the model's directions and of the model against replica exchange."""
+    agreement = read("hysteresis")["agreement"]
+    rows = [
+        [name, str(r["states"]), f"{r['chi2']:.1f}", f"{r['probability']:.2f}", f"{r['largest_deviation']:.1f}"]
+        for name, r in agreement.items()
+    ]
+    return table(["x(Au) of", "states", "chi2", "probability of a larger one", "largest deviation, errors"], rows)
+
+
+def phase_diagram_check() -> str:
+    """Coexistences by replica exchange, by the sweep and by more samples of the model, with their deviations."""
+    result = read("phase-diagram-check")
+    samples = {"sweep": result["sweep"]["samples"], "model again": result["again"]}
+    ways = {"equal_weight": "replica exchange"} | {
+        key: f"{by}, {samples[by]} samples" for key, by in (("model", "sweep"), ("again", "model again"))
+    }
+    rows = []
+    for r in result["coexistences"]:
+        for by in (way for way in ways if way in r):
+            deviation = r.get(f"deviation_{by}", {})
+            cells = [
+                pair(*(scale * part for part in r[by][key])) + (f" ({deviation[key]:+.1f})" if deviation else "")
+                for key, scale in (("delta_mu", 1000), ("x_1", 1), ("x_2", 1))
+            ]
+            rows.append([f"{r['temperature']:g} K", " + ".join(r["phases"]), ways[by], *cells])
+    return table(["T", "phases", "by", "Delta mu, meV", "x_1", "x_2"], rows) + source(result)
+
+
+def ising_crossings() -> str:
+    """Where Binder cumulants of two sizes cross, and how far that is from T_c."""
+    result = read("ising-check")
+    rows = []
+    for r in result["crossings"]:
+        exact = [f"{r['exact']:.4f}", f"{r['exact'] - result['critical_temperature']:+.4f}"] if r["exact"] else ["-", "-"]
+        found = pair(r["temperature"], r["error"]) if r["temperature"] else "none found"
+        rows.append([" and ".join(map(str, r["lengths"])), r["by"], found, *exact])
+    return table(["L", "by", "crossing, J/k", "exact", "exact less T_c"], rows) + source(result)
+
+
+def ising_agreement() -> str:
+    """chi2 of free energies and cumulants against exact values."""
+    result = read("ising-check")
+    rows = [["free energy", "model", "10", result["free_energy_chi2"]]]
+    rows += [["Binder cumulant", r["by"], str(r["length"]), r] for r in result["agreement"]]
+    cells = [[*names, str(r["points"]), f"{r['chi2']:.1f}", f"{r['probability']:.2f}"] for *names, r in rows]
+    return table(["what", "by", "L", "temperatures", "chi2", "probability of a larger one"], cells)
+
+
+def fit_an_alloy() -> str:
+    """The binary fit, and x_Au along isotherms against enumeration."""
+    result, rows = read("fit-an-alloy"), []
+    for r in result["states"]:
+        ess, within = [f"{r['median_ess']:.3f}", f"{r['lowest_ess']:.2f}"], f"{100 * r['within']:.0f} %"
+        rows.append([f"{r['temperature']:g} K", *ess, str(r["mixed"]), within, f"{r['worst']:.1f}"])
+    head = ["T", "median ESS", "lowest ESS", "states compared", "x(Au) within one error", "largest deviation, errors"]
+    return f"{emt_fit(result)}\n\n{table(head, rows)}{source(result)}"
+
+
+def ternary_alloy() -> str:
+    """The ternary fit, and compositions and short-range order against Monte Carlo."""
+    result, rows = read("ternary-alloy"), []
+    names = {"x_Cu": "x(Cu)"} | {key: key.removesuffix(" 1") for key in result["checked"][0]["model"] if key.startswith("alpha")}
+    for r in result["checked"]:
+        where = [f"{r['temperature']:g} K", *(f"{mu:g}" for mu in r["chemical_potentials"].values()), f"{r['ess']:.2f}"]
+        rows.append([*where, *(pair(*r[who][key]) for key in names for who in ("model", "monte_carlo"))])
+    head = ["T", "mu(Au), eV", "mu(Cu), eV", "ESS", *(f"{name}, {who}" for name in names.values() for who in ("model", "Monte Carlo"))]
+    checked = f"All {result['compared']} averages: rms deviation {result['rms']:.2f} combined errors, largest {result['worst']:.1f}."
+    swept = f"The {result['states']} states of the picture: median ESS {result['median_ess']:.2f}, lowest {result['lowest_ess']:.2f}."
+    return f"{emt_fit(result)}\n\n{table(head, rows)}\n\n{checked} {swept}{source(result)}"
+
+
+def emt_fit(result: dict[str, Any]) -> str:
+    """Size and quality of a fit to EMT energies, and the time of the whole example."""
+    fit = result["fit"]
+    counts = f"{fit['structures']} structures, {fit['left_out']} left out, {fit['parameters']} parameters"
+    quality = f"cross-validation RMSE {1000 * fit['rmse']:.1f} meV/atom"
+    return f"{counts}, {quality}; {result['steps']:,} training steps; {result['seconds'] / 60:.0f} minutes in all."
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "hysteresis": hysteresis,
+    "hysteresis-agreement": hysteresis_agreement,
+    "phase-diagram-check": phase_diagram_check,
+    "ising-crossings": ising_crossings,
+    "ising-agreement": ising_agreement,
     "sweep": sweep,
     "demo": demo,
     "models": models,
@@ -265,10 +398,14 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "ising-10x10": ising,
     "sampling-speed": sampling_speed,
     "training": training,
+    "objectives": objectives,
+    "cuau-4x4x8": cuau_largest,
     "paper-table-1": partial(paper_table, "paper-table-1"),
     "paper-table-2": partial(paper_table, "paper-table-2"),
     "mam-ising": partial(paper_table, "mam-ising"),
     "figure-2": figure_2,
+    "fit-an-alloy": fit_an_alloy,
+    "ternary-alloy": ternary_alloy,
 }
 
 

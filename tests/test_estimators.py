@@ -266,10 +266,24 @@ def test_mistakes_are_named() -> None:
     ):
         with pytest.raises(InputError, match=match):
             mbar(sets, **options)
-    with pytest.raises(InputError, match="function of the samples"):
-        mbar(chained[:1]).mean("energy_minus_mu_n")
-    with pytest.raises(InputError, match="one finite number per sample"):
-        mbar(chained[:1]).mean(lambda s: s.energy[:3])
+    for observable, match in (
+        ("energy_minus_mu_n", "depends on the state"),
+        ("heat_capacity", "follows from averages"),
+        ("composition", "has the components down, up"),
+        (lambda s: s.energy[:3], "one value per sample"),
+    ):
+        with pytest.raises(InputError, match=match):
+            mbar(chained, [arl.SemiGrandCanonical(2.0, {"up": 0.5})]).mean(observable)
+
+
+def test_registered_observables_are_averaged_over_pools_and_chains() -> None:
+    """Components too: the same as that function of the samples."""
+    chained = [monte_carlo(ising(), s, 50, k) for k, s in enumerate(SYSTEMS["Ising 3x3"][1][:2])]
+    for name, function in (("composition:up", lambda s: s.composition[:, 1]), ("energy_per_site", lambda s: s.energy / 9)):
+        expected = mbar(chained).mean(function)
+        for found, known in zip(mbar(chained).mean(name), expected, strict=True):
+            assert tuple(found) == pytest.approx(tuple(known))
+        assert chain_mean(chained[0], name) == chain_mean(chained[0], function)
 
 
 def test_the_global_generators_are_left_alone() -> None:

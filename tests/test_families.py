@@ -41,6 +41,21 @@ def test_random_weights_pass_the_conformance_check(family: str, case: Case) -> N
     check_model(randomise(build(family, case), seed=1), [case.state], n=400)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_centred_perceptron_passes_too_and_translations_change_nothing(case: Case) -> None:
+    """n = 400 a state and order, false alarm 1e-6 each; what the network adds is the same when everything moves by any vector."""
+    model = randomise(build("any-order-mlp", case, centred=True), seed=1)
+    check_model(model, [case.state], n=400)
+    model, x, states = model.double(), some(case, 3), conditions(case, 3)
+    order = draw_orders(model.lattice, 3, "random", torch.Generator().manual_seed(0))
+    expected = model.step_logits(x, order, states) - model.steps.along(x, order, states).base
+    for images in model.lattice.translations:
+        moved = torch.empty_like(x)
+        moved[:, images] = x
+        added = model.step_logits(moved, images[order], states) - model.steps.along(moved, images[order], states).base
+        torch.testing.assert_close(added, expected, rtol=0, atol=1e-9, equal_nan=True)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_energies_the_check_passes_too(family: str) -> None:
     """n = 400; false alarm 1e-6."""

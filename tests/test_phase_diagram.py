@@ -25,7 +25,8 @@ def sweep_of(share: np.ndarray, x: np.ndarray, temperature: list[float], delta_m
     error = 0.01 * np.ones_like(share)
     data = {"fcc_phase": share, "fcc_phase_error": error, "fcc_phase_x": x, "fcc_phase_x_error": error}
     coordinates = {"temperature": temperature, "delta_mu": delta_mu, "phase": list(phases)}
-    return xarray.Dataset({name: (dims, values) for name, values in data.items()}, coordinates)
+    sampled = {name: (dims[:2], np.full(share.shape[:2], value)) for name, value in (("ess", 0.5), ("samples", 2000))}
+    return xarray.Dataset({name: (dims, values) for name, values in data.items()} | sampled, coordinates)
 
 
 def model(temperature: list[float], delta_mu: np.ndarray) -> xarray.Dataset:
@@ -60,6 +61,25 @@ def test_the_error_of_a_boundary_is_that_of_the_log_ratio_over_its_slope() -> No
     slope = 2 * np.log(4) / 0.02
     assert c.delta_mu.value == pytest.approx(0)
     assert c.delta_mu.error == pytest.approx(log_ratio_error / slope)
+
+
+def test_a_boundary_beside_a_phase_that_was_not_seen_covers_where_it_is() -> None:
+    """The second phase has 1 % at the first state and 60 % at the second; of 100 samples of the first, none was in it.
+
+    The error covers the boundary of the true shares, and grows as the samples become fewer.
+    """
+    delta_mu, true = np.array([0.0, 0.1]), np.array([[[0.99, 0.01], [0.4, 0.6]]])
+    drawn = np.array([[[1.0, 0.0], [0.4, 0.6]]])
+    exact = coexistences(sweep_of(true, np.full_like(true, 0.5), [500.0], delta_mu, PHASES))[0].delta_mu.value
+    errors = []
+    for samples in (100, 1000):
+        sweep = sweep_of(drawn, np.full_like(drawn, 0.5), [500.0], delta_mu, PHASES)
+        sweep["fcc_phase_error"] = sweep["fcc_phase_error"] * (drawn > 0) * (drawn < 1)
+        sweep["ess"][:], sweep["samples"][:] = 1.0, samples
+        found = coexistences(sweep)[0].delta_mu
+        errors.append(found.error)
+        assert samples > 100 or abs(found.value - exact) < found.error
+    assert errors[0] > errors[1] > 0
 
 
 def test_a_phase_without_samples_on_one_side_takes_its_composition_from_the_other() -> None:

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from arlattice.models.orders import draw_orders, levels
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import Enumeration
 from arlattice.training.config import TrainingOptions
-from arlattice.training.objectives import Batch, forward, hybrid, reverse
+from arlattice.training.objectives import Batch, balanced, forward, hybrid, log_variance, reverse
 from arlattice.training.states import StateRange, replica_grid
 from arlattice.training.trainer import Trainer
 
@@ -54,6 +55,7 @@ BRIEF: dict[str, Any] = {
     "replica_temperatures": 2,
     "replica_potentials": 2,
     "replica_copies": 2,
+    "replay_group": 2,
     "evaluate_every": 2,
     "evaluate_samples": 8,
     "checkpoint_every": 2,
@@ -93,7 +95,7 @@ def untrained(hamiltonian: arl.Hamiltonian) -> Model:
 # -- it learns -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("objective", ["hybrid", "forward", "reverse"])
+@pytest.mark.parametrize("objective", ["hybrid", "forward", "log-variance", "balanced", "reverse"])
 def test_every_objective_lowers_the_exact_divergence(objective: str) -> None:
     """3x3 Ising near T_c: 0.85 nats before, below 0.4 after 100 steps on two seconds of one core."""
     hamiltonian = ising(3, 3)
@@ -187,13 +189,83 @@ def test_the_reverse_gradient_is_exact_on_average(size: int, monkeypatch: pytest
     assert float((expected - exact).abs().max()) < 1e-6 * max(1.0, float(exact.abs().max()))
 
 
-def test_a_perfect_model_has_no_reverse_gradient_not_even_noise() -> None:
-    """With q = p every advantage is the same, so the leave-one-out baseline leaves nothing."""
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_log_variance_gradient_is_exact_on_average(size: int) -> None:
+    """Its expectation over every group of replayed configurations, against half the gradient of the enumerated variance."""
+    hamiltonian = random_hamiltonian(arl.chain(2), 2)
+    model = randomise(AnyOrderTransformer(hamiltonian, AnyOrderTransformerOptions(**TINY)), scale=0.03).double()
+    states = Conditions.from_states([arl.SemiGrandCanonical(6.0, {"up": 0.2})] * size, hamiltonian)
+    x = Enumeration.of(hamiltonian).occupations.long()
+    log_f = states[:1].expand(4).log_f(hamiltonian.energy(x), x)
+    p = log_f.double().softmax(0)
+    log_q = model.step_log_probs(x, torch.tensor([1, 0]).expand(4, -1), states[:1].expand(4)).sum(1)
+    advantage = log_q - log_f
+    assert float((advantage.max() - advantage.min()).detach()) < 1  # no limit is reached
+    exact = flat_gradient(0.5 * ((p * advantage**2).sum() - (p * advantage).sum() ** 2), model)
+    expected = torch.zeros_like(exact)
+    for drawn in itertools.product(range(4), repeat=size):
+        group = OneOrder(x[list(drawn)], states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=size)
+        expected += float(p[list(drawn)].prod()) * flat_gradient(log_variance(model, group).value, model)
+    assert float(exact.abs().max()) > 1e-3
+    assert float((expected - exact).abs().max()) < 1e-6
+
+
+def test_where_the_model_has_far_too_little_weight_the_log_variance_pulls_as_the_forward_kl_does() -> None:
+    """Weights of one group from -1, as in the forward KL, to 1."""
+    hamiltonian = ising(3, 3)
+    model = randomise(untrained(hamiltonian), scale=0.5)
+    x = torch.randint(2, (16, 9), generator=torch.Generator().manual_seed(1))
+    states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
+    log_q = model.step_log_probs(x, torch.arange(9).flip(0).expand(16, -1), states).sum(1)
+    advantage = (log_q - states.log_f(hamiltonian.energy(x), x)).detach()
+    rest = (advantage.sum() - advantage) / 15
+    weight = (advantage - rest).clamp(-1, 1)
+    assert float((weight == -1).sum()) >= 4 and float((weight.abs() < 1).sum()) >= 1
+    loss = log_variance(model, OneOrder(x, states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=16))
+    assert loss.value.item() == pytest.approx(float((weight * log_q).mean().detach()), rel=1e-5)
+
+
+@dataclass(frozen=True)
+class Told(Conditions):
+    """States whose log f is given."""
+
+    told: Tensor | None = None
+
+    def log_f(self, energy: Tensor, occupations: Tensor) -> Tensor:
+        assert self.told is not None
+        return self.told
+
+
+def test_the_balanced_objective_is_the_forward_kl_of_a_poor_model_and_the_log_variance_of_a_good_one() -> None:
+    """Gradients of one group: along the forward KL when log q - log f is stretched 100 times, along the log-variance at a hundredth."""
+    hamiltonian = ising(3, 3)
+    x = torch.randint(2, (16, 9), generator=torch.Generator().manual_seed(1))
+    model = randomise(untrained(hamiltonian), scale=0.1)
+    states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
+    group = OneOrder(x, states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=16)
+    log_q = model.step_log_probs(x, group.orders(model, 16), states).sum(1).double()
+    log_f = states.log_f(hamiltonian.energy(x), x).double()
+
+    for factor, other, least in ((100.0, forward, 0.99), (0.01, log_variance, 0.99)):
+        wanted = (log_q - factor * (log_q - log_f)).detach()
+        group.conditions = Told(**vars(states), told=wanted)
+        found, expected = (flat_gradient(objective(model, group).value, model) for objective in (balanced, other))
+        assert float(torch.nn.functional.cosine_similarity(found, expected, dim=0)) > least
+
+
+@pytest.mark.parametrize("objective", ["reverse", "log-variance", "balanced"])
+def test_a_perfect_model_has_no_gradient_not_even_noise(objective: str) -> None:
+    """With q = p every advantage is the same, so the leave-one-out baseline leaves nothing; the forward KL keeps noise."""
     lattice = arl.square(2)
     hamiltonian = arl.ClusterHamiltonian.from_terms(lattice, [((i,), np.array([0.0, 0.3 * i])) for i in range(4)], units="reduced")
     model = AnyOrderTransformer(hamiltonian, AnyOrderTransformerOptions(**TINY)).double()
     states = Conditions.from_states([CRITICAL, arl.SemiGrandCanonical(0.7)], hamiltonian)[torch.arange(2).repeat_interleave(8)]
-    assert float(flat_gradient(reverse(model, batch(states, 8, kind=Batch)).value, model).abs().max()) < 1e-6
+    x = torch.randint(2, (16, 4), generator=torch.Generator().manual_seed(2))
+    replayed = Batch(x, states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=8)
+    kinds = {"reverse": reverse, "log-variance": log_variance, "balanced": balanced}
+    loss = kinds[objective](model, batch(states, 8, kind=Batch) if objective == "reverse" else replayed)
+    assert float(flat_gradient(loss.value, model).abs().max()) < 1e-6
+    assert float(flat_gradient(forward(model, replayed).value, model).abs().max()) > 1e-2
 
 
 def test_the_forward_loss_is_the_mean_of_minus_log_q_and_the_hybrid_adds_the_weighted_reverse() -> None:
@@ -209,7 +281,7 @@ def test_the_forward_loss_is_the_mean_of_minus_log_q_and_the_hybrid_adds_the_wei
     assert set(both.figures) == {"forward", "reverse_spread"}
 
 
-@pytest.mark.parametrize("objective", [forward, reverse])
+@pytest.mark.parametrize("objective", [forward, log_variance, balanced, reverse])
 def test_an_objective_without_its_data_is_refused(objective: Any) -> None:
     with pytest.raises(ValueError, match="needs"):
         objective(untrained(ising(3, 3)), batch(None, 2))
@@ -235,6 +307,24 @@ def test_chains_lie_each_in_its_own_cell_of_the_box() -> None:
     difference = (conditions.mu[:, 1] - conditions.mu[:, 0]).view(shape)
     assert torch.equal(((difference + 0.3) / 0.6 * 3).floor().long(), torch.arange(3)[:, None].expand(shape))
     assert len(torch.unique(conditions.beta)) == 60
+
+
+def test_groups_of_chains_share_a_place_in_their_cell() -> None:
+    conditions, shape = replica_grid(RANGE, ising(3, 3), (4, 3), 6, seed=1, group=3)
+    beta = conditions.beta.view(24, 3)
+    assert shape == (4, 3, 6) and torch.equal(beta, beta[:, :1].expand(-1, 3)) and len(torch.unique(beta)) == 24
+
+
+def test_a_batch_of_the_log_variance_holds_whole_groups_and_other_sizes_are_refused() -> None:
+    training = BRIEF | {"objective": "log-variance", "replay_group": 2, "replica_copies": 4}
+    trainer = Trainer([ising(3, 3)], RANGE, "any-order-transformer", TINY, TrainingOptions.parse(training), "cpu")
+    made = trainer._batch(trainer.lanes[0])
+    assert made.replay_group == 2 and made.conditions is not None
+    assert torch.equal(made.conditions.beta[::2], made.conditions.beta[1::2])
+    assert len(torch.unique(made.conditions.beta)) > 1
+    for name, size in (("batch_size", 7), ("replica_copies", 3)):
+        with pytest.raises(arl.InputError, match=f"{name} = {size}: give a multiple of replay_group = 2"):
+            Trainer([ising(3, 3)], RANGE, "any-order-transformer", TINY, TrainingOptions.parse(training | {name: size}), "cpu")
 
 
 def test_a_box_without_width_is_one_state() -> None:
@@ -282,7 +372,7 @@ def lines(folder: Path) -> list[dict[str, float]]:
     return rows
 
 
-@pytest.mark.parametrize("objective", ["hybrid", "forward", "reverse"])
+@pytest.mark.parametrize("objective", ["hybrid", "forward", "log-variance", "balanced", "reverse"])
 def test_one_seed_gives_one_run(objective: str, tmp_path: Path) -> None:
     one, same = (brief(tmp_path / name, training={"objective": objective}) for name in ("one", "same"))
     other = brief(training={"objective": objective, "seed": 1})

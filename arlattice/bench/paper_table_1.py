@@ -40,12 +40,18 @@ FULL_TRAINING = FULL.with_systems(
             "marginal-mlp": {"steps": 4000},
             "marginal-transformer": {"steps": 2000, "reverse_samples": 32},
             "marginal-transformer-energies": {"batch_size": 256},
-            "any-order-transformer": {"steps": 13000, "batch_size": 512, "ema_decay": 0.999, "equilibration_sweeps": 2000},
+            "any-order-transformer": {
+                "objective": "forward",
+                "steps": 13000,
+                "batch_size": 512,
+                "ema_decay": 0.999,
+                "equilibration_sweeps": 2000,
+            },
             "any-order-transformer-sizes": {"steps": 8000},
         },
     }
 )
-_LARGE = {"": {"steps": 30}, "forward": {"steps": 60}}
+_LARGE = {"": {"steps": 30}, "log-variance": {"steps": 60}}
 SMALL_TRAINING = SMALL.with_systems({"8x8": _LARGE})
 
 

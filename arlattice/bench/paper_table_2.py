@@ -32,12 +32,18 @@ FULL_TRAINING = FULL.with_systems(
         "4x4x8": {
             "marginal-transformer": {"steps": 1500, "reverse_samples": 32},
             "marginal-transformer-energies": {"batch_size": 512},
-            "any-order-transformer": {"steps": 9000, "batch_size": 1024, "ema_decay": 0.999, "equilibration_sweeps": 2000},
+            "any-order-transformer": {
+                "objective": "forward",
+                "steps": 9000,
+                "batch_size": 1024,
+                "ema_decay": 0.999,
+                "equilibration_sweeps": 2000,
+            },
             "any-order-transformer-sizes": {"steps": 5000},
         },
     }
 )
-_LARGE = {"": {"steps": 60}, "forward": {"steps": 100}}
+_LARGE = {"": {"steps": 60}, "log-variance": {"steps": 100}}
 SMALL_TRAINING = SMALL.with_systems({"2x2x4": _LARGE})
 
 

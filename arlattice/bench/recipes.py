@@ -51,19 +51,19 @@ MARGINALS = (
 """The paper's marginalization models, likewise."""
 
 ENERGY_MLPS = (
-    Recipe("fixed-order-mlp-energies", "fixed-order-mlp", "forward", {"energies": True}),
-    Recipe("any-order-mlp-energies", "any-order-mlp", "forward", {"energies": True}),
+    Recipe("fixed-order-mlp-energies", "fixed-order-mlp", "log-variance", {"energies": True}),
+    Recipe("any-order-mlp-energies", "any-order-mlp", "log-variance", {"energies": True, "centred": True}),
 )
-"""The same perceptrons on completed-cluster energies, trained on replayed Monte Carlo."""
+"""The same perceptrons on completed-cluster energies, trained on replayed Monte Carlo; in any order seen from the site drawn."""
 
 TRANSFORMERS = (
     Recipe("marginal-transformer-energies", "marginal-transformer", "self-consistency", {"energies": True}),
-    Recipe("any-order-transformer", "any-order-transformer", "forward"),
+    Recipe("any-order-transformer", "any-order-transformer", "log-variance"),
 )
 """Ours."""
 
 ALL = (*ARMS, *MARGINALS, *ENERGY_MLPS, *TRANSFORMERS)
-SEVERAL_SIZES = Recipe("any-order-transformer-sizes", "any-order-transformer", "forward", {"positions": "primitive"})
+SEVERAL_SIZES = Recipe("any-order-transformer-sizes", "any-order-transformer", "log-variance", {"positions": "primitive"})
 """Trained on several smaller supercells, sampled on a larger one."""
 
 
@@ -139,6 +139,7 @@ FULL = Scale(
             "checkpoint_every": 2000,
         },
         "forward": {"batch_size": 1024},
+        "log-variance": {"batch_size": 1024},
         "self-consistency": {"batch_size": 1024},
         "reverse": {"reverse_states": 8, "reverse_samples": 32, "learning_rate": 5e-4},
         "mam": {**_MAM, "reverse_states": 8, "reverse_samples": 64, "chain_refresh": 100, "learning_rate": 5e-4},
@@ -170,6 +171,7 @@ SMALL = Scale(
             "checkpoint_every": 1000,
         },
         "forward": {"steps": 150, "batch_size": 64},
+        "log-variance": {"steps": 150, "batch_size": 64},
         "self-consistency": {"batch_size": 64},
         "reverse": {"reverse_states": 4, "reverse_samples": 16},
         "mam": {**_MAM, "reverse_states": 4, "reverse_samples": 16, "chain_block": 2},

@@ -33,7 +33,7 @@ def arlattice_register_models(register: Register) -> None:
     register(
         "any-order-mlp",
         "arlattice.models.any_order_mlp:AnyOrderMLP",
-        options="arlattice.models.any_order_mlp:MLPOptions",
+        options="arlattice.models.any_order_mlp:AnyOrderMLPOptions",
         summary="perceptron over species and mask that gives all conditionals; one pass a site",
     )
     register(
@@ -48,6 +48,12 @@ def arlattice_register_models(register: Register) -> None:
 def arlattice_register_objectives(register: Register) -> None:
     register("hybrid", "arlattice.training.objectives:hybrid", summary="forward KL on replayed Monte Carlo plus reverse KL on own samples")
     register("forward", "arlattice.training.objectives:forward", summary="forward KL on replayed Monte Carlo: covers every mode")
+    register(
+        "log-variance",
+        "arlattice.training.objectives:log_variance",
+        summary="variance of log q - log f on replayed Monte Carlo: less noise than forward near the optimum",
+    )
+    register("balanced", "arlattice.training.objectives:balanced", summary="forward and log-variance, weighted by their noise")
     register("reverse", "arlattice.training.objectives:reverse", summary="reverse KL on own samples: energies only, may lose modes")
     register("mam", "arlattice.training.marginalization:mam", summary="reverse KL through the marginal head (the paper's MAM)")
     register(

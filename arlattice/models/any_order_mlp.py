@@ -2,11 +2,13 @@
 
 The network reads one token a site, its species or "unknown", and gives the conditional of every site at once; a
 step of an order uses the one of the site it draws. So one configuration costs as many passes as it has sites,
-and a gradient through its log-probability keeps all of them: the memory that limits this family.
+and a gradient through its log-probability keeps all of them: the memory that limits this family. Since every step has a
+pass of its own, it may as well see the lattice from the site it draws (``centred``): the same weights then serve every
+site, and translations change nothing.
 
 Sources: B. Uria, I. Murray, H. Larochelle, ICML 2014; X. Du et al., "Scaling autoregressive models for lattice
 thermodynamics" (any-order ARM); the residual perceptron follows S. Liu et al., "Generative marginalization models",
-ICML 2024. Ours: the state at every layer, and logits that start from completed-cluster energies.
+ICML 2024. Ours: the state at every layer, logits that start from completed-cluster energies, and ``centred``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 
-__all__ = ["AnyOrderMLP", "MLPOptions"]
+__all__ = ["AnyOrderMLP", "AnyOrderMLPOptions", "MLPOptions"]
 
 
 class MLPOptions(Options):
@@ -34,20 +36,32 @@ class MLPOptions(Options):
     energies: Annotated[bool, Field(description="start logits from completed-cluster energies; false learns them (the paper)")] = True
 
 
+class AnyOrderMLPOptions(MLPOptions):
+    """Size and view of the any-order perceptron."""
+
+    centred: Annotated[bool, Field(description="see the lattice from the site that is drawn; false: from its first site")] = False
+
+
 class AnyOrderMLP(Model):
     """See the module's docstring."""
+
+    seen_from: Tensor
 
     def __init__(self, hamiltonian: Hamiltonian, options: MLPOptions) -> None:
         super().__init__(hamiltonian, options)
         self.n, self.q, width = hamiltonian.lattice.n_sites, hamiltonian.lattice.n_species, options.width
         self.passes = self.n
+        self.centred: bool = getattr(options, "centred", False)
+        self.outputs = len(hamiltonian.lattice.basis) if self.centred else self.n
         self.enter = nn.Linear(self.n * (self.q + 1), width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(options.layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(options.layers + 1))
         self.state = nn.ModuleList(nn.Linear(2 + 2 * self.q, width) for _ in range(options.layers))
-        self.conditionals = nn.Linear(width, self.n * self.q)
+        self.conditionals = nn.Linear(width, self.outputs * self.q)
         nn.init.zeros_(self.conditionals.weight)
         nn.init.zeros_(self.conditionals.bias)
+        cell = torch.arange(self.n) // len(hamiltonian.lattice.basis)
+        self.register_buffer("seen_from", hamiltonian.lattice.translations[cell], persistent=False)
 
     @property
     def energies(self) -> bool:
@@ -56,13 +70,13 @@ class AnyOrderMLP(Model):
     def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
         """See `Model.step_logits`; one pass of the network for every step."""
         order_of_steps = order[:, :steps]
-        features = self.features(prefixes(occupations, order, order_of_steps.shape[1]), conditions)
-        return self.steps.along(occupations, order, conditions).base[:, :steps] + self._at(features, order_of_steps)
+        partial, site = self._seen(prefixes(occupations, order, order_of_steps.shape[1]), order_of_steps)
+        return self.steps.along(occupations, order, conditions).base[:, :steps] + self._at(self.features(partial, conditions), site)
 
     def next_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
         """See `Model.next_logits`; one pass."""
-        features = self.features(partial[:, None], conditions)
-        return self.steps.after(partial, site, conditions).base + self._at(features, site[:, None])[:, 0]
+        seen, at = self._seen(partial[:, None], site[:, None])
+        return self.steps.after(partial, site, conditions).base + self._at(self.features(seen, conditions), at)[:, 0]
 
     def features(self, partial: Tensor, conditions: Conditions) -> Tensor:
         """Last hidden layer for partial configurations (batch, k, sites), -1 unknown, k of each state: (batch, k, width)."""
@@ -79,10 +93,16 @@ class AnyOrderMLP(Model):
         """Compile the network with torch.compile."""
         self.features = torch.compile(self.features, dynamic=False)  # type: ignore[method-assign]
 
+    def _seen(self, partial: Tensor, site: Tensor) -> tuple[Tensor, Tensor]:
+        """Partial configurations (batch, k, sites) and sites (batch, k) as the network reads them."""
+        if not self.centred:
+            return partial, site
+        return partial.gather(-1, self.seen_from[site]), site % self.outputs
+
     def _at(self, features: Tensor, site: Tensor) -> Tensor:
         """Network part of the logits of sites (batch, k): (batch, k, species)."""
-        logits = self.conditionals(features).unflatten(-1, (self.n, self.q)).to(self.state_mean.dtype)
-        return (logits * F.one_hot(site, self.n)[..., None]).sum(-2)  # not gather: its gradient varies in its last bits
+        logits = self.conditionals(features).unflatten(-1, (self.outputs, self.q)).to(self.state_mean.dtype)
+        return (logits * F.one_hot(site, self.outputs)[..., None]).sum(-2)  # not gather: its gradient varies in its last bits
 
 
 def prefixes(occupations: Tensor, order: Tensor, steps: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.samples import Observable, SampleSet
-from arlattice.thermo.autocorrelation import autocorrelation_time, mean_error, number_of_chains, per_sample
+from arlattice.thermo.autocorrelation import autocorrelation_time, mean_error, number_of_chains
 
 __all__ = ["ChainDiagnostics", "diagnose"]
 
@@ -66,7 +66,7 @@ def diagnose(samples: SampleSet, observables: Mapping[str, Observable] | None = 
     if observables is None:
         observables = {name: name for name in ("energy_per_site", *(f"x_{s}" for s in samples.lattice.species))}
     thin = int(samples.metadata.get("thin", 1))
-    return {name: _diagnose(per_sample(samples, of), chains, thin) for name, of in observables.items()}
+    return {name: _diagnose(samples.per_sample(of), chains, thin) for name, of in observables.items()}
 
 
 def _diagnose(values: Tensor, chains: int, thin: int) -> ChainDiagnostics:

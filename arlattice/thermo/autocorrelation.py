@@ -17,7 +17,7 @@ from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.samples import Observable, SampleSet
 
-__all__ = ["autocorrelation_time", "chain_mean", "mean_error", "number_of_chains", "per_sample"]
+__all__ = ["autocorrelation_time", "chain_mean", "mean_error", "number_of_chains"]
 
 _WINDOW = 5.0
 
@@ -68,36 +68,17 @@ def number_of_chains(samples: SampleSet) -> int:
     return chains
 
 
-def per_sample(samples: SampleSet, observable: Observable) -> Tensor:
-    """One value a sample (n,), float64: ``"energy"``, ``"energy_per_site"``, ``"x_"`` and a species, a tensor, or a function.
-
-    Raises:
-        InputError: another name, or not one finite value a sample.
-    """
-    if isinstance(observable, str):
-        species = samples.composition.T
-        known = {"energy": samples.energy, "energy_per_site": samples.energy_per_site}
-        known |= {f"x_{name}": species[s] for s, name in enumerate(samples.lattice.species)}
-        if observable not in known:
-            raise InputError("observable", observable, f"one of {', '.join(known)}, or a function of the samples")
-        return known[observable]
-    values = torch.as_tensor(observable(samples) if callable(observable) else observable).double()
-    if values.shape != (len(samples),) or not bool(values.isfinite().all()):
-        raise InputError("observable", tuple(values.shape), f"give one finite number per sample, shape ({len(samples)},)")
-    return values
-
-
 def chain_mean(samples: SampleSet, observable: Observable) -> Estimate:
     """Equilibrium average over Monte Carlo samples, its error from their autocorrelation time.
 
     Args:
         samples: without ``log_prob``, of one run.
-        observable: as in `per_sample`.
+        observable: as in `SampleSet.per_sample`.
 
     Raises:
         InputError: samples with ``log_prob``, which are independent: use `SampleSet.mean`.
     """
     if samples.log_prob is not None:
         raise InputError("samples", samples, "samples of a model are independent; use their own mean")
-    values = per_sample(samples, observable)
+    values = samples.per_sample(observable)
     return Estimate(float(values.mean()), float(mean_error(values, number_of_chains(samples))))

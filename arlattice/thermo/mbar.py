@@ -22,7 +22,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
 from arlattice.samples import SampleSet
-from arlattice.thermo.autocorrelation import mean_error, number_of_chains, per_sample
+from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 
 __all__ = ["Multistate", "check_pool", "mbar"]
 
@@ -67,10 +67,12 @@ class Multistate:
         """Equilibrium average at every state.
 
         Args:
-            observable: ``"energy"``, ``"energy_per_site"``, ``"x_"`` and a species, or a function of a `SampleSet` that gives
-                one value a sample and does not depend on its state.
+            observable: as in `SampleSet.per_sample`.
+
+        Raises:
+            InputError: as there; and an observable that depends on the state of its samples.
         """
-        values = torch.cat([per_sample(s, observable) for s in self.sets])
+        values = torch.cat([_of_any_state(s, self.states, observable) for s in self.sets])
         means = self.weights @ values
         excess = self.weights * (values - means[:, None])
         response = excess + excess @ self._sampled.T @ self._parameter_response
@@ -128,6 +130,15 @@ def mbar(
         origin = wanted.index(state)
         log_z, response = log_z - log_z[origin] + value, response - response[origin]
     return Multistate(sets, wanted, weights, _estimates(log_z, response, sets), response, parameters, sampled)
+
+
+def _of_any_state(samples: SampleSet, states: Sequence[Ensemble], observable: str | Callable[[SampleSet], Tensor]) -> Tensor:
+    """One value a sample, (n,), that must not change with the state the sample is said to be of."""
+    values = samples.per_sample(observable)
+    for state in states:
+        if not torch.allclose(replace(samples.select([0]), state=state).per_sample(observable), values[:1], equal_nan=True):
+            raise InputError("observable", observable, "depends on the state; average something that does not, such as energy and x")
+    return values
 
 
 def _log_f(sets: Sequence[SampleSet], state: Ensemble) -> Tensor:

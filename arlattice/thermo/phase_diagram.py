@@ -34,6 +34,8 @@ __all__ = ["Coexistence", "Invariant", "coexistences", "invariants"]
 SHARES, COMPOSITIONS = "fcc_phase", "fcc_phase_x"
 """Variables of a sweep: share of every phase, and composition within it."""
 
+GRID = ("temperature", "delta_mu")
+
 
 @dataclass(frozen=True)
 class Coexistence:
@@ -75,7 +77,8 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
     """Every change of the leading phase along Delta mu, by temperature and then Delta mu.
 
     Args:
-        sweep: from `arlattice.sweep`, with dimensions temperature, delta_mu and phase on both variables.
+        sweep: from `arlattice.sweep`, with dimensions temperature, delta_mu and phase on both variables. A phase that no
+            sample of a state is in counts as half an effective sample there, give or take as much.
         shares: variable of the share of samples in each phase, with ``SHARES_error``.
         compositions: variable of the composition within each phase; may be NaN where a phase has no samples.
 
@@ -83,6 +86,8 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
         InputError: a variable or dimension that the sweep does not have, or fewer than two values of Delta mu.
     """
     share, error, x, x_error = (_values(sweep, name) for name in (shares, f"{shares}_error", compositions, f"{compositions}_error"))
+    floor = 0.5 / (_values(sweep, "ess", GRID) * _values(sweep, "samples", GRID))[..., None]  # a phase not seen may still be there
+    share, error = np.maximum(share, floor), np.maximum(error, floor)
     temperatures, delta_mu = (sweep[name].values.astype(float) for name in ("temperature", "delta_mu"))
     if len(delta_mu) < 2:
         raise InputError("delta_mu", delta_mu.tolist(), "a phase diagram needs at least two values")
@@ -98,8 +103,7 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
     return found
 
 
-def _values(sweep: Dataset, name: str) -> np.ndarray:
-    wanted = ("temperature", "delta_mu", "phase")
+def _values(sweep: Dataset, name: str, wanted: tuple[str, ...] = (*GRID, "phase")) -> np.ndarray:
     if name not in sweep or set(sweep[name].dims) != set(wanted):
         cure = f"needs the variable {name} over {', '.join(wanted)}; sweep with --observable {name.removesuffix('_error')}"
         raise InputError("sweep", ", ".join(map(str, sweep.data_vars)), cure)
@@ -108,10 +112,9 @@ def _values(sweep: Dataset, name: str) -> np.ndarray:
 
 def _crossing(share: np.ndarray, error: np.ndarray, delta_mu: np.ndarray) -> tuple[float, Estimate]:
     """Where log(P_b / P_a) passes zero between two states: the weight of the second state, and Delta mu."""
-    floor = np.maximum(share, np.where(error > 0, error, 1e-6))  # no sample seen: its share is below its error
-    ratio = np.log(floor[:, 1] / floor[:, 0])
+    ratio = np.log(share[:, 1] / share[:, 0])
     weight = float(np.clip(-ratio[0] / (ratio[1] - ratio[0]), 0.0, 1.0))
-    each = np.sqrt(((error / floor) ** 2).sum(1))
+    each = np.sqrt(((error / share) ** 2).sum(1))
     slope = (ratio[1] - ratio[0]) / (delta_mu[1] - delta_mu[0])
     spread = math.hypot((1 - weight) * each[0], weight * each[1])
     return weight, Estimate(float(delta_mu[0] + weight * (delta_mu[1] - delta_mu[0])), abs(spread / slope))

@@ -1,8 +1,10 @@
 """What is minimised. Each objective is a function (model, batch) -> loss in nats, registered by name.
 
-    forward   E_p[-log q]           p from Monte Carlo: covers every mode
-    reverse   E_q[log q - log f]    q from the model: needs no data, may lose modes
-    hybrid    forward + weight * reverse
+    forward       E_p[-log q]              p from Monte Carlo: covers every mode
+    log-variance  Var_p[log q - log f]     likewise, with less noise the better the model
+    balanced      forward, then log-variance, weighted by their noise
+    reverse       E_q[log q - log f]       q from the model: needs no data, may lose modes
+    hybrid        forward + weight * reverse
 
 Every order is one distribution q, so the order of each configuration is drawn anew each time.
 """
@@ -21,10 +23,11 @@ from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
 from arlattice.training.chains import ModelChains
 
-__all__ = ["Batch", "Loss", "Objective", "Part", "forward", "hybrid", "needs", "reverse", "uses"]
+__all__ = ["Batch", "Loss", "Objective", "Part", "balanced", "forward", "hybrid", "log_variance", "needs", "reverse", "uses"]
 
-Part = Literal["replay", "states", "chains"]
-"""What an objective may need: replayed Monte Carlo, states to draw from the model in, or the model's persistent chains."""
+Part = Literal["replay", "groups", "states", "chains"]
+"""What an objective may need: replayed Monte Carlo, that in groups of one state each, states to draw from the model in, or the
+model's persistent chains."""
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Batch:
         generator: on the model's device.
         chains: the model's persistent configurations, or None.
         consistency_weight: weight of the self-consistency of marginals.
+        replay_group: neighbours in the replay that share their state.
     """
 
     occupations: Tensor | None
@@ -52,6 +56,7 @@ class Batch:
     generator: torch.Generator
     chains: ModelChains | None = None
     consistency_weight: float = 1.0
+    replay_group: int = 1
 
     def orders(self, model: Model, n: int) -> Tensor:
         """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
@@ -99,6 +104,67 @@ def forward(model: Model, batch: Batch) -> Loss:
     return Loss(loss, {"forward": loss.detach()})
 
 
+@uses("replay", "groups")
+def log_variance(model: Model, batch: Batch) -> Loss:
+    """Log-variance divergence on replayed configurations: the same optimum as the forward KL, with less noise near it.
+
+    grad = E_p[min(1, max(-1, D)) grad log q],  D = A - mean of the other A in the group,  A = log q - log f.
+
+    Without the limits this is half the gradient of Var_p[A]. To first order in A its mean is that of the forward KL, but its
+    noise vanishes with the spread of A, where grad log q keeps its own. Far from the optimum it learns more slowly.
+
+    Source: L. Richter et al., NeurIPS 2020 (VarGrad); N. Nuesken and L. Richter, Partial Differ. Equ. Appl. 2, 48 (2021).
+    The limits are ours.
+    """
+    log_prob, advantage = _replayed(model, batch, "log-variance")
+    weight = advantage.less_others.clamp(-1, 1)
+    return _weighted(log_prob, weight, advantage)
+
+
+@uses("replay", "groups")
+def balanced(model: Model, batch: Batch) -> Loss:
+    """Forward KL far from the optimum, log-variance divergence near it, each state by itself.
+
+    grad = E_p[(D - V) / (1 + V) grad log q],  D as in `log_variance`,  V the variance of A in the group.
+
+    Two estimates of one gradient, -grad log q and D grad log q, averaged with the inverse of their noise: that of the second
+    is about V times that of the first. Ours.
+    """
+    log_prob, advantage = _replayed(model, batch, "balanced")
+    variance = advantage.grouped.var(1, keepdim=True)
+    return _weighted(log_prob, (advantage.less_others - variance) / (1 + variance), advantage)
+
+
+@dataclass(frozen=True)
+class _Advantage:
+    """log q - log f, in groups of one state each (groups, size), and the same less the mean of the others in the group."""
+
+    grouped: Tensor
+    less_others: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, size: int) -> _Advantage:
+        grouped = values.view(-1, size)
+        return cls(grouped, (grouped - grouped.mean(1, keepdim=True)) * (size / (size - 1)))
+
+
+def _replayed(model: Model, batch: Batch, name: str) -> tuple[Tensor, _Advantage]:
+    """log q of the replayed configurations, and how it differs from log f."""
+    x, conditions = batch.occupations, batch.conditions
+    if x is None or conditions is None:
+        raise ValueError(f"the {name} objective needs a replay")
+    with model.autocast():
+        log_prob = model.step_log_probs(x, batch.orders(model, len(x)), conditions).float().sum(1)
+    with torch.no_grad():
+        log_f = conditions.log_f(model.tables.energy(x), x).double()
+        return log_prob, _Advantage.of(log_prob.double() - log_f, batch.replay_group)
+
+
+def _weighted(log_prob: Tensor, weight: Tensor, advantage: _Advantage) -> Loss:
+    figures = {"forward": -log_prob.detach().mean(), "spread": advantage.grouped.std(1).mean()}
+    return Loss((weight.flatten().float() * log_prob).mean(), figures)
+
+
 @uses("states")
 def reverse(model: Model, batch: Batch) -> Loss:
     """Reverse KL by REINFORCE with exact log q and a leave-one-out baseline per state: energies only.
@@ -118,14 +184,11 @@ def reverse(model: Model, batch: Batch) -> Loss:
     noise = torch.rand(model.lattice.n_sites, n, dtype=torch.float64, generator=batch.generator, device=orders.device)
     with torch.no_grad():
         x, log_q = model.draw(noise, orders, conditions)
-        advantage = log_q - conditions.log_f(model.tables.energy(x), x).double()
-        grouped = advantage.view(-1, size)
-        baseline = (grouped.sum(1, keepdim=True) - grouped) / (size - 1)
-        weight = (grouped - baseline).flatten().float()
+        advantage = _Advantage.of(log_q - conditions.log_f(model.tables.energy(x), x).double(), size)
     with model.autocast():
         log_prob = model.step_log_probs(x, orders, conditions).float().sum(1)
-    spread = grouped.std(1).mean()
-    return Loss((weight * log_prob).mean(), {"reverse_spread": spread})
+    weight = advantage.less_others.flatten().float()
+    return Loss((weight * log_prob).mean(), {"reverse_spread": advantage.grouped.std(1).mean()})
 
 
 @uses("replay", "states")

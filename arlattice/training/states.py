@@ -54,12 +54,12 @@ StateSpec = StateRange | Ensemble | Sequence[Ensemble]
 
 
 def replica_grid(
-    states: StateSpec, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int
+    states: StateSpec, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int, group: int = 1
 ) -> tuple[Conditions, tuple[int, ...]]:
     """States of all chains, and their grid (temperatures, chemical potentials..., copies).
 
-    A range is divided into equal cells, temperatures evenly in log T; every chain sits at a random place in
-    its cell (a scrambled Sobol sequence over the copies), so that the chains cover the box densely.
+    A range is divided into equal cells, temperatures evenly in log T; every group of chains sits at a random place in
+    its cell (a scrambled Sobol sequence over the groups), so that the chains cover the box densely.
 
     Args:
         states: what to train on.
@@ -67,6 +67,7 @@ def replica_grid(
         points: cells along the temperature axis and along every chemical-potential axis.
         copies: chains per cell.
         seed: of the Sobol scrambling.
+        group: neighbouring chains that share a place; divides ``copies``.
     """
     if isinstance(states, Ensemble):
         states = [states]
@@ -76,11 +77,11 @@ def replica_grid(
         conditions = Conditions.from_states(list(states), hamiltonian)
         rows = torch.arange(len(states)).repeat_interleave(copies)
         return conditions[rows], (len(states), copies)
-    return _box(states, hamiltonian, points, copies, seed)
+    return _box(states, hamiltonian, points, copies, seed, group)
 
 
 def _box(
-    states: StateRange, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int
+    states: StateRange, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int, group: int
 ) -> tuple[Conditions, tuple[int, ...]]:
     low, high = torch.tensor(_ends(states.temperature), dtype=torch.float64).log()
     ranges = [(float(low), float(high)), *map(_ends, states.chemical_potentials.values())]
@@ -88,8 +89,8 @@ def _box(
     if states.compositions:
         lengths.append(len(states.compositions))
     cells = torch.cartesian_prod(*[torch.arange(n) for n in lengths]).view(-1, len(lengths)).repeat_interleave(copies, 0)
-    jitter = torch.quasirandom.SobolEngine(len(lengths), scramble=True, seed=seed).draw(len(cells)).double()
-    where = (cells + jitter) / torch.tensor(lengths)
+    jitter = torch.quasirandom.SobolEngine(len(lengths), scramble=True, seed=seed).draw(len(cells) // group).double()
+    where = (cells + jitter.repeat_interleave(group, 0)) / torch.tensor(lengths)
     values = [a + where[:, k] * (b - a) for k, (a, b) in enumerate(ranges)]
     ensembles: list[Ensemble] = []
     for row, numbers in enumerate(torch.stack(values, 1).tolist()):

@@ -157,6 +157,7 @@ class Trainer:
         self.options = options
         self.device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
+        self.group = _group(options) if needs(self.objective, "groups") else 1
         self.generator = torch.Generator(self.device).manual_seed(options.seed)
         self.model = self._build(model, hamiltonians[0], model_options)
         self.average = copy.deepcopy(self.model).eval()
@@ -183,7 +184,7 @@ class Trainer:
 
     def _grid(self, states: StateSpec, hamiltonian: Hamiltonian) -> tuple[Conditions, tuple[int, ...]]:
         o = self.options
-        return replica_grid(states, hamiltonian, (o.replica_temperatures, o.replica_potentials), o.replica_copies, o.seed)
+        return replica_grid(states, hamiltonian, (o.replica_temperatures, o.replica_potentials), o.replica_copies, o.seed, self.group)
 
     def _lane(self, model: Model, conditions: Conditions, shape: tuple[int, ...]) -> Lane:
         o, conditions = self.options, conditions.to(self.device, torch.float32)
@@ -282,14 +283,16 @@ class Trainer:
         x = conditions = groups = None
         if lane.replay is not None:
             lane.replay.run(o.sweeps_per_step)
-            rows = torch.randint(len(states), (o.batch_size,), generator=g, device=self.device)
+            rows = torch.randint(len(states) // self.group, (o.batch_size // self.group, 1), generator=g, device=self.device)
+            rows = (rows * self.group + torch.arange(self.group, device=self.device)).flatten()
             x, conditions = lane.replay.occupations[rows], states[rows]
         if needs(self.objective, "states"):
             rows = torch.randint(len(states), (o.reverse_states,), generator=g, device=self.device)
             groups = states[rows.repeat_interleave(o.reverse_samples)]
         if lane.chains is not None:
             lane.chains.advance(lane.model)
-        return Batch(x, conditions, groups, o.reverse_samples, o.coarse_share, o.reverse_weight, g, lane.chains, o.consistency_weight)
+        weights = o.coarse_share, o.reverse_weight
+        return Batch(x, conditions, groups, o.reverse_samples, *weights, g, lane.chains, o.consistency_weight, self.group)
 
     def _learning_rate(self) -> float:
         o = self.options
@@ -344,6 +347,15 @@ class Trainer:
             "model": {"name": self.model.name, **self.model.options.model_dump(mode="json")},
             "training": self.options.model_dump(mode="json"),
         }
+
+
+def _group(options: TrainingOptions) -> int:
+    """Replayed configurations that share a state; they must fill the chains of a state and the batch."""
+    group = options.replay_group
+    for name in ("replica_copies", "batch_size"):
+        if getattr(options, name) % group:
+            raise InputError(f"training.{name}", getattr(options, name), f"give a multiple of replay_group = {group}")
+    return group
 
 
 def _evaluated(states: StateSpec) -> list[Ensemble]:
