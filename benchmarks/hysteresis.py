@@ -70,6 +70,8 @@ def _arguments() -> argparse.Namespace:
         vars(arguments).update(small)
     if arguments.shown not in arguments.temperatures:
         parser.error(f"--shown {arguments.shown:g} must be among --temperatures")
+    if min(arguments.sweeps) < 2 or arguments.copies < 2:
+        parser.error("--sweeps and --copies must be at least 2: half of the sweeps is left out, errors are over copies")
     return arguments
 
 

@@ -45,7 +45,7 @@ class EmtAlloyOptions(arl.Options):
     species: tuple[Metal, ...] = Field(min_length=2, description="metals that EMT has")
     expansion: str = Field(description=".ce file of the fit; read if it is there, otherwise made")
     supercell: Supercell = [[3, -1, -1], [-1, 3, -1], [-1, -1, 3]]
-    largest: int = Field(6, ge=1, description="sites of the largest structures to fit to")
+    largest: int = Field(6, ge=2, description="sites of the largest structures to fit to")
     cutoffs: tuple[PositiveFloat, ...] = Field((2.3, 1.25), min_length=1, description="of pairs, triplets, ..., in lattice constants")
 
     @field_validator("species")
@@ -182,7 +182,8 @@ def build(options: EmtAlloyOptions) -> arl.ClusterHamiltonian:
     fitted = expansion.get_cluster_space_copy().chemical_symbols[0]
     if tuple(fitted) != options.species:
         raise arl.InputError("species", options.species, f"{path} is an expansion of {', '.join(fitted)}; name another file")
-    return compile_expansion(expansion, options.supercell, name="emt-alloy", options=options.model_dump(mode="json") | {"sha256": sha256})
+    record = options.model_dump(mode="json", exclude={"largest", "cutoffs"}) | {"sha256": sha256}  # those of the fit are not known here
+    return compile_expansion(expansion, options.supercell, name="emt-alloy", options=record)
 
 
 @arl.hookimpl

@@ -32,7 +32,15 @@ from arlattice.training.states import StateRange
 RunCli = Callable[..., Any]
 MODULES = (paper_table_1, paper_table_2, mam_ising)
 EVERY = [module.table(small) for module in MODULES for small in (False, True)]
-FEW = {"steps": 2, "batch_size": 4, "reverse_states": 1, "reverse_samples": 4, "equilibration_sweeps": 1, "evaluate_samples": 2}
+FEW = {
+    "steps": 2,
+    "batch_size": 4,
+    "replay_group": 2,
+    "reverse_states": 1,
+    "reverse_samples": 4,
+    "equilibration_sweeps": 1,
+    "evaluate_samples": 2,
+}
 SHORT = [f"--training={key}={value}" for key, value in (FEW | {"replica_temperatures": 2, "replica_copies": 2}).items()]
 
 PLUGIN = '''

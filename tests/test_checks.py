@@ -48,7 +48,7 @@ def test_single_flips_remember_the_direction_and_the_model_does_not(tmp_path: Pa
     result = json.loads(out.read_text())
     assert all(loop["area"] > 5 * loop["area_error"] for loop in result["loops"])
     model = result["agreement"]["model up, model down"]
-    assert abs(model["area"]) < 4 * model["area_error"]
+    assert abs(model["area"]) < 4 * model["area_error"] and model["largest_deviation"] < 5  # of 9 states: once in 190,000
     assert picture.read_bytes().startswith(PNG)
 
 

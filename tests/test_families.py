@@ -56,6 +56,19 @@ def test_a_centred_perceptron_passes_too_and_translations_change_nothing(case: C
         torch.testing.assert_close(added, expected, rtol=0, atol=1e-9, equal_nan=True)
 
 
+def test_a_centred_perceptron_tells_the_sublattices_of_a_cell_apart() -> None:
+    """Nothing known: what the network adds to the logits differs between the sites of one cell, not between cells."""
+    case = next(c for c in GRAND if len(c.hamiltonian.lattice.basis) > 1)
+    model = randomise(build("any-order-mlp", case, centred=True), seed=1).double()
+    n, basis = model.lattice.n_sites, len(model.lattice.basis)
+    unknown, sites = torch.full((n, n), -1), torch.arange(n)
+    states = conditions(case, n)
+    added = model.next_logits(unknown, sites, states) - model.steps.after(unknown, sites, states).base
+    torch.testing.assert_close(added, added[:basis].repeat(n // basis, 1), rtol=0, atol=1e-9, equal_nan=True)
+    both = added[:2].isfinite().all(0)
+    assert bool(both.any()) and float((added[0] - added[1])[both].detach().abs().max()) > 1e-3
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_energies_the_check_passes_too(family: str) -> None:
     """n = 400; false alarm 1e-6."""

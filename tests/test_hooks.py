@@ -68,7 +68,7 @@ def test_what_ships_is_registered_through_the_hooks() -> None:
     assert {"ising", "potts", "icet", "cuau"} <= set(names(loaded.hamiltonians))
     families = ["any-order-transformer", "marginal-transformer", "fixed-order-mlp", "any-order-mlp", "marginal-mlp"]
     assert names(loaded.models) == families
-    assert set(names(loaded.objectives)) == {"forward", "hybrid", "reverse", "mam", "self-consistency"}
+    assert set(names(loaded.objectives)) == {"forward", "log-variance", "balanced", "hybrid", "reverse", "mam", "self-consistency"}
     assert names(loaded.commands) == [command.name for command in commands()]
     assert {"energy", "composition", "l1_0", "short_range_order", "magnetisation"} <= set(names(loaded.observables))
     assert {info.name: info.status for info in loaded.plugins()} == dict.fromkeys(["builtin", "observables", "icet", "ising"], "loaded")

@@ -609,7 +609,7 @@ def test_what_are_not_whole_chains_is_refused(monkeypatch: pytest.MonkeyPatch) -
         diagnose(samples.select(slice(4)))
     with pytest.raises(arl.InputError, match="record at least 4"):
         diagnose(carrier(3, 3))
-    with pytest.raises(arl.InputError, match="one finite number per sample"):
+    with pytest.raises(arl.InputError, match="one value per sample"):
         diagnose(samples, {"short": torch.zeros(3)})
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(arl.MissingExtraError, match=r"arlattice\[thermo\]"):

@@ -78,7 +78,7 @@ def test_a_boundary_beside_a_phase_that_was_not_seen_covers_where_it_is() -> Non
         sweep["ess"][:], sweep["samples"][:] = 1.0, samples
         found = coexistences(sweep)[0].delta_mu
         errors.append(found.error)
-        assert samples > 100 or abs(found.value - exact) < found.error
+        assert samples > 100 or abs(found.value - exact) < found.error < 0.03
     assert errors[0] > errors[1] > 0
 
 

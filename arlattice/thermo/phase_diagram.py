@@ -78,7 +78,7 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
 
     Args:
         sweep: from `arlattice.sweep`, with dimensions temperature, delta_mu and phase on both variables. A phase that no
-            sample of a state is in counts as half an effective sample there, give or take as much.
+            sample of a state is in counts as half an effective sample (``ess`` times ``samples``) there, give or take as much.
         shares: variable of the share of samples in each phase, with ``SHARES_error``.
         compositions: variable of the composition within each phase; may be NaN where a phase has no samples.
 
@@ -105,7 +105,8 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
 
 def _values(sweep: Dataset, name: str, wanted: tuple[str, ...] = (*GRID, "phase")) -> np.ndarray:
     if name not in sweep or set(sweep[name].dims) != set(wanted):
-        cure = f"needs the variable {name} over {', '.join(wanted)}; sweep with --observable {name.removesuffix('_error')}"
+        origin = "sweep with --observable " + name.removesuffix("_error") if "phase" in wanted else "`arlattice sweep` writes it"
+        cure = f"needs the variable {name} over {', '.join(wanted)}; {origin}"
         raise InputError("sweep", ", ".join(map(str, sweep.data_vars)), cure)
     return np.asarray(sweep[name].transpose(*wanted).values, dtype=float)
 

@@ -1,8 +1,8 @@
 """What is minimised. Each objective is a function (model, batch) -> loss in nats, registered by name.
 
     forward       E_p[-log q]              p from Monte Carlo: covers every mode
-    log-variance  Var_p[log q - log f]     likewise, with less noise the better the model
-    balanced      forward, then log-variance, weighted by their noise
+    log-variance  Var_p[log q - log f]     less noise the better the model; blind to what only q draws
+    balanced      both of these, weighted by their noise
     reverse       E_q[log q - log f]       q from the model: needs no data, may lose modes
     hybrid        forward + weight * reverse
 
@@ -75,6 +75,8 @@ class Loss:
     figures: dict[str, Tensor]
 
 
+_LEAST_VARIANCE = 0.1  # of the balanced objective
+
 Objective = Callable[[Model, Batch], Loss]
 
 
@@ -111,7 +113,9 @@ def log_variance(model: Model, batch: Batch) -> Loss:
     grad = E_p[min(1, max(-1, D)) grad log q],  D = A - mean of the other A in the group,  A = log q - log f.
 
     Without the limits this is half the gradient of Var_p[A]. To first order in A its mean is that of the forward KL, but its
-    noise vanishes with the spread of A, where grad log q keeps its own. Far from the optimum it learns more slowly.
+    noise vanishes with the spread of A, where grad log q keeps its own. It compares replayed configurations with one another only:
+    weight of the model on configurations that the replay never holds shifts all A alike and has no gradient. So it needs
+    a model that starts near its target (completed-cluster energies, small lattices); watch the gap, not the spread.
 
     Source: L. Richter et al., NeurIPS 2020 (VarGrad); N. Nuesken and L. Richter, Partial Differ. Equ. Appl. 2, 48 (2021).
     The limits are ours.
@@ -123,15 +127,16 @@ def log_variance(model: Model, batch: Batch) -> Loss:
 
 @uses("replay", "groups")
 def balanced(model: Model, batch: Batch) -> Loss:
-    """Forward KL far from the optimum, log-variance divergence near it, each state by itself.
+    """Forward KL where log q - log f varies much, log-variance divergence where it varies little, each state by itself.
 
-    grad = E_p[(D - V) / (1 + V) grad log q],  D as in `log_variance`,  V the variance of A in the group.
+    grad = E_p[(D - V) / (1 + V) grad log q],  D as in `log_variance`,  V the variance of A in the group, at least 0.1.
 
     Two estimates of one gradient, -grad log q and D grad log q, averaged with the inverse of their noise: that of the second
-    is about V times that of the first. Ours.
+    is about V times that of the first. The least V keeps a share of the forward KL, which alone sees weight of the model on
+    configurations that the replay never holds. Ours.
     """
     log_prob, advantage = _replayed(model, batch, "balanced")
-    variance = advantage.grouped.var(1, keepdim=True)
+    variance = advantage.grouped.var(1, keepdim=True).clamp(min=_LEAST_VARIANCE)
     return _weighted(log_prob, (advantage.less_others - variance) / (1 + variance), advantage)
 
 
@@ -153,6 +158,8 @@ def _replayed(model: Model, batch: Batch, name: str) -> tuple[Tensor, _Advantage
     x, conditions = batch.occupations, batch.conditions
     if x is None or conditions is None:
         raise ValueError(f"the {name} objective needs a replay")
+    if batch.replay_group < 2 or len(x) % batch.replay_group:
+        raise ValueError(f"the {name} objective needs whole groups: mark it with @uses('replay', 'groups')")
     with model.autocast():
         log_prob = model.step_log_probs(x, batch.orders(model, len(x)), conditions).float().sum(1)
     with torch.no_grad():
