@@ -65,6 +65,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", "-o", type=Path, default=RESULTS / "hysteresis.json")
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "images" / "hysteresis.png")
     arguments = parser.parse_args()
+    if arguments.small and parser.get_default("output") == arguments.output:
+        parser.error("--small needs an --output (and --picture) of its own: the default holds the full figures")
     if arguments.small:
         small = {"model": "cuau-2x2x4", "temperatures": [450.0, 500.0], "steps": 9, "sweeps": [4], "copies": 8, "samples": 50}
         vars(arguments).update(small)

@@ -71,6 +71,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", "-o", type=Path, default=ROOT / "benchmarks" / "results" / "ising-check.json")
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "images" / "ising-check.png")
     arguments = parser.parse_args()
+    if arguments.small and parser.get_default("output") == arguments.output:
+        parser.error("--small needs an --output (and --picture) of its own: the default holds the full figures")
     small = {"free_energy_samples": 16, "free_energy_steps": 3, "temperatures": 3, "samples": 32, "trained": [4], "training_steps": 2}
     vars(arguments).update(small | {"sizes": [4, 6], "exact": 6, "chains": 16, "sweeps": 40} if arguments.small else {})
     return arguments
