@@ -94,13 +94,14 @@ def test_the_phase_diagram_example_finds_the_ordered_phases(tmp_path: Path) -> N
     assert (tmp_path / "phase-diagram.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_region_of_the_inpainting_example_stays_and_order_grows_on_it(tmp_path: Path) -> None:
-    """At 800 K the plane beside Au takes less Au than the plane beside Cu."""
+def test_the_regions_of_the_inpainting_example_stay_and_order_grows_on_them(tmp_path: Path) -> None:
+    """At 800 K the plane beside Au takes less Au than the plane beside Cu; dopants keep off the first shell and take the second."""
     pytest.importorskip("matplotlib")
     printed = run_example("inpaint_around_a_region.py", "-n", 40, "--output", tmp_path)
     gold = [float(line.split("x_Au = ")[1].split("(")[0]) for line in printed.splitlines() if "x_Au = " in line]
-    assert len(gold) == 2 and gold[0] < gold[1]
-    frames = ase.io.read(tmp_path / "completions.extxyz", ":")
+    assert len(gold) == 6 and gold[0] < gold[1] and gold[2] < gold[5] < gold[3]
+    assert all(atoms.symbols[0] == "Au" for atoms in ase.io.read(tmp_path / "dopants.extxyz", ":"))
+    frames = ase.io.read(tmp_path / "slab.extxyz", ":")
     planes = np.round(frames[0].positions[:, 2] / 1.9).astype(int) % 4
     for atoms in frames:
         assert set(atoms.symbols[planes == 0]) == {"Cu"} and set(atoms.symbols[planes == 1]) == {"Au"}
