@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def arlattice_register_models(register: Register) -> None:
+    """The families of `arlattice.models`."""
     register(
         "any-order-transformer",
         "arlattice.models.any_order_transformer:AnyOrderTransformer",
@@ -46,6 +47,7 @@ def arlattice_register_models(register: Register) -> None:
 
 @hookimpl
 def arlattice_register_objectives(register: Register) -> None:
+    """The objectives of `arlattice.training`."""
     register("hybrid", "arlattice.training.objectives:hybrid", summary="forward KL on replayed Monte Carlo plus reverse KL on own samples")
     register("forward", "arlattice.training.objectives:forward", summary="forward KL on replayed Monte Carlo: covers every mode")
     register(
@@ -65,6 +67,7 @@ def arlattice_register_objectives(register: Register) -> None:
 
 @hookimpl
 def arlattice_register_commands(cli: click.Group) -> None:
+    """The commands of `arlattice.cli`."""
     from arlattice.cli import commands
 
     for command in commands():

@@ -51,7 +51,7 @@ class AnyOrderMLP(Model):
         super().__init__(hamiltonian, options)
         self.n, self.q, width = hamiltonian.lattice.n_sites, hamiltonian.lattice.n_species, options.width
         self.passes = self.n
-        self.centred: bool = getattr(options, "centred", False)
+        self.centred = isinstance(options, AnyOrderMLPOptions) and options.centred
         self.outputs = len(hamiltonian.lattice.basis) if self.centred else self.n
         self.enter = nn.Linear(self.n * (self.q + 1), width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(options.layers))
