@@ -41,7 +41,8 @@ FULL_TRAINING = FULL.with_systems(
             "marginal-transformer": {"steps": 2000, "reverse_samples": 32},
             "marginal-transformer-energies": {"batch_size": 256},
             "any-order-transformer": {
-                "objective": "forward",
+                "objective": "balanced",
+                "priority": 0.5,
                 "steps": 13000,
                 "batch_size": 512,
                 "ema_decay": 0.999,
@@ -51,7 +52,7 @@ FULL_TRAINING = FULL.with_systems(
         },
     }
 )
-_LARGE = {"": {"steps": 30}, "log-variance": {"steps": 60}}
+_LARGE = {"": {"steps": 30}, "log-variance": {"steps": 60}, "balanced": {"steps": 60}}
 SMALL_TRAINING = SMALL.with_systems({"8x8": _LARGE})
 
 

@@ -33,8 +33,9 @@ FULL_TRAINING = FULL.with_systems(
             "marginal-transformer": {"steps": 1500, "reverse_samples": 32},
             "marginal-transformer-energies": {"batch_size": 512},
             "any-order-transformer": {
-                "objective": "forward",
-                "steps": 9000,
+                "objective": "balanced",
+                "priority": 0.5,
+                "steps": 12000,
                 "batch_size": 1024,
                 "ema_decay": 0.999,
                 "equilibration_sweeps": 2000,
@@ -43,7 +44,7 @@ FULL_TRAINING = FULL.with_systems(
         },
     }
 )
-_LARGE = {"": {"steps": 60}, "log-variance": {"steps": 100}}
+_LARGE = {"": {"steps": 60}, "log-variance": {"steps": 100}, "balanced": {"steps": 100}}
 SMALL_TRAINING = SMALL.with_systems({"2x2x4": _LARGE})
 
 

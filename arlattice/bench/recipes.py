@@ -63,7 +63,7 @@ TRANSFORMERS = (
 """Ours."""
 
 ALL = (*ARMS, *MARGINALS, *ENERGY_MLPS, *TRANSFORMERS)
-SEVERAL_SIZES = Recipe("any-order-transformer-sizes", "any-order-transformer", "log-variance", {"positions": "primitive"})
+SEVERAL_SIZES = Recipe("any-order-transformer-sizes", "any-order-transformer", "balanced", {"positions": "primitive"})
 """Trained on several smaller supercells, sampled on a larger one."""
 
 
@@ -140,6 +140,7 @@ FULL = Scale(
         },
         "forward": {"batch_size": 1024},
         "log-variance": {"batch_size": 1024},
+        "balanced": {"batch_size": 1024},
         "self-consistency": {"batch_size": 1024},
         "reverse": {"reverse_states": 8, "reverse_samples": 32, "learning_rate": 5e-4},
         "mam": {**_MAM, "reverse_states": 8, "reverse_samples": 64, "chain_refresh": 100, "learning_rate": 5e-4},
@@ -172,6 +173,7 @@ SMALL = Scale(
         },
         "forward": {"steps": 150, "batch_size": 64},
         "log-variance": {"steps": 150, "batch_size": 64},
+        "balanced": {"steps": 150, "batch_size": 64},
         "self-consistency": {"batch_size": 64},
         "reverse": {"reverse_states": 4, "reverse_samples": 16},
         "mam": {**_MAM, "reverse_states": 4, "reverse_samples": 16, "chain_block": 2},

@@ -16,6 +16,7 @@ from arlattice.io.files import read_tensors, write_tensors
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.training.chains import ModelChains
+from arlattice.training.priority import StatePriority
 
 __all__ = ["RunParts", "load_checkpoint", "save_checkpoint"]
 
@@ -30,14 +31,14 @@ class RunParts:
         model: the weights being trained.
         average: their moving average.
         optimizer: with its moments.
-        sources: Monte Carlo chains and the model's own, of every supercell.
+        sources: Monte Carlo chains, the model's own and the priorities of states, of every supercell.
         generator: of every random number of the run.
     """
 
     model: Model
     average: Model
     optimizer: torch.optim.Optimizer
-    sources: Sequence[ReplicaExchange | ModelChains]
+    sources: Sequence[ReplicaExchange | ModelChains | StatePriority]
     generator: torch.Generator
 
 

@@ -69,10 +69,17 @@ class Batch:
 
 @dataclass
 class Loss:
-    """A loss to differentiate and the figures to log."""
+    """A loss to differentiate and the figures to log.
+
+    Attributes:
+        value: scalar.
+        figures: scalars by name.
+        variances: of log q - log f in every replayed group (groups,), if the objective has groups.
+    """
 
     value: Tensor
     figures: dict[str, Tensor]
+    variances: Tensor | None = None
 
 
 _LEAST_VARIANCE = 0.1  # of the balanced objective
@@ -136,7 +143,7 @@ def balanced(model: Model, batch: Batch) -> Loss:
     configurations that the replay never holds. Ours.
     """
     log_prob, advantage = _replayed(model, batch, "balanced")
-    variance = advantage.grouped.var(1, keepdim=True).clamp(min=_LEAST_VARIANCE)
+    variance = advantage.variances[:, None].clamp(min=_LEAST_VARIANCE)
     return _weighted(log_prob, (advantage.less_others - variance) / (1 + variance), advantage)
 
 
@@ -146,6 +153,11 @@ class _Advantage:
 
     grouped: Tensor
     less_others: Tensor
+
+    @property
+    def variances(self) -> Tensor:
+        """Of every group (groups,)."""
+        return self.grouped.var(1)
 
     @classmethod
     def of(cls, values: Tensor, size: int) -> _Advantage:
@@ -169,7 +181,7 @@ def _replayed(model: Model, batch: Batch, name: str) -> tuple[Tensor, _Advantage
 
 def _weighted(log_prob: Tensor, weight: Tensor, advantage: _Advantage) -> Loss:
     figures = {"forward": -log_prob.detach().mean(), "spread": advantage.grouped.std(1).mean()}
-    return Loss((weight.flatten().float() * log_prob).mean(), figures)
+    return Loss((weight.flatten().float() * log_prob).mean(), figures, advantage.variances)
 
 
 @uses("states")

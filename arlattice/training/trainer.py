@@ -38,6 +38,7 @@ from arlattice.training.config import RunConfig, TrainingOptions
 from arlattice.training.determinism import deterministic
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Batch, Objective, needs
+from arlattice.training.priority import StatePriority
 from arlattice.training.states import StateRange, StateSpec, replica_grid
 
 __all__ = ["Trainer", "run", "train"]
@@ -133,12 +134,14 @@ class Lane:
         states: to train on.
         replay: Monte Carlo chains, one a state, if the objective needs them.
         chains: the model's persistent configurations, likewise.
+        priority: which states to draw; None draws evenly.
     """
 
     model: Model
     states: Conditions
     replay: ReplicaExchange | None
     chains: ModelChains | None
+    priority: StatePriority | None
 
 
 class Trainer:
@@ -158,6 +161,8 @@ class Trainer:
         self.device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
         self.group = _group(options) if needs(self.objective, "groups") else 1
+        if options.priority and not needs(self.objective, "groups"):
+            raise InputError("training.priority", options.priority, f"needs log-variance or balanced, not {options.objective}")
         self.generator = torch.Generator(self.device).manual_seed(options.seed)
         self.model = self._build(model, hamiltonians[0], model_options)
         self.average = copy.deepcopy(self.model).eval()
@@ -174,7 +179,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
-        sources = [s for lane in self.lanes for s in (lane.replay, lane.chains) if s is not None]
+        sources = [s for lane in self.lanes for s in (lane.replay, lane.chains, lane.priority) if s is not None]
         self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.generator)
         self.step = 0
         self.states = states
@@ -188,12 +193,14 @@ class Trainer:
 
     def _lane(self, model: Model, conditions: Conditions, shape: tuple[int, ...]) -> Lane:
         o, conditions = self.options, conditions.to(self.device, torch.float32)
-        replay = chains = None
+        replay = chains = priority = None
+        if o.priority:
+            priority = StatePriority(len(conditions) // shape[-1], len(conditions) // self.group, o.priority, self.generator)
         if needs(self.objective, "replay"):
             replay = ReplicaExchange(model.tables, conditions, shape, self.generator, fuse=o.compile)
         if needs(self.objective, "chains"):
             chains = ModelChains(conditions, o.reverse_states, o.reverse_samples, o.chain_block, o.chain_refresh, self.generator)
-        return Lane(model, conditions, replay, chains)
+        return Lane(model, conditions, replay, chains, priority)
 
     def _build(self, name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None) -> Model:
         model = default_manager().build_model(name, hamiltonian, model_options, "model")
@@ -262,6 +269,8 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.zero_grad()
         loss = self.objective(lane.model, batch)
+        if lane.priority is not None and loss.variances is not None:
+            lane.priority.update(loss.variances)
         loss.value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
         self.optimizer.step()
@@ -283,8 +292,9 @@ class Trainer:
         x = conditions = groups = None
         if lane.replay is not None:
             lane.replay.run(o.sweeps_per_step)
-            rows = torch.randint(len(states) // self.group, (o.batch_size // self.group, 1), generator=g, device=self.device)
-            rows = (rows * self.group + torch.arange(self.group, device=self.device)).flatten()
+            n, count = len(states) // self.group, o.batch_size // self.group
+            drawn = torch.randint(n, (count,), generator=g, device=self.device) if lane.priority is None else lane.priority.draw(count)
+            rows = (drawn[:, None] * self.group + torch.arange(self.group, device=self.device)).flatten()
             x, conditions = lane.replay.occupations[rows], states[rows]
         if needs(self.objective, "states"):
             rows = torch.randint(len(states), (o.reverse_states,), generator=g, device=self.device)

@@ -1,0 +1,64 @@
+"""`StatePriority`: draws the states of a training step, more often those the model does not know yet.
+
+A share of the groups is drawn evenly; the rest in proportion to V / (1 + V), V the running variance of log q - log f among
+replayed configurations of a cell of states (half of it is the KL divergence, to leading order). Within a state all
+configurations stay equally likely, so the optimum of every state is what it was; states near a transition get more steps.
+
+Source: T. Schaul et al., Prioritized experience replay, ICLR 2016; here states have priorities, not configurations.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["StatePriority"]
+
+_RATE = 0.02  # of the running variances
+
+
+class StatePriority:
+    """Running variances of cells of states.
+
+    Args:
+        cells: number of cells; their groups follow one another.
+        groups: number of groups, a multiple of ``cells``.
+        share: of the draws by priority, from 0 to 1; the rest is even.
+        generator: on the device of the states.
+
+    Attributes:
+        weights: V / (1 + V) of every cell, averaged over time (cells,); 1 where nothing was seen.
+    """
+
+    def __init__(self, cells: int, groups: int, share: float, generator: torch.Generator) -> None:
+        self.share, self.generator, self._per_cell = share, generator, groups // cells
+        self.weights = torch.ones(cells, dtype=torch.float64, device=generator.device)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Of drawing a group from each cell (cells,)."""
+        return (1 - self.share) / len(self.weights) + self.share * self.weights / self.weights.sum()
+
+    def draw(self, n: int) -> Tensor:
+        """Groups to train on (n,); `update` is about these."""
+        device, g = self.generator.device, self.generator
+        gumbel = torch.rand(n, len(self.weights), dtype=torch.float64, generator=g, device=device).log().neg().log()
+        cell = (self.probabilities.log() - gumbel).argmax(1)
+        self._drawn = cell
+        return cell * self._per_cell + torch.randint(self._per_cell, (n,), generator=g, device=device)
+
+    def update(self, variances: Tensor) -> None:
+        """Take in the variance of log q - log f in every group drawn last (n,), nats squared."""
+        member = F.one_hot(self._drawn, len(self.weights)).double()  # a product, not an index_add: the same bits on a GPU
+        count = member.sum(0)
+        mean = (variances / (1 + variances)).double() @ member / count.clamp(min=1)
+        self.weights = torch.where(count > 0, self.weights.lerp(mean, _RATE), self.weights)
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """State to continue from with the same bits (the generator's is the caller's)."""
+        return {"weights": self.weights}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from `to_tensors`."""
+        self.weights = tensors["weights"].to(self.generator.device)

@@ -1,0 +1,104 @@
+"""States drawn by priority: the probabilities, the running variances, and whole runs with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import Tensor
+
+import arlattice as arl
+from arlattice.training.config import TrainingOptions
+from arlattice.training.priority import StatePriority
+from arlattice.training.states import StateRange
+from arlattice.training.trainer import Trainer
+
+STATES = StateRange(temperature=(1.5, 3.5))
+TRAINING: dict[str, Any] = {
+    "objective": "balanced",
+    "priority": 0.5,
+    "steps": 6,
+    "batch_size": 16,
+    "equilibration_sweeps": 2,
+    "replica_temperatures": 3,
+    "replica_copies": 8,
+    "replay_group": 4,
+    "evaluate_every": 2,
+    "evaluate_samples": 8,
+    "checkpoint_every": 2,
+}
+
+
+def priority(share: float = 0.5, weights: tuple[float, ...] = (1.0, 0.2, 0.6)) -> StatePriority:
+    made = StatePriority(len(weights), 4 * len(weights), share, torch.Generator().manual_seed(0))
+    made.weights = torch.tensor(weights, dtype=torch.float64)
+    return made
+
+
+def trainer(**training: Any) -> Trainer:
+    options = TrainingOptions.parse(TRAINING | training)
+    return Trainer([arl.hamiltonian("ising", size=(3, 3))], STATES, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_share_is_drawn_by_weight_and_the_rest_evenly(share: float) -> None:
+    expected = (1 - share) / 3 + share * torch.tensor([1.0, 0.2, 0.6], dtype=torch.float64) / 1.8
+    torch.testing.assert_close(priority(share).probabilities, expected)
+
+
+def test_groups_are_drawn_with_these_probabilities_evenly_in_a_cell() -> None:
+    """n = 12,000 draws of 12 groups; chi-squared, false alarm 1e-4."""
+    made = priority()
+    expected = 12_000 * made.probabilities.repeat_interleave(4) / 4
+    assert chisquare(made.draw(12_000).bincount(minlength=12), expected).pvalue > 1e-4
+
+
+def test_the_weights_follow_the_variances_of_the_cells_drawn() -> None:
+    made = priority(weights=(1.0, 0.2, 0.6))
+    made._drawn = torch.tensor([0, 2, 0])
+    made.update(torch.tensor([1.0, 0.0, 3.0]))
+    expected: Tensor = torch.tensor([0.98 * 1.0 + 0.02 * (0.5 + 0.75) / 2, 0.2, 0.98 * 0.6], dtype=torch.float64)
+    torch.testing.assert_close(made.weights, expected)
+
+
+def test_a_batch_holds_whole_groups_of_the_cells_that_were_drawn() -> None:
+    run = trainer(priority=1.0)
+    lane = run.lanes[0]
+    assert lane.priority is not None and len(lane.priority.weights) == 3
+    lane.priority.weights = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    states = run._batch(lane).conditions
+    assert states is not None and torch.equal(states.beta, states.beta.view(-1, 4)[:, :1].expand(-1, 4).flatten())
+    low, high = (1.5 ** (1 - k / 3) * 3.5 ** (k / 3) for k in (1, 2))
+    assert bool(((1 / states.beta > low) & (1 / states.beta < high)).all())
+
+
+def test_training_lowers_the_weights_and_the_worst_known_state_keeps_the_highest() -> None:
+    """At T = 50 the completed-cluster energies are nearly right from the start, at T = 0.8 they are not."""
+    states = [arl.SemiGrandCanonical(t) for t in (0.8, 50.0)]
+    options = TrainingOptions.parse(TRAINING | {"steps": 60, "evaluate_every": 1000})
+    run = Trainer([arl.hamiltonian("ising", size=(3, 3))], states, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
+    run.fit(None, False, None, False)
+    assert run.lanes[0].priority is not None
+    cold, hot = run.lanes[0].priority.weights.tolist()
+    assert hot < cold < 1
+
+
+def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
+    whole = trainer().fit(tmp_path / "whole", False, None, False)
+    trainer().fit(tmp_path / "parts", False, 0, False)
+    parts = trainer().fit(tmp_path / "parts", True, None, False)
+    assert parts.fingerprint == whole.fingerprint
+    checkpoints = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert checkpoints[0] == checkpoints[1]
+
+
+def test_without_a_share_states_are_drawn_evenly_as_before() -> None:
+    assert trainer(priority=0.0).lanes[0].priority is None
+
+
+def test_an_objective_without_groups_is_refused() -> None:
+    with pytest.raises(arl.InputError, match=r"training.priority = 0.5: needs log-variance or balanced, not forward"):
+        trainer(objective="forward")
