@@ -1,10 +1,10 @@
 """What painting loses, by order, context and energies.
 
-Writes benchmarks/results/painting.json and the table in docs/painting.md. The default samples take half an hour on one
-core; give more on a GPU.
+Writes benchmarks/results/painting-SYSTEM.json and the table in docs/painting.md. The default samples take a quarter of an
+hour a system on one core; give more on a GPU.
 
-    python benchmarks/painting.py --samples 128
-    python benchmarks/painting.py --samples 4096 --device cuda
+    python benchmarks/painting.py ising --samples 2048 --device cuda
+    python benchmarks/painting.py cuau
     python benchmarks/painting.py --table
 """
 
@@ -25,11 +25,12 @@ from tqdm import tqdm
 
 import arlattice as arl
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.io.files import write_text
 from arlattice.models.base import Model
 from arlattice.models.painted import paint
 from arlattice.thermo.exact import ising_torus_log_z
 
-RESULT = Path(__file__).parent / "results" / "painting.json"
+RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "painting.md"
 PLACE = re.compile(r"(?<=<!-- painting: table -->\n).*(?=<!-- painting: end -->)", re.DOTALL)
 CRITICAL = 2 / math.log(1 + math.sqrt(2))
@@ -49,43 +50,43 @@ ALLOY_CHOICES: tuple[tuple[str, dict[str, Any]], ...] = tuple(
 
 
 def main() -> None:
-    """Measure every choice."""
+    """Measure every choice for one system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("system", nargs="?", choices=["ising", "cuau"])
+    asked.add_argument("--table", action="store_true", help="only make the table of docs/painting.md anew")
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--systems", nargs="+", choices=["ising", "cuau"], default=["ising", "cuau"])
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    parser.add_argument("--table", action="store_true", help="only make the table of docs/painting.md anew")
+    parser.add_argument("-o", "--output", type=Path, help="another file; the page stays as it is")
     arguments = parser.parse_args()
-    if not arguments.table:
+    if arguments.system:
         measure(arguments)
-    if arguments.output == RESULT:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    if arguments.output is None:
+        write_text(PAGE, filled(PAGE.read_text(encoding="utf-8")))
 
 
 def measure(arguments: argparse.Namespace) -> None:
     """Every choice, into the result file."""
     warnings.filterwarnings("ignore", message=".*periodic images")
-    rows = [row for system in arguments.systems for row in {"ising": ising, "cuau": cuau}[system](arguments)]
+    rows = {"ising": ising, "cuau": cuau}[arguments.system](arguments)
     result = {
-        "command": f"python benchmarks/painting.py --samples {arguments.samples} --seed {arguments.seed}",
+        "command": f"python benchmarks/painting.py {arguments.system} --samples {arguments.samples} --seed {arguments.seed}",
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else f"CPU, {platform.machine()}",
         "torch": torch.__version__,
         "rows": rows,
     }
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_text(arguments.output or RESULTS / f"painting-{arguments.system}.json", json.dumps(result, indent=1) + "\n")
 
 
 def filled(page: str) -> str:
-    """The page with its table made from the result file."""
-    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    """The page with its table made from the result files."""
+    results = [json.loads((RESULTS / f"painting-{system}.json").read_text(encoding="utf-8")) for system in ("ising", "cuau")]
     head = ["lattice", "T", "order", "seen", "energies", "window T", "<log p - log f>", "gap, nats", "ESS", "E per site"]
-    lines = [head, ["---"] * len(head), *map(_cells, result["rows"])]
-    made = (
-        f"\n{result['rows'][0]['samples']} samples a row, {result['device']}, `{result['command']}`. Brackets: error in the last digit.\n"
-    )
-    return PLACE.sub(lambda _: "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n" + made, page)
+    lines = [head, ["---"] * len(head), *(_cells(row) for result in results for row in result["rows"])]
+    made = [f"`{result['command']}` ({result['device']}, torch {result['torch']})" for result in results]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return PLACE.sub(lambda _: f"{table}\n\nBrackets: error in the last digit. {'; '.join(made)}.\n", page)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -11,7 +11,9 @@ the ladder but the heat bath. Errors: copies (blocks) do not exchange, so each g
     python benchmarks/reference_cuau.py run --supercell 4,4,8 --temperatures 500,680,860,1040,1200 --mu=-0.2,-0.1,0,0.1,0.2 \
         --rungs 64 --copies 32 --equilibration 6000 --snapshots 120 --spacing 100 --population 1024 \
         --device cuda --output runs/reference-cuau-4x4x8.npz
-    python benchmarks/reference_cuau.py analyse runs/reference-cuau-4x4x8.npz --discard 0.2 \
+    python benchmarks/reference_cuau.py run --supercell 4,4,8 --temperatures 500,680,860,1040,1200 --mu=-0.2 --rungs 64 --copies 16 \
+        --equilibration 300 --snapshots 300 --spacing 3 --device cpu --output runs/reference-cuau-4x4x8-dilute.npz
+    python benchmarks/reference_cuau.py analyse runs/reference-cuau-4x4x8.npz runs/reference-cuau-4x4x8-dilute.npz --discard 0.2 \
         --output benchmarks/results/reference-cuau-4x4x8.json
 """
 
@@ -50,12 +52,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     _run_arguments(commands.add_parser("run"))
     analysis = commands.add_parser("analyse")
-    analysis.add_argument("data", type=Path)
+    analysis.add_argument("data", type=Path, nargs="+", help="what runs left; a Delta mu in several is taken from the last")
     analysis.add_argument("--discard", type=float, default=0.5, help="share of the snapshots to leave out at the start, as equilibration")
     analysis.add_argument("--output", "-o", type=Path, required=True)
     arguments = parser.parse_args()
-    if arguments.command == "run" and (0.0 not in arguments.mu or not set(TARGETS) <= set(arguments.temperatures)):
-        parser.error(f"--mu must hold 0 and --temperatures {', '.join(f'{t:g}' for t in TARGETS)}: their configurations are kept")
+    if arguments.command == "run" and not set(TARGETS) <= set(arguments.temperatures):
+        parser.error(f"--temperatures must hold {', '.join(f'{t:g}' for t in TARGETS)}: their configurations are kept")
+    if arguments.command == "run" and arguments.line and 0.0 not in arguments.mu:
+        parser.error("--line needs 0 among --mu: its log Z is relative to field 0")
     run(arguments) if arguments.command == "run" else analyse(arguments)
 
 
@@ -64,7 +68,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     cell.add_argument("--supercell", type=_integers, help="of the primitive cell, e.g. 4,4,8 (needs icet)")
     cell.add_argument("--hamiltonian", type=Path, help="compiled tables instead, for machines without icet")
     parser.add_argument("--temperatures", type=_numbers, default=list(TARGETS), help="K, of the table")
-    parser.add_argument("--mu", type=_numbers, default=[0.0], help="Delta mu of the ladders, eV; 0 among them")
+    parser.add_argument("--mu", type=_numbers, default=[0.0], help="Delta mu of the ladders, eV; at 0 configurations are kept")
     parser.add_argument("--rungs", type=int, default=48, help="of the ladder, evenly in 1/kT; the temperatures come on top")
     parser.add_argument("--copies", type=int, default=64)
     parser.add_argument("--equilibration", type=int, default=4000, help="sweeps")
@@ -136,7 +140,7 @@ def _ladder(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace) -> dict
     """beta from 0 to 450 K with the temperatures of the table put in; every Delta mu exchanges along beta only."""
     even = np.linspace(0.0, 1 / (KT * COLDEST), arguments.rungs)
     beta, mu = _with(even, arguments.temperatures), np.array(arguments.mu)
-    keep = [_nearest(beta, 1 / (KT * t)) for t in TARGETS]
+    keep = [_nearest(beta, 1 / (KT * t)) for t in TARGETS if 0.0 in mu]
     shape = (len(beta), len(mu), arguments.copies)
     energy, atoms, kept = _chains(hamiltonian, beta, mu, shape, (shape[0], shape[1] * shape[2]), (keep, _nearest(mu, 0)), arguments)
     return {"beta": beta, "mu": mu, "energy": energy, "atoms": atoms, "occupations": kept}
@@ -219,41 +223,50 @@ def _annealed(tables: arl.Hamiltonian, beta: np.ndarray, mu: float, arguments: a
 
 def analyse(arguments: argparse.Namespace) -> None:
     """MBAR copy by copy, beside population annealing where it was run; write the reference as JSON."""
-    with np.load(arguments.data, allow_pickle=False) as file:
-        data = {key: file[key] for key in file.files}
-    record = json.loads(str(data["record"]))
-    for key in {"energy", "atoms", "line_energy", "line_atoms"} & set(data):
-        data[key] = data[key][..., round(arguments.discard * data[key].shape[-2]) :, :]
-    rows = _table(data, record["run"]["temperatures"])
-    if "line_mu" in data:
-        rows += _line_table(data, next(r for r in rows if r["delta_mu"] == 0 and r["temperature"] == LINE_TEMPERATURE))
+    runs = [_read(path, arguments.discard) for path in arguments.data]
+    records = [json.loads(str(run["record"])) for run in runs]
+    rows = _table(runs, records[0]["run"]["temperatures"])
+    for line in (run for run in runs if "line_mu" in run):
+        rows += _line_table(line, next(r for r in rows if r["delta_mu"] == 0 and r["temperature"] == LINE_TEMPERATURE))
     method = "replica exchange, heat bath; log Z by MBAR from infinite temperature"
-    if "annealing_log_z" in data:
+    if any("annealing_log_z" in run for run in runs):
         method += ", and by population annealing; log_z is their mean by inverse variance"
-    reference = {**record, "method": f"{method}; errors over independent copies", "discarded": arguments.discard, "states": rows}
+    first, *further = records
+    notes = {"method": f"{method}; errors over independent copies", "discarded": arguments.discard}
+    reference = {**first, **notes, **({"further_runs": further} if further else {}), "states": rows}
     write_text(arguments.output, json.dumps(reference, indent=1) + "\n")
     for row in rows:
         print(" ".join(f"{key} {value:.6g}" for key, value in row.items()))
 
 
-def _table(data: dict[str, np.ndarray], temperatures: list[float]) -> list[dict[str, float]]:
-    """The states of the ladders."""
-    rows, beta, sites = [], data["beta"], int(data["sites"])
-    for m, mu in enumerate(data["mu"].tolist()):
-        energy, atoms = data["energy"][:, m], data["atoms"][:, m]
+def _read(path: Path, discard: float) -> dict[str, np.ndarray]:
+    """What a run left, without the share of snapshots before equilibrium."""
+    with np.load(path, allow_pickle=False) as file:
+        data = {key: file[key] for key in file.files}
+    for key in {"energy", "atoms", "line_energy", "line_atoms"} & set(data):
+        data[key] = data[key][..., round(discard * data[key].shape[-2]) :, :]
+    return data
+
+
+def _table(runs: list[dict[str, np.ndarray]], temperatures: list[float]) -> list[dict[str, float]]:
+    """The states of the ladders; every Delta mu from the last run that has it, annealing likewise."""
+    ladders = {mu: (run["beta"], run["energy"][:, m], run["atoms"][:, m]) for run in runs for m, mu in enumerate(run["mu"].tolist())}
+    annealings = {mu: run["annealing_log_z"][m] for run in runs if "annealing_log_z" in run for m, mu in enumerate(run["mu"].tolist())}
+    sites = int(runs[0]["sites"])
+    rows = []
+    for mu, (beta, energy, atoms) in sorted(ladders.items()):
         copies = range(energy.shape[-1])
-        ladders = [_ladder_log_z(beta, energy[..., c] - mu * atoms[..., c], sites) for c in copies]
-        log_z, error = _mean_error(np.array(ladders))
+        log_z, error = _mean_error(np.array([_ladder_log_z(beta, energy[..., c] - mu * atoms[..., c], sites) for c in copies]))
         for j, t in enumerate(temperatures):
             k = _nearest(beta, 1 / (KT * t))
-            mbar = Estimate(float(log_z[k]), float(error[k]))
-            annealed = (
-                Rung(arl.SemiGrandCanonical(t), torch.from_numpy(data["annealing_log_z"][m, j]), torch.empty(0)).log_z
-                if "annealing_log_z" in data
-                else None
-            )
-            rows.append({"temperature": t, "delta_mu": mu, **_both(mbar, annealed), **_averages(energy[k], atoms[k], sites)})
+            annealed = _annealing_log_z(t, annealings[mu][j]) if mu in annealings else None
+            both = _both(Estimate(float(log_z[k]), float(error[k])), annealed)
+            rows.append({"temperature": t, "delta_mu": mu, **both, **_averages(energy[k], atoms[k], sites)})
     return rows
+
+
+def _annealing_log_z(temperature: float, blocks: np.ndarray) -> Estimate:
+    return Rung(arl.SemiGrandCanonical(temperature), torch.from_numpy(blocks), torch.empty(0)).log_z
 
 
 def _line_table(data: dict[str, np.ndarray], base: dict[str, float]) -> list[dict[str, float]]:

@@ -164,26 +164,36 @@ def training() -> str:
         last, per_step = lines[-1], seconds_per_step(lines)
         spent = [f"{last['step']:,}", str(options["batch_size"]), f"{1000 * per_step:.0f} ms", f"{per_step * last['step']:.0f} s"]
         reached = [f"{last[key]:.3f}" for key in ("ess", "worst_ess")]
-        rows.append([path.stem, options["objective"], *spent, f"{last['gap']:.4f}", f"{last['worst_gap']:.3f}", *reached])
+        rows.append([path.stem, _objective(options), *spent, f"{last['gap']:.4f}", f"{last['worst_gap']:.3f}", *reached])
     return table(["run", "objective", "steps", "batch", "a step", "steps x a step", "mean gap", "worst", "mean ESS", "worst"], rows)
 
 
 def objectives() -> str:
-    """Gaps of rows trained by forward KL beside those of the tables now, same network size and steps."""
+    """Gaps of rows trained by forward KL beside those of the tables now, same network size."""
     rows = []
     for path in sorted((RESULTS / "objectives").glob("*.json")):
         name, system, row = path.stem.split(".")
         old = json.loads(path.read_text(encoding="utf-8"))
-        steps = {r["row"]: r for r in read(name)["rows"] if r["system"] == system}[row]["specification"]["training"]
+        new = {r["row"]: r for r in read(name)["rows"] if r["system"] == system}[row]
+        before_now = [r["specification"]["training"] for r in (old, new)]
+        trained = [system, row, *(" to ".join(dict.fromkeys(map(say, before_now))) for say in (_steps, _objective))]
         now = {(line["order"], line["condition"]): line for line in read(name)["lines"] if (line["system"], line["row"]) == (system, row)}
         for entry in old["conditions"]:
             line, states = now[entry["order"], entry["condition"]], entry["states"]
             loss = -statistics.fmean(s["elbo"] for s in states)
             error = math.hypot(*(s["elbo_error"] for s in states)) / len(states)
             before = pair(loss - line["minus_log_z"]["value"], error)
-            trained = [system, row, f"{steps['steps']:,}", f"{old['specification']['training']['objective']} to {steps['objective']}"]
             rows.append([*trained, entry["condition"], entry["order"], before, pair(**line["gap"])])
     return table(["system", "row", "steps", "objective", "state", "order", "gap before", "gap now"], rows)
+
+
+def _steps(training: dict[str, Any]) -> str:
+    return f"{training['steps']:,}"
+
+
+def _objective(training: dict[str, Any]) -> str:
+    priority = f", priority {training['priority']}" if training.get("priority") else ""
+    return training["objective"] + priority
 
 
 def paper_table(name: str) -> str:

@@ -97,11 +97,36 @@ def test_the_record_is_a_command_that_can_be_run_again(data: Path, hamiltonian: 
     assert record["hamiltonian"]["fingerprint"] == hamiltonian.fingerprint
 
 
-@pytest.mark.parametrize("wrong", ["--mu=0.1", "--temperatures=500,680"])
-def test_ladders_without_the_states_whose_configurations_are_kept_are_told(
-    program: ModuleType, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("--temperatures=500,680", "--temperatures must hold 500, 680, 1200"), ("--mu=0.1 --line", "--line needs 0 among --mu")],
+)
+def test_ladders_without_the_states_they_need_are_told(
+    program: ModuleType, wrong: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["reference_cuau.py", "run", "--supercell=2,2,4", wrong, "--output=none.npz"])
+    monkeypatch.setattr("sys.argv", ["reference_cuau.py", "run", "--supercell=2,2,4", *wrong.split(), "--output=none.npz"])
     with pytest.raises(SystemExit, match="2"):
         program.main()
-    assert "--mu must hold 0" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:Unknown solver options:scipy.optimize.OptimizeWarning")  # from within pymbar
+def test_a_later_run_of_a_field_takes_the_place_of_the_earlier(data: Path, program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ladder and annealing each from the last run that has them; the other fields stay as they were."""
+    pytest.importorskip("pymbar")
+    again, output = data.with_name("again.npz"), data.with_name("joined.json")
+    with np.load(data, allow_pickle=False) as file:
+        kept = {key: file[key] for key in ("record", "sites", "beta", "energy", "atoms")}
+    kept |= {"mu": np.array([-0.1]), "energy": kept["energy"][:, :1, 10:], "atoms": kept["atoms"][:, :1, 10:]}
+    np.savez(again, **kept)
+    rows = {}
+    for name, files in {"first": [data], "joined": [data, again]}.items():
+        monkeypatch.setattr("sys.argv", ["reference_cuau.py", "analyse", *map(str, files), "--discard=0.1", f"--output={output}"])
+        program.main()
+        reference = json.loads(output.read_text())
+        rows[name] = {(r["temperature"], r["delta_mu"]): r for r in reference["states"][:8]}
+    assert len(reference["further_runs"]) == 1
+    for state, row in rows["joined"].items():
+        before = rows["first"][state]
+        assert row["log_z_annealing"] == before["log_z_annealing"]
+        assert (row["log_z_mbar"] == before["log_z_mbar"]) == (row["x_Au"] == before["x_Au"]) == (state[1] == 0)
