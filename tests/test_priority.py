@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,14 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from torch import Tensor
+from tqdm import tqdm
 
 import arlattice as arl
+from arlattice.models.base import Model
+from arlattice.training.checkpoint import load_checkpoint, save_checkpoint
 from arlattice.training.config import TrainingOptions
+from arlattice.training.metrics import MetricsLog
+from arlattice.training.objectives import Batch, Loss, balanced
 from arlattice.training.priority import StatePriority
 from arlattice.training.states import StateRange
 from arlattice.training.trainer import Trainer
@@ -64,6 +70,13 @@ def test_the_weights_follow_the_variances_of_the_cells_drawn() -> None:
     torch.testing.assert_close(made.weights, expected)
 
 
+def test_a_group_far_off_or_without_a_number_counts_as_not_known_at_all() -> None:
+    made = priority(weights=(0.5, 0.5, 0.5))
+    made._drawn = torch.tensor([0, 1])
+    made.update(torch.tensor([float("inf"), float("nan")]))
+    torch.testing.assert_close(made.weights, torch.tensor([0.51, 0.51, 0.5], dtype=torch.float64))
+
+
 def test_a_batch_holds_whole_groups_of_the_cells_that_were_drawn() -> None:
     run = trainer(priority=1.0)
     lane = run.lanes[0]
@@ -93,6 +106,44 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
     assert parts.fingerprint == whole.fingerprint
     checkpoints = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("whole", "parts")]
     assert checkpoints[0] == checkpoints[1]
+
+
+def test_the_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
+    run, fresh = trainer(), trainer()
+    weights = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    run.lanes[0].priority.weights = weights  # type: ignore[union-attr]
+    save_checkpoint(tmp_path / "checkpoint.safetensors", run.parts, 3, run._identity())
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors", fresh.parts, fresh._identity()) == 3
+    assert torch.equal(fresh.lanes[0].priority.weights, weights)  # type: ignore[union-attr]
+
+
+def test_every_supercell_has_priorities_of_its_own() -> None:
+    options = TrainingOptions.parse(TRAINING)
+    sizes = [arl.hamiltonian("ising", size=size) for size in ((3, 3), (3, 4))]
+    run = Trainer(sizes, STATES, "any-order-transformer", {"width": 16, "heads": 2, "positions": "primitive"}, options, "cpu")
+    first, second = (lane.priority for lane in run.lanes)
+    assert first is not None
+    assert second is not None
+    assert (first.share, second.share) == (0.5, 0.5)
+    log, bar = MetricsLog(None, False), tqdm(disable=True)
+    run._one_step(log, bar)
+    assert bool((first.weights < 1).any())
+    assert bool((second.weights == 1).all())
+    kept = first.weights.clone()
+    run._one_step(log, bar)
+    assert torch.equal(first.weights, kept)
+    assert bool((second.weights < 1).any())
+
+
+def test_an_objective_that_returns_no_variances_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer()
+
+    def silent(model: Model, batch: Batch) -> Loss:
+        return replace(balanced(model, batch), variances=None)
+
+    monkeypatch.setattr(run, "objective", silent)
+    with pytest.raises(arl.InputError, match=r"training.priority = 0.5: the objective balanced returns no variances"):
+        run._one_step(MetricsLog(None, False), tqdm(disable=True))
 
 
 def test_without_a_share_states_are_drawn_evenly_as_before() -> None:

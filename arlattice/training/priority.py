@@ -1,8 +1,8 @@
 """`StatePriority`: draws the states of a training step, more often those the model does not know yet.
 
-A share of the groups is drawn evenly; the rest in proportion to V / (1 + V), V the running variance of log q - log f among
-replayed configurations of a cell of states (half of it is the KL divergence, to leading order). Within a state all
-configurations stay equally likely, so the optimum of every state is what it was; states near a transition get more steps.
+A share of the groups is drawn evenly; the rest in proportion to the running mean of V / (1 + V) in a cell of states, V the variance
+of log q - log f in a replayed group (half of it is the KL divergence, to leading order). Within a state all configurations
+stay equally likely, so the optimum of every state is what it was; states near a transition get more steps.
 
 Source: T. Schaul et al., Prioritized experience replay, ICLR 2016; here states have priorities, not configurations.
 """
@@ -15,11 +15,11 @@ from torch import Tensor
 
 __all__ = ["StatePriority"]
 
-_RATE = 0.02  # of the running variances
+_RATE = 0.02  # of the running means
 
 
 class StatePriority:
-    """Running variances of cells of states.
+    """Cells of states, and how badly each is known.
 
     Args:
         cells: number of cells; their groups follow one another.
@@ -28,7 +28,7 @@ class StatePriority:
         generator: on the device of the states.
 
     Attributes:
-        weights: V / (1 + V) of every cell, averaged over time (cells,); 1 where nothing was seen.
+        weights: running mean of V / (1 + V) in every cell (cells,); 1 where nothing was seen.
     """
 
     def __init__(self, cells: int, groups: int, share: float, generator: torch.Generator) -> None:
@@ -52,7 +52,8 @@ class StatePriority:
         """Take in the variance of log q - log f in every group drawn last (n,), nats squared."""
         member = F.one_hot(self._drawn, len(self.weights)).double()  # a product, not an index_add: the same bits on a GPU
         count = member.sum(0)
-        mean = (variances / (1 + variances)).double() @ member / count.clamp(min=1)
+        known_badly = (1 - 1 / (1 + variances.double())).nan_to_num(nan=1.0)  # V / (1 + V), and 1 where log q is not finite
+        mean = known_badly @ member / count.clamp(min=1)
         self.weights = torch.where(count > 0, self.weights.lerp(mean, _RATE), self.weights)
 
     def to_tensors(self) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ from arlattice.training.checkpoint import RunParts, load_checkpoint, save_checkp
 from arlattice.training.config import RunConfig, TrainingOptions
 from arlattice.training.determinism import deterministic
 from arlattice.training.metrics import MetricsLog
-from arlattice.training.objectives import Batch, Objective, needs
+from arlattice.training.objectives import Batch, Loss, Objective, needs
 from arlattice.training.priority import StatePriority
 from arlattice.training.states import StateRange, StateSpec, replica_grid
 
@@ -269,8 +269,8 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.zero_grad()
         loss = self.objective(lane.model, batch)
-        if lane.priority is not None and loss.variances is not None:
-            lane.priority.update(loss.variances)
+        if lane.priority is not None:
+            lane.priority.update(self._variances(loss))
         loss.value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
         self.optimizer.step()
@@ -303,6 +303,11 @@ class Trainer:
             lane.chains.advance(lane.model)
         weights = o.coarse_share, o.reverse_weight
         return Batch(x, conditions, groups, o.reverse_samples, *weights, g, lane.chains, o.consistency_weight, self.group)
+
+    def _variances(self, loss: Loss) -> Tensor:
+        if loss.variances is None:
+            raise InputError("training.priority", self.options.priority, f"the objective {self.options.objective} returns no variances")
+        return loss.variances
 
     def _learning_rate(self) -> float:
         o = self.options
