@@ -23,6 +23,7 @@ import argparse
 import json
 import math
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     _run_arguments(commands.add_parser("run"))
     analysis = commands.add_parser("analyse")
-    analysis.add_argument("data", type=Path, nargs="+", help="what runs left; a Delta mu in several is taken from the last")
+    analysis.add_argument("data", type=Path, nargs="+", help="what runs left; where several have a Delta mu, their estimates are pooled")
     analysis.add_argument("--discard", type=float, default=0.5, help="share of the snapshots to leave out at the start, as equilibration")
     analysis.add_argument("--output", "-o", type=Path, required=True)
     arguments = parser.parse_args()
@@ -224,14 +225,16 @@ def _annealed(tables: arl.Hamiltonian, beta: np.ndarray, mu: float, arguments: a
 def analyse(arguments: argparse.Namespace) -> None:
     """MBAR copy by copy, beside population annealing where it was run; write the reference as JSON."""
     runs = [_read(path, arguments.discard) for path in arguments.data]
-    records = [json.loads(str(run["record"])) for run in runs]
-    rows = _table(runs, records[0]["run"]["temperatures"])
+    first, *further = (json.loads(str(run["record"])) for run in runs)
+    for path, record in zip(arguments.data[1:], further, strict=True):
+        if record["hamiltonian"] != first["hamiltonian"] or record["run"]["temperatures"] != first["run"]["temperatures"]:
+            sys.exit(f"{path}: of another Hamiltonian or at other temperatures than {arguments.data[0]}; analyse it by itself")
+    rows = _table(runs, first["run"]["temperatures"])
     for line in (run for run in runs if "line_mu" in run):
         rows += _line_table(line, next(r for r in rows if r["delta_mu"] == 0 and r["temperature"] == LINE_TEMPERATURE))
     method = "replica exchange, heat bath; log Z by MBAR from infinite temperature"
     if any("annealing_log_z" in run for run in runs):
         method += ", and by population annealing; log_z is their mean by inverse variance"
-    first, *further = records
     notes = {"method": f"{method}; errors over independent copies", "discarded": arguments.discard}
     reference = {**first, **notes, **({"further_runs": further} if further else {}), "states": rows}
     write_text(arguments.output, json.dumps(reference, indent=1) + "\n")
@@ -249,20 +252,26 @@ def _read(path: Path, discard: float) -> dict[str, np.ndarray]:
 
 
 def _table(runs: list[dict[str, np.ndarray]], temperatures: list[float]) -> list[dict[str, float]]:
-    """The states of the ladders; every Delta mu from the last run that has it, annealing likewise."""
-    ladders = {mu: (run["beta"], run["energy"][:, m], run["atoms"][:, m]) for run in runs for m, mu in enumerate(run["mu"].tolist())}
-    annealings = {mu: run["annealing_log_z"][m] for run in runs if "annealing_log_z" in run for m, mu in enumerate(run["mu"].tolist())}
-    sites = int(runs[0]["sites"])
+    """The states of the ladders; what several runs say of one is pooled."""
     rows = []
-    for mu, (beta, energy, atoms) in sorted(ladders.items()):
-        copies = range(energy.shape[-1])
-        log_z, error = _mean_error(np.array([_ladder_log_z(beta, energy[..., c] - mu * atoms[..., c], sites) for c in copies]))
+    for mu in sorted({mu for run in runs for mu in run["mu"].tolist()}):
+        found = [_ladder_estimates(run, run["mu"].tolist().index(mu), temperatures) for run in runs if mu in run["mu"]]
+        annealed = [run["annealing_log_z"][run["mu"].tolist().index(mu)] for run in runs if mu in run["mu"] and "annealing_log_z" in run]
         for j, t in enumerate(temperatures):
-            k = _nearest(beta, 1 / (KT * t))
-            annealed = _annealing_log_z(t, annealings[mu][j]) if mu in annealings else None
-            both = _both(Estimate(float(log_z[k]), float(error[k])), annealed)
-            rows.append({"temperature": t, "delta_mu": mu, **both, **_averages(energy[k], atoms[k], sites)})
+            mbar, x, energy = (_pooled([estimates[j][key] for estimates in found]) for key in ("log_z", "x_Au", "energy_per_site"))
+            annealing = _pooled([_annealing_log_z(t, blocks[j]) for blocks in annealed]) if annealed else None
+            averages = {"x_Au": x, "energy_per_site": energy}
+            rows.append({"temperature": t, "delta_mu": mu, **_both(mbar, annealing), **_flat(averages)})
     return rows
+
+
+def _ladder_estimates(run: dict[str, np.ndarray], m: int, temperatures: list[float]) -> list[dict[str, Estimate]]:
+    """log Z, x_Au and the energy at every temperature, from one run's ladder at one Delta mu."""
+    beta, energy, atoms, sites = run["beta"], run["energy"][:, m], run["atoms"][:, m], int(run["sites"])
+    enthalpy = energy - run["mu"][m] * atoms
+    log_z, error = _mean_error(np.array([_ladder_log_z(beta, enthalpy[..., c], sites) for c in range(energy.shape[-1])]))
+    rungs = [_nearest(beta, 1 / (KT * t)) for t in temperatures]
+    return [{"log_z": Estimate(float(log_z[k]), float(error[k])), **_averages(energy[k], atoms[k], sites)} for k in rungs]
 
 
 def _annealing_log_z(temperature: float, blocks: np.ndarray) -> Estimate:
@@ -277,22 +286,31 @@ def _line_table(data: dict[str, np.ndarray], base: dict[str, float]) -> list[dic
     rows = []
     for k in range(0, len(mu), 4):
         log_z = {"log_z": base["log_z"] + float(relative[k]), "log_z_error": math.hypot(float(error[k]), base["log_z_error"])}
-        rows.append({"temperature": LINE_TEMPERATURE, "delta_mu": round(float(mu[k]), 6), **log_z, **_averages(energy[k], atoms[k], sites)})
+        averages = _flat(_averages(energy[k], atoms[k], sites))
+        rows.append({"temperature": LINE_TEMPERATURE, "delta_mu": round(float(mu[k]), 6), **log_z, **averages})
     return rows
 
 
 def _both(mbar: Estimate, annealed: Estimate | None) -> dict[str, float]:
     """log Z by MBAR alone, or both estimates and their mean by inverse variance, its error no less than half their difference."""
     if annealed is None:
-        return {"log_z": mbar.value, "log_z_error": mbar.error}
-    both = {"mbar": mbar, "annealing": annealed}
-    precision = {k: e.error**-2 for k, e in both.items()}
-    total = sum(precision.values())
-    mean = {
-        "log_z": sum(precision[k] * e.value for k, e in both.items()) / total,
-        "log_z_error": max(total**-0.5, abs(mbar.value - annealed.value) / 2),
-    }
-    return mean | {f"log_z_{k}{part}": v for k, e in both.items() for part, v in zip(("", "_error"), e, strict=True)}
+        return _flat({"log_z": mbar})
+    mean = _pooled([mbar, annealed])
+    mean = Estimate(mean.value, max(mean.error, abs(mbar.value - annealed.value) / 2))
+    return _flat({"log_z": mean, "log_z_mbar": mbar, "log_z_annealing": annealed})
+
+
+def _pooled(estimates: list[Estimate]) -> Estimate:
+    """The mean by inverse variance of independent estimates; one alone as it is."""
+    if len(estimates) == 1:
+        return estimates[0]
+    precision = [e.error**-2 for e in estimates]
+    return Estimate(sum(p * e.value for p, e in zip(precision, estimates, strict=True)) / sum(precision), sum(precision) ** -0.5)
+
+
+def _flat(estimates: dict[str, Estimate]) -> dict[str, float]:
+    """Values under their names, errors under NAME_error."""
+    return {f"{name}{part}": float(v) for name, e in estimates.items() for part, v in zip(("", "_error"), e, strict=True)}
 
 
 def _ladder_log_z(beta: np.ndarray, energy: np.ndarray, sites: int) -> np.ndarray:
@@ -315,11 +333,10 @@ def _mbar(reduced: np.ndarray) -> np.ndarray:
     return -np.asarray(mbar.f_k)
 
 
-def _averages(energy: np.ndarray, atoms: np.ndarray, sites: int) -> dict[str, float]:
+def _averages(energy: np.ndarray, atoms: np.ndarray, sites: int) -> dict[str, Estimate]:
     """x_Au and the energy per site in eV from (snapshots, copies), with errors over the copies."""
-    x, x_error = _mean_error(atoms.mean(0) / sites)
-    e, e_error = _mean_error(energy.mean(0) / sites)
-    return {"x_Au": float(x), "x_Au_error": float(x_error), "energy_per_site": float(e), "energy_per_site_error": float(e_error)}
+    found = {"x_Au": atoms.mean(0) / sites, "energy_per_site": energy.mean(0) / sites}
+    return {name: Estimate(*map(float, _mean_error(copies))) for name, copies in found.items()}
 
 
 def _mean_error(copies: np.ndarray) -> tuple[Any, Any]:

@@ -277,6 +277,39 @@ def left_over(data: dict[str, Any]) -> list[str]:
     ]
 
 
+def paper_conditions() -> str:
+    """The temperature at which the best published figure of a column would be the optimum, and what the others would be there."""
+    from scipy.optimize import brentq
+
+    from arlattice.thermo.exact import ising_torus_log_z
+
+    data = read("paper-table-1")
+    lengths = {system["system"]: system["hamiltonian"]["size"][0] for system in data["systems"]}
+    best = {name: min(p["value"] for p in data["published"] if p["system"] == name and p["value"] is not None) for name in lengths}
+    rows = []
+    for name, length in lengths.items():
+        temperature = brentq(lambda t, length=length, name=name: ising_torus_log_z(length, 1 / t) + best[name], 0.5, 4.0)
+        optima = [f"{-ising_torus_log_z(other, 1 / temperature):.2f} ({best[key]:.2f})" for key, other in lengths.items()]
+        rows.append([name, f"{temperature:.4f}", *optima])
+    return table(["optimum of", "at T", *(f"{name}: -log Z (published)" for name in lengths)], rows)
+
+
+def lost() -> str:
+    """Rows of table 1 more than half a nat from the optimum at T = 2.0, and what is wrong with them."""
+    data = read("paper-table-1")
+    rows = []
+    for r in data["rows"]:
+        exact = {s["system"]: s["conditions"][1]["states"][0]["log_z"] for s in data["systems"]}[r["system"]]
+        uniform = -math.prod(map(int, r["system"].split("x"))) * math.log(2)
+        for entry in (e for e in r.get("conditions", []) if e["condition"] == "T = 2.0"):
+            (state,) = entry["states"]
+            if exact - state["elbo"] > 0.5:
+                figures = [f"{state['composition']['up']:.2f}", f"{-state['elbo']:.1f}", f"{uniform:.1f}", f"{state['log_z'] - exact:+.2f}"]
+                rows.append([r["system"], r["row"], entry["order"], *figures])
+    head = ["system", "row", "order", "share of up", "<log p - log f>", "the same of coin tosses", "log Z by weights - exact"]
+    return table(head, rows)
+
+
 def figure_2() -> str:
     """The picture of `arlattice bench figure-2`, and its command."""
     return "![Scores, free energies and samples](../benchmarks/results/figure-2.png)" + source(read("figure-2"))
@@ -414,6 +447,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "paper-table-1": partial(paper_table, "paper-table-1"),
     "paper-table-2": partial(paper_table, "paper-table-2"),
     "mam-ising": partial(paper_table, "mam-ising"),
+    "paper-conditions": paper_conditions,
+    "lost": lost,
     "figure-2": figure_2,
     "fit-an-alloy": fit_an_alloy,
     "ternary-alloy": ternary_alloy,

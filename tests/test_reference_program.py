@@ -110,23 +110,53 @@ def test_ladders_without_the_states_they_need_are_told(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore:Unknown solver options:scipy.optimize.OptimizeWarning")  # from within pymbar
-def test_a_later_run_of_a_field_takes_the_place_of_the_earlier(data: Path, program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ladder and annealing each from the last run that has them; the other fields stay as they were."""
-    pytest.importorskip("pymbar")
-    again, output = data.with_name("again.npz"), data.with_name("joined.json")
+@pytest.fixture
+def more(data: Path) -> dict[str, np.ndarray]:
+    """A run of the field -0.1 by itself, without annealing: other snapshots of the same chains."""
     with np.load(data, allow_pickle=False) as file:
         kept = {key: file[key] for key in ("record", "sites", "beta", "energy", "atoms")}
-    kept |= {"mu": np.array([-0.1]), "energy": kept["energy"][:, :1, 10:], "atoms": kept["atoms"][:, :1, 10:]}
-    np.savez(again, **kept)
+    return kept | {"mu": np.array([-0.1]), "energy": kept["energy"][:, :1, 10:], "atoms": kept["atoms"][:, :1, 10:]}
+
+
+@pytest.mark.filterwarnings("ignore:Unknown solver options:scipy.optimize.OptimizeWarning")  # from within pymbar
+def test_what_several_runs_say_of_a_state_is_pooled(
+    data: Path, more: dict[str, np.ndarray], program: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ladders by inverse variance, each without its share of snapshots; annealing and the other field stay as they were."""
+    pytest.importorskip("pymbar")
+    again, output = data.with_name("again.npz"), data.with_name("joined.json")
+    np.savez(again, **more)
     rows = {}
-    for name, files in {"first": [data], "joined": [data, again]}.items():
+    for name, files in {"first": [data], "second": [again], "both": [data, again]}.items():
         monkeypatch.setattr("sys.argv", ["reference_cuau.py", "analyse", *map(str, files), "--discard=0.1", f"--output={output}"])
         program.main()
-        reference = json.loads(output.read_text())
-        rows[name] = {(r["temperature"], r["delta_mu"]): r for r in reference["states"][:8]}
-    assert len(reference["further_runs"]) == 1
-    for state, row in rows["joined"].items():
-        before = rows["first"][state]
-        assert row["log_z_annealing"] == before["log_z_annealing"]
-        assert (row["log_z_mbar"] == before["log_z_mbar"]) == (row["x_Au"] == before["x_Au"]) == (state[1] == 0)
+        states = json.loads(output.read_text())["states"][:8]
+        rows[name] = {(r["temperature"], r["delta_mu"]): r for r in states}
+    assert len(json.loads(output.read_text())["further_runs"]) == 1
+    for state, row in rows["both"].items():
+        first, second = rows["first"][state], rows["second"].get(state)
+        assert row["log_z_annealing"] == first["log_z_annealing"]
+        assert abs(row["log_z"] - row["log_z_mbar"]) + abs(row["log_z"] - row["log_z_annealing"]) <= 2.0001 * row["log_z_error"]
+        for key, alone in {"log_z_mbar": "log_z", "x_Au": "x_Au", "energy_per_site": "energy_per_site"}.items():
+            if second is None:
+                assert row[key] == first[key]
+                continue
+            ours, theirs = first[f"{key}_error"] ** -2, second[f"{alone}_error"] ** -2
+            assert row[key] == pytest.approx((ours * first[key] + theirs * second[alone]) / (ours + theirs))
+            assert row[f"{key}_error"] == pytest.approx((ours + theirs) ** -0.5)
+    energies = more["energy"][int(np.abs(more["beta"] - 1 / (program.KT * 500)).argmin()), 0, 2:]  # a tenth of 20 snapshots left out
+    assert rows["second"][500, -0.1]["energy_per_site"] == pytest.approx(energies.mean() / 16)
+
+
+@pytest.mark.parametrize("other", ["hamiltonian", "temperatures"])
+def test_runs_that_do_not_belong_together_are_refused(
+    data: Path, more: dict[str, np.ndarray], program: ModuleType, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = json.loads(str(more["record"]))
+    (record if other == "hamiltonian" else record["run"])[other] = {}
+    again, output = data.with_name(f"{other}.npz"), data.with_name(f"{other}.json")
+    np.savez(again, **more | {"record": np.array(json.dumps(record))})
+    monkeypatch.setattr("sys.argv", ["reference_cuau.py", "analyse", str(data), str(again), f"--output={output}"])
+    with pytest.raises(SystemExit, match="of another Hamiltonian or at other temperatures"):
+        program.main()
+    assert not output.exists()

@@ -242,7 +242,7 @@ def _reference_text(value: Estimate) -> str:
 
 
 def _costs(results: list[Result]) -> str:
-    head = ["row", "parameters", "training", "peak memory", "device", "torch", "seed", "command"]
+    head = ["row", "parameters", "training", "peak memory", "device", "made with", "seed", "command"]
     rows = [_cost(r) for r in results if "cost" in r]
     return _table(head, rows) if rows else ""
 
@@ -250,7 +250,8 @@ def _costs(results: list[Result]) -> str:
 def _cost(r: Result) -> list[str]:
     cost = r["cost"]
     spent = [f"{r['parameters']:,}", f"{cost['seconds']:.0f} s", f"{_size(cost['peak_bytes'])} ({cost['memory_of']})"]
-    return [r["row"], *spent, cost["device"], r["torch"], str(r["specification"]["training"]["seed"]), f"`{r['command']}`"]
+    made_with = f"arlattice {r['arlattice']}, torch {r['torch']}, Python {r['python']}"
+    return [r["row"], *spent, cost["device"], made_with, str(r["specification"]["training"]["seed"]), f"`{r['command']}`"]
 
 
 def _memory(results: list[Result]) -> str:
