@@ -353,6 +353,7 @@ def test_options_are_frozen_and_described() -> None:
 
 
 def test_no_warning_is_given_when_everything_is_well() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
         Manager()
+    assert [str(warning.message) for warning in given] == []
