@@ -295,7 +295,7 @@ def paper_conditions() -> str:
 
 
 def lost() -> str:
-    """Rows of table 1 more than half a nat from the optimum at T = 2.0: magnetisation lost (share of up), or nothing learned (coin tosses)."""
+    """Rows of table 1 more than half a nat off at T = 2.0: a magnetisation lost (share of up), or nothing learned (coin tosses)."""
     data = read("paper-table-1")
     rows = []
     for r in data["rows"]:
