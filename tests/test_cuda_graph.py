@@ -10,11 +10,13 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.cuda_graph import Graphs
+from arlattice.hooks.manager import default_manager
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.testing import Case, randomise, small_cases
 from arlattice.thermo.exact import Enumeration
+from arlattice.training.chains import ModelChains
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 CASES = small_cases()
@@ -102,6 +104,24 @@ def test_new_weights_are_seen_by_recorded_sampling() -> None:
     after = model.sample(64, case.state)
     assert not torch.equal(before.log_prob, after.log_prob)
     assert float((after.log_prob - model.log_prob(after.occupations, case.state, after.order)).abs().max()) < 1e-10
+
+
+@cuda
+@pytest.mark.parametrize("family", ["marginal-mlp", "marginal-transformer"])
+def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) -> None:
+    """Twice in a row with the weights of the moment; the first advance draws from nothing."""
+    h = arl.hamiltonian("ising", size=(3, 3))
+    model = randomise(default_manager().build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
+    states = Conditions.from_states([arl.SemiGrandCanonical(2.0, {"up": 0.2})], h).to("cuda")
+    recorded, plain = (ModelChains(states, 2, 16, 4, 100, torch.Generator("cuda").manual_seed(3)) for _ in range(2))
+    plain._graphs = lambda function, inputs: function(inputs)  # type: ignore[assignment]
+    for _ in range(3):
+        for chains in (recorded, plain):
+            chains.advance(model)
+        assert torch.equal(recorded.occupations, plain.occupations)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.1)
 
 
 @cuda

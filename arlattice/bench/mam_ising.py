@@ -21,7 +21,16 @@ STATE = SemiGrandCanonical(5.0, ChemicalPotentials.from_field(1.0))
 """K = J / T = 0.2, h / T = 0.2."""
 
 _CHAINS = {"replica_copies": 4096, "equilibration_sweeps": 200}
-FULL_TRAINING = FULL.with_systems({"10x10": {"": {**_CHAINS, "steps": 2000}, "any-order-transformer": {"steps": 3000}}})
+FULL_TRAINING = FULL.with_systems(
+    {
+        "10x10": {
+            "": {**_CHAINS, "steps": 2000},
+            "marginal-mlp": {"steps": 20000},
+            "marginal-transformer": {"steps": 4000},
+            "any-order-transformer": {"steps": 3000},
+        }
+    }
+)
 SMALL_TRAINING = SMALL.with_systems({"4x4": {"": {"replica_copies": 256}}})
 
 

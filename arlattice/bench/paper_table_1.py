@@ -28,17 +28,18 @@ CONDITIONS = (
 _CHAINS = {"replica_temperatures": 24, "replica_copies": 256}
 FULL_TRAINING = FULL.with_systems(
     {
-        "5x5": {"": {**_CHAINS, "steps": 2000}},
+        "5x5": {"": {**_CHAINS, "steps": 2000}, "marginal-mlp": {"steps": 8000}, "marginal-transformer": {"steps": 4000}},
         "10x10": {
             "": {**_CHAINS, "steps": 6000},
-            "any-order-mlp": {"steps": 4000},
-            "marginal-transformer": {"steps": 4000},
+            "any-order-mlp": {"steps": 4500, "reverse_samples": 128},
+            "marginal-mlp": {"steps": 20000},
+            "marginal-transformer": {"steps": 7000},
             "any-order-transformer": {"steps": 9000, "batch_size": 2048, "ema_decay": 0.999, "equilibration_sweeps": 2000},
         },
         "20x20": {
             "": _CHAINS,
-            "marginal-mlp": {"steps": 4000},
-            "marginal-transformer": {"steps": 2000, "reverse_samples": 32},
+            "marginal-mlp": {"steps": 16000},
+            "marginal-transformer": {"steps": 7000, "reverse_samples": 32},
             "marginal-transformer-energies": {"batch_size": 256},
             "any-order-transformer": {
                 "objective": "balanced",

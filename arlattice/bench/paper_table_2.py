@@ -28,9 +28,14 @@ CONDITIONS = (
 )
 FULL_TRAINING = FULL.with_systems(
     {
-        "2x2x4": {"": {"steps": 2000}, "any-order-transformer": {"steps": 5000, "batch_size": 2048}},
+        "2x2x4": {
+            "": {"steps": 2000},
+            "marginal-mlp": {"steps": 8000},
+            "marginal-transformer": {"steps": 4000},
+            "any-order-transformer": {"steps": 5000, "batch_size": 2048},
+        },
         "4x4x8": {
-            "marginal-transformer": {"steps": 1500, "reverse_samples": 32},
+            "marginal-transformer": {"steps": 7000},
             "marginal-transformer-energies": {"batch_size": 512},
             "any-order-transformer": {
                 "objective": "balanced",

@@ -143,7 +143,9 @@ FULL = Scale(
         "balanced": {"batch_size": 1024},
         "self-consistency": {"batch_size": 1024},
         "reverse": {"reverse_states": 8, "reverse_samples": 32, "learning_rate": 5e-4},
-        "mam": {**_MAM, "reverse_states": 8, "reverse_samples": 64, "chain_refresh": 100, "learning_rate": 5e-4},
+        "mam": {**_MAM, "reverse_states": 8, "chain_refresh": 100, "ema_decay": 0.999},
+        "marginal-mlp": {"reverse_samples": 256, "learning_rate": 5e-4},
+        "marginal-transformer": {"reverse_samples": 64},
         "any-order-mlp-energies": {"batch_size": 512, "learning_rate": 5e-4},
     },
 )

@@ -120,7 +120,8 @@ class AnyOrderTransformer(Model):
         known = partial >= 0
         order = torch.where(known, 0, 2).scatter(1, site[:, None], 1).argsort(dim=1, stable=True)
         count = known.sum(1)
-        steps = None if self._fused else int(count.max()) + 1  # one shape to compile, or fewer steps
+        one_shape = self._fused or partial.is_cuda  # to compile or record; else fewer steps
+        steps = None if one_shape else int(count.max()) + 1
         logits = self.step_logits(partial.clamp(min=0), order, conditions, steps)
         return logits[torch.arange(len(partial), device=partial.device), count]
 

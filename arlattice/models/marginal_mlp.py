@@ -36,3 +36,8 @@ class MarginalMLP(AnyOrderMLP, MarginalModel):
         free, whole = self.free_energies(features, conditions)
         free = free if whole is None else torch.where(lengths == self.n, whole, free)
         return self._start(occupations, order, step).gather(1, lengths) + free, torch.where(lengths < self.n, conditional, 0.0)
+
+    def fuse(self) -> None:
+        """Compile both heads together, and the network alone for drawing."""
+        super().fuse()
+        self.prefix_log_probs = torch.compile(self.prefix_log_probs, dynamic=False)  # type: ignore[method-assign]

@@ -1,7 +1,13 @@
 """The marginalization model on the causal transformer: one pass checks every prefix of an order, see `marginal`.
 
-Output t has read the first t sites of the order and is about to draw the next one: there the second head gives
-log p of those t sites. One more output, behind the last site, is that of the whole configuration.
+Output t has read the first t sites of the order and is about to draw the next one, from where that site is. So it knows
+what the next site adds to log p as either species, not what the sites before it added, of which it sees no order. The
+marginal is therefore a sum along the order,
+
+    log p(x_S) = sum over the sites of S, in order, of what each added + A(x_S),
+
+what a site adds being minus beta times the energy of the clusters that it completes, or where the network knows nothing of
+energies a third head. A at output t says the rest; one more output, behind the last site, is that of the whole configuration.
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
@@ -36,6 +42,10 @@ class MarginalTransformer(AnyOrderTransformer, MarginalModel):
     def __init__(self, hamiltonian: Hamiltonian, options: MarginalTransformerOptions) -> None:
         super().__init__(hamiltonian, options)
         self.add_heads(options.width)
+        self.added = None if options.energies else nn.Linear(options.width, self.q)
+        if self.added is not None:
+            nn.init.zeros_(self.added.weight)
+            nn.init.zeros_(self.added.bias)
 
     @property
     def energies(self) -> bool:
@@ -54,4 +64,12 @@ class MarginalTransformer(AnyOrderTransformer, MarginalModel):
         free, whole = self.free_energies(z, states)
         free = free if whole is None else torch.cat([free[:, :n], whole], 1)
         marginal = self._start(occupations, order, self.steps.along(occupations, order, conditions)) + free
+        if self.added is not None:
+            marginal = marginal + self._learned_start(self.added, z[:, :n], turned.gather(1, order))
         return (marginal, conditional) if lengths is None else (marginal.gather(1, lengths), conditional.gather(1, lengths))
+
+    def _learned_start(self, head: nn.Linear, z: Tensor, species: Tensor) -> Tensor:
+        """Sum of what every site of an order added, (batch, sites + 1), from features before it and its species (batch, sites)."""
+        with torch.autocast(z.device.type, enabled=False):
+            added = head(z.to(self.state_mean.dtype))
+        return F.pad(torch.where(F.one_hot(species, self.q).bool(), added, 0.0).sum(-1).cumsum(1), (1, 0))
