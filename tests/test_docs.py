@@ -97,10 +97,13 @@ def test_the_report_puts_tables_into_marked_places_only() -> None:
 
 
 def report() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("report", ROOT / "benchmarks" / "report.py")
+    folder = ROOT / "benchmarks"
+    spec = importlib.util.spec_from_file_location("report", folder / "report.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)  # as `python benchmarks/report.py` has it
+        spec.loader.exec_module(module)
     return module
 
 
