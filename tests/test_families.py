@@ -15,7 +15,7 @@ from arlattice.testing import Case, check_model, randomise, small_cases
 CASES = small_cases()
 GRAND = [case for case in CASES if isinstance(case.state, arl.SemiGrandCanonical)]
 FAMILIES = ("fixed-order-mlp", "any-order-mlp", "marginal-mlp", "marginal-transformer")
-TINY = {"marginal-transformer": {"width": 16, "heads": 2, "layers": 1}}
+TINY = {key: {"width": 16, "heads": 2, "layers": 1} for key in ("any-order-transformer", "marginal-transformer")}
 
 
 def build(family: str, case: Case, **options: object) -> Model:
@@ -166,3 +166,16 @@ def test_the_marginal_of_nothing_is_one_and_of_everything_the_log_prob() -> None
     order = torch.arange(x.shape[1])
     assert torch.equal(nothing, torch.zeros(4, dtype=torch.float64))
     torch.testing.assert_close(model.log_marginal(x, case.state, order=order), model.log_prob(x, case.state, order))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in GRAND], ids=str)
+@pytest.mark.parametrize("family", ("any-order-transformer", *FAMILIES[1:]))
+def test_at_fixed_composition_the_marginal_of_what_cannot_be_is_minus_infinity(family: str, case: Case) -> None:
+    """Whole configurations of another composition, and partial ones that already hold too many of a species."""
+    model, x = randomise(build(family, case), seed=6).double(), some(case, 40)
+    counts = torch.tensor(case.state.counts(model.lattice))
+    meant = torch.nn.functional.one_hot(x, model.lattice.n_species).sum(1)
+    assert torch.equal(model.log_marginal(x, case.state).isfinite(), (meant == counts).all(1))
+    partial = x.clone()
+    partial[:, 0] = -1
+    assert bool((model.log_marginal(partial, case.state)[(meant > counts + 1).any(1)] == -torch.inf).all())

@@ -64,7 +64,7 @@ class Model(nn.Module, ABC):
         self.register_buffer("state_inverse_scale", torch.zeros(2 + 2 * q))
         self.tables = hamiltonian.to("cpu", torch.float32)
         self.steps = Steps(self.tables, self.device, torch.float32, energies=self.energies)
-        self._graphs = Graphs()
+        self._drawing, self._redrawing = Graphs(), Graphs()
 
     # -- what a family implements ----------------------------------------------------------------
 
@@ -118,16 +118,36 @@ class Model(nn.Module, ABC):
         Returns:
             occupations (batch, sites) and the float64 log-probability of what was drawn (batch,).
         """
-        inputs = {"noise": noise, "order": order, "beta": conditions.beta, "mu": conditions.mu}
-        if conditions.counts is not None:
-            inputs["counts"] = conditions.counts
+        inputs = {"noise": noise, "order": order, **_tensors(conditions)}
         if known is not None:
             inputs["known"] = known.expand_as(order)
-        drawn: tuple[Tensor, Tensor] = self._graphs(self._draw, inputs)
+        drawn: tuple[Tensor, Tensor] = self._drawing(self._draw, inputs)
         return drawn
 
+    def redraw(self, occupations: Tensor, block: Tensor, noise: Tensor, conditions: Conditions) -> Tensor:
+        """Occupations with some sites drawn anew given the others, one after another: a step of block Gibbs, without gradients.
+
+        Args:
+            occupations: (batch, sites).
+            block: sites to draw anew, (batch, k).
+            noise: (k, batch) float64 in [0, 1).
+            conditions: one row a configuration.
+        """
+        inputs = {"occupations": occupations, "block": block, "noise": noise, **_tensors(conditions)}
+        (drawn,) = self._redrawing(self._redraw, inputs)
+        return drawn
+
+    def _redraw(self, inputs: dict[str, Tensor]) -> tuple[Tensor]:
+        block, conditions = inputs["block"], _conditions(inputs)
+        occupations = inputs["occupations"].scatter(1, block, -1)
+        with self.autocast(cache=False):  # as in _draw
+            for site, uniform in zip(block.T, inputs["noise"], strict=True):
+                species, _ = choose(self.next_logits(occupations, site, conditions), uniform, torch.full_like(site, -1))
+                occupations = occupations.scatter(1, site[:, None], species[:, None])
+        return (occupations,)
+
     def _draw(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        order, conditions = inputs["order"], Conditions(inputs["beta"], inputs["mu"], inputs.get("counts"))
+        order, conditions = inputs["order"], _conditions(inputs)
         with self.autocast(cache=False):  # a recorded graph must cast the weights anew, not read a cache that is gone
             return self._decode(inputs["noise"], order, conditions, inputs.get("known", torch.full_like(order, -1)))
 
@@ -267,7 +287,7 @@ class Model(nn.Module, ABC):
             seed: of the orders.
 
         Returns:
-            (batch,) float64, on the CPU.
+            (batch,) float64, on the CPU; -inf where a fixed composition leaves no completion.
         """
         rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
         generator = torch.Generator().manual_seed(seed)
@@ -280,7 +300,7 @@ class Model(nn.Module, ABC):
         parts = zip(rows.split(size), orders.split(size), strict=True)
         with torch.no_grad(), self.autocast():
             values = [self._log_marginal(x.to(self.device), o.to(self.device), conditions.expand(len(x))).double().cpu() for x, o in parts]
-        return torch.cat(values)
+        return torch.where(_completable(rows, state, self.lattice), torch.cat(values), -torch.inf)
 
     def _log_marginal(self, partial: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
         """(batch,); known sites come first in ``order``."""
@@ -422,7 +442,8 @@ class Model(nn.Module, ABC):
         super()._apply(fn, recurse)
         self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype)
         self.steps = Steps(self.tables, self.device, self.state_mean.dtype, energies=self.energies)
-        self._graphs.clear()
+        self._drawing.clear()
+        self._redrawing.clear()
         self.moved()
         return self
 
@@ -439,6 +460,16 @@ class Model(nn.Module, ABC):
         from arlattice.models.checkpoint import save
 
         save(self, folder)
+
+
+def _tensors(conditions: Conditions) -> dict[str, Tensor]:
+    """States as inputs of a recorded function; `_conditions` reads them."""
+    counts = {} if conditions.counts is None else {"counts": conditions.counts}
+    return {"beta": conditions.beta, "mu": conditions.mu, **counts}
+
+
+def _conditions(inputs: dict[str, Tensor]) -> Conditions:
+    return Conditions(inputs["beta"], inputs["mu"], inputs.get("counts"))
 
 
 def _state_features(conditions: Conditions) -> Tensor:
@@ -463,8 +494,18 @@ def _check_completable(known: Tensor, state: Ensemble, lattice: Lattice) -> None
     if len(over):
         s = int(over[0])
         raise InputError("known", f"{int(placed[s])} {lattice.species[s]}", f"the composition has only {counts[s]}")
-    mask = CompositionMask(lattice)
-    slack = ((torch.tensor(counts) - placed) * mask.member).sum(1) - mask.captive[known < 0].sum(0)
-    if bool((slack < 0).any()):
+    if not bool(_completable(known[None], state, lattice)):
         left = {name: int(c - p) for name, c, p in zip(lattice.species, counts, placed, strict=True)}
         raise InputError("known", known.tolist(), f"cannot be completed: the sites that remain cannot hold {left}")
+
+
+def _completable(partial: Tensor, state: Ensemble, lattice: Lattice) -> Tensor:
+    """Whether the sites that remain of partial configurations (batch, sites) can hold the atoms that are left: bool (batch,)."""
+    counts = state.counts(lattice)
+    if counts is None:
+        return torch.ones(len(partial), dtype=torch.bool)
+    mask, known = CompositionMask(lattice), partial >= 0
+    placed = (torch.nn.functional.one_hot(partial.clamp(min=0), lattice.n_species) * known[..., None]).sum(1)
+    left = torch.tensor(counts) - placed
+    slack = (left[:, None] * mask.member).sum(-1) - (mask.captive & ~known[..., None]).sum(1)
+    return (slack >= 0).all(1)

@@ -60,12 +60,12 @@ class MarginalModel(Model):
     def free_energies(self, features: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         """A(x_S) from features (batch, k, width): (batch, k), and of the whole lattice (batch, 1) where the state alone gives it.
 
-        The last sum is in full precision: these are tens to hundreds of nats, and their differences count. At fixed
-        composition A depends on the composition too, and the marginal head says it.
+        In full precision: these are tens to hundreds of nats, and their differences count. At fixed composition A depends
+        on the composition too, and the marginal head says it.
         """
-        hidden = self.marginal[:-1](features)
+        dtype = self.state_mean.dtype
         with torch.autocast(features.device.type, enabled=False):
-            free: Tensor = self.marginal[-1](hidden.to(self.state_mean.dtype))[..., 0]
+            free: Tensor = self.marginal(features.to(dtype))[..., 0]
             whole = self.whole(self.standardised(conditions)) if self.energies and conditions.counts is None else None
         return free, whole
 

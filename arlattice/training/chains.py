@@ -7,16 +7,12 @@ marginalization models", ICML 2024, section 4.3 (persistent block-wise Gibbs).
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from arlattice.cuda_graph import Graphs
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
-from arlattice.models.steps import choose
 
 __all__ = ["ModelChains"]
 
@@ -42,7 +38,6 @@ class ModelChains:
         self.rows = torch.zeros(groups, dtype=torch.long, device=generator.device)
         self.occupations = torch.zeros(groups * size, 0, dtype=torch.long, device=generator.device)
         self._turn = 0
-        self._graphs = Graphs()
 
     @property
     def conditions(self) -> Conditions:
@@ -67,11 +62,7 @@ class ModelChains:
     def _redraw(self, model: Model) -> None:
         n, sites = self.occupations.shape
         block = draw_orders(model.lattice, n, "random", self.generator)[:, : min(self.block, sites)]
-        noise, conditions = self._noise(block.shape[1], n), self.conditions
-        inputs = {"occupations": self.occupations, "block": block, "noise": noise, "beta": conditions.beta, "mu": conditions.mu}
-        if conditions.counts is not None:
-            inputs["counts"] = conditions.counts
-        (self.occupations,) = self._graphs(partial(_redrawn, model), inputs)
+        self.occupations = model.redraw(self.occupations, block, self._noise(block.shape[1], n), self.conditions)
 
     def _noise(self, steps: int, n: int) -> Tensor:
         return torch.rand(steps, n, dtype=torch.float64, generator=self.generator, device=self.generator.device)
@@ -85,14 +76,3 @@ class ModelChains:
         device = self.generator.device
         self.occupations, self.rows = (tensors[key].to(device, torch.long) for key in ("occupations", "rows"))
         self._turn = int(tensors["turn"])
-
-
-def _redrawn(model: Model, inputs: dict[str, Tensor]) -> tuple[Tensor]:
-    """Configurations (batch, sites) with the sites of a block (batch, k) drawn anew, one after another."""
-    block, conditions = inputs["block"], Conditions(inputs["beta"], inputs["mu"], inputs.get("counts"))
-    occupations = inputs["occupations"].scatter(1, block, -1)
-    with model.autocast(cache=False):  # a recorded graph must cast the weights anew, not read a cache that is gone
-        for site, uniform in zip(block.T, inputs["noise"], strict=True):
-            species, _ = choose(model.next_logits(occupations, site, conditions), uniform, torch.full_like(site, -1))
-            occupations = occupations.scatter(1, site[:, None], species[:, None])
-    return (occupations,)
