@@ -1,13 +1,13 @@
 """The marginalization model on the causal transformer: one pass checks every prefix of an order, see `marginal`.
 
-Output t has read the first t sites of the order and is about to draw the next one, from where that site is. So it knows
-what the next site adds to log p as either species, not what the sites before it added, of which it sees no order. The
-marginal is therefore a sum along the order,
+Output t has read the first t sites of the order and is about to draw the next one, from where that site is. It knows what
+either species would add to log p there; what the sites before it added it can hardly tell, since it does not see their order.
+The marginal is therefore a sum along the order,
 
-    log p(x_S) = sum over the sites of S, in order, of what each added + A(x_S),
+    log p(x_S) = sum over the sites of S, in order, of (what each added - log of the number of species allowed there) + A(x_S),
 
-what a site adds being minus beta times the energy of the clusters that it completes, or where the network knows nothing of
-energies a third head. A at output t says the rest; one more output, behind the last site, is that of the whole configuration.
+what a site adds being minus beta times the energy of the clusters that it completes, less mu, or where the network knows
+nothing of energies a third head. A, at output t, is the rest; one more output, behind the last site, is that of the whole.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ __all__ = ["mam", "self_consistency"]
 
 @uses("chains")
 def mam(model: Model, batch: Batch) -> Loss:
-    """Reverse KL through the marginal head, with self-consistency at one random step of each configuration."""
+    """Reverse KL through the marginal head, with self-consistency at one random step of each configuration, or at all at once."""
     chains, head = batch.chains, _marginal(model, "mam")
     if chains is None:
         raise ValueError("the mam objective needs chains")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -11,6 +12,20 @@ from typing import Any
 from pages.reading import pair, read, source, table
 
 __all__ = ["SECTIONS"]
+
+ANY = ("coarse-to-fine", "random")
+GOALS: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...], float], ...] = (
+    ("mam-ising", "10x10", "any-order-transformer", ("random",), ("K = 0.2, h = 0.2",), 0.02),
+    ("paper-table-1", "10x10", "any-order-transformer", ("random",), ("T_c", "T = 2.0"), 0.02),
+    ("paper-table-1", "10x10", "any-order-mlp", ANY, ("T_c", "T = 2.0"), 0.15),
+    ("paper-table-1", "10x10", "any-order-mlp-energies", ANY, ("T_c", "T = 2.0"), 0.15),
+    ("paper-table-1", "20x20", "any-order-transformer", ("random",), ("T_c", "T = 2.0"), 0.3),
+    ("paper-table-1", "20x20", "any-order-transformer", ("coarse-to-fine",), ("T_c", "T = 2.0"), 0.1),
+    ("paper-table-1", "20x20", "any-order-transformer-painted", ("raster", *ANY), ("T_c", "T = 2.0"), 1.0),
+    ("paper-table-2", "2x2x4", "any-order-transformer", ANY, ("500 K", "680 K", "1200 K"), 0.03),
+    ("paper-table-2", "4x4x8", "any-order-transformer", ANY, ("680 K", "1200 K"), 0.3),
+)
+"""Table, system, row, orders, conditions, and the gap that was asked."""
 
 
 def paper_table(name: str) -> str:
@@ -93,6 +108,17 @@ def left_over(data: dict[str, Any]) -> list[str]:
     ]
 
 
+def goals() -> str:
+    """What was asked of single rows before they were measured, and what they reach."""
+    rows = []
+    for name, system, row, orders, conditions, asked in GOALS:
+        lines = {(line["order"], line["condition"]): line for line in read(name)["lines"] if (line["system"], line["row"]) == (system, row)}
+        for condition, order in itertools.product(conditions, orders):
+            gap = lines[order, condition]["gap"]
+            rows.append([system, row, condition, order, f"{asked:g}", pair(**gap), "yes" if gap["value"] <= asked else "**no**"])
+    return table(["system", "row", "state", "order", "gap asked", "gap", "met"], rows)
+
+
 def paper_conditions() -> str:
     """The temperature at which the best published figure of a column would be the optimum, and what the others would be there."""
     from scipy.optimize import brentq
@@ -135,6 +161,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "paper-table-1": partial(paper_table, "paper-table-1"),
     "paper-table-2": partial(paper_table, "paper-table-2"),
     "mam-ising": partial(paper_table, "mam-ising"),
+    "goals": goals,
     "paper-conditions": paper_conditions,
     "lost": lost,
     "figure-2": figure_2,
