@@ -179,3 +179,24 @@ def test_at_fixed_composition_the_marginal_of_what_cannot_be_is_minus_infinity(f
     partial = x.clone()
     partial[:, 0] = -1
     assert bool((model.log_marginal(partial, case.state)[(meant > counts + 1).any(1)] == -torch.inf).all())
+
+
+@pytest.mark.parametrize("family", ("any-order-transformer", *FAMILIES[1:]))
+def test_a_site_is_redrawn_from_its_conditional_given_all_others(family: str) -> None:
+    """One site of one configuration from 2,000 equally spaced numbers: shares within 1/2,000 of the conditional; the rest stays."""
+    case, n, site = GRAND[2], 2000, 3
+    model = randomise(build(family, case), seed=8).double()
+    x, states = some(case, 1).expand(n, -1), conditions(case, n)
+    noise = (torch.arange(n, dtype=torch.float64)[None] + 0.5) / n
+    with torch.no_grad():
+        drawn = model.redraw(x, torch.full((n, 1), site), noise, states)
+        expected = model.next_logits(x[:1].scatter(1, torch.tensor([[site]]), -1), torch.tensor([site]), states[:1]).softmax(-1)[0]
+    shares = torch.bincount(drawn[:, site], minlength=model.lattice.n_species) / n
+    torch.testing.assert_close(shares.double(), expected, rtol=0, atol=1 / n)
+    assert torch.equal(drawn.index_fill(1, torch.tensor([site]), 0), x.index_fill(1, torch.tensor([site]), 0))
+
+
+def test_a_fixed_order_model_refuses_block_gibbs() -> None:
+    case = GRAND[0]
+    with pytest.raises(arl.InputError, match="block Gibbs needs any order"):
+        build("fixed-order-mlp", case).redraw(some(case, 2), torch.zeros(2, 1).long(), torch.zeros(1, 2), conditions(case, 2))

@@ -132,7 +132,12 @@ class Model(nn.Module, ABC):
             block: sites to draw anew, (batch, k).
             noise: (k, batch) float64 in [0, 1).
             conditions: one row a configuration.
+
+        Raises:
+            InputError: a family of one order, which cannot draw a site given those after it.
         """
+        if "random" not in self.orders:
+            raise InputError("model", self.name, f"draws in these orders only: {', '.join(self.orders)}; block Gibbs needs any order")
         inputs = {"occupations": occupations, "block": block, "noise": noise, **_tensors(conditions)}
         (drawn,) = self._redrawing(self._redraw, inputs)
         return drawn
