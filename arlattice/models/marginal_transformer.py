@@ -1,7 +1,7 @@
 """The marginalization model on the causal transformer: one pass checks every prefix of an order, see `marginal`.
 
 Output t has read the first t sites of the order and is about to draw the next one, from where that site is. It knows what
-either species would add to log p there; what the sites before it added it can hardly tell, since it does not see their order.
+either species would add to log p there; which of the sites before it stood beside which it can hardly tell.
 The marginal is therefore a sum along the order,
 
     log p(x_S) = sum over the sites of S, in order, of (what each added - log of the number of species allowed there) + A(x_S),
