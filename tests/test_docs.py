@@ -40,8 +40,11 @@ pytestmark = [
 def test_every_code_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_cli: Callable[..., Any]) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "page"}
+    written = page.read_text(encoding="utf-8")
+    blocks = BLOCK.findall(written)
+    assert 2 * len(blocks) == len(re.findall(r"^```", written, re.MULTILINE)), "a block that is not found is not run"
     with using(Manager()):
-        for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for language, text in blocks:
             run_block(language, text, namespace, run_cli)
 
 

@@ -118,7 +118,7 @@ class Model(nn.Module, ABC):
         Returns:
             occupations (batch, sites) and the float64 log-probability of what was drawn (batch,).
         """
-        inputs = {"noise": noise, "order": order, **_tensors(conditions)}
+        inputs = {"noise": noise, "order": order, **conditions.to_tensors()}
         if known is not None:
             inputs["known"] = known.expand_as(order)
         drawn: tuple[Tensor, Tensor] = self._drawing(self._draw, inputs)
@@ -138,26 +138,22 @@ class Model(nn.Module, ABC):
         """
         if "random" not in self.orders:
             raise InputError("model", self.name, f"draws in these orders only: {', '.join(self.orders)}; block Gibbs needs any order")
-        inputs = {"occupations": occupations, "block": block, "noise": noise, **_tensors(conditions)}
+        inputs = {"occupations": occupations, "block": block, "noise": noise, **conditions.to_tensors()}
         (drawn,) = self._redrawing(self._redraw, inputs)
         return drawn
 
     def _redraw(self, inputs: dict[str, Tensor]) -> tuple[Tensor]:
-        block, conditions = inputs["block"], _conditions(inputs)
-        occupations = inputs["occupations"].scatter(1, block, -1)
-        with self.autocast(cache=False):  # as in _draw
-            for site, uniform in zip(block.T, inputs["noise"], strict=True):
-                species, _ = choose(self.next_logits(occupations, site, conditions), uniform, torch.full_like(site, -1))
-                occupations = occupations.scatter(1, site[:, None], species[:, None])
-        return (occupations,)
+        hidden = inputs["occupations"].scatter(1, inputs["block"], -1)
+        with self.autocast(cache=False):  # as in _draw; a decoder of a family may cache, and then begins with nothing drawn
+            return Model._decode(self, inputs["noise"], inputs["block"], Conditions.from_tensors(inputs), hidden)[:1]
 
     def _draw(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        order, conditions = inputs["order"], _conditions(inputs)
+        order, conditions = inputs["order"], Conditions.from_tensors(inputs)
         with self.autocast(cache=False):  # a recorded graph must cast the weights anew, not read a cache that is gone
             return self._decode(inputs["noise"], order, conditions, inputs.get("known", torch.full_like(order, -1)))
 
     def _decode(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor) -> tuple[Tensor, Tensor]:
-        """One site at a time; on CUDA all steps are one recorded graph, so nothing here may wait for the device."""
+        """The sites of ``order``, all or some, one at a time; on CUDA all steps are one recorded graph: nothing may wait for the device."""
         occupations, log_prob = known, torch.zeros(len(order), dtype=torch.float64, device=order.device)
         for i in range(order.shape[1]):
             site = order[:, i]
@@ -305,7 +301,8 @@ class Model(nn.Module, ABC):
         parts = zip(rows.split(size), orders.split(size), strict=True)
         with torch.no_grad(), self.autocast():
             values = [self._log_marginal(x.to(self.device), o.to(self.device), conditions.expand(len(x))).double().cpu() for x, o in parts]
-        return torch.where(_completable(rows, state, self.lattice), torch.cat(values), -torch.inf)
+        result, counts = torch.cat(values), state.counts(self.lattice)
+        return result if counts is None else result.where(CompositionMask(self.lattice).completable(rows, torch.tensor(counts)), -torch.inf)
 
     def _log_marginal(self, partial: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
         """(batch,); known sites come first in ``order``."""
@@ -467,16 +464,6 @@ class Model(nn.Module, ABC):
         save(self, folder)
 
 
-def _tensors(conditions: Conditions) -> dict[str, Tensor]:
-    """States as inputs of a recorded function; `_conditions` reads them."""
-    counts = {} if conditions.counts is None else {"counts": conditions.counts}
-    return {"beta": conditions.beta, "mu": conditions.mu, **counts}
-
-
-def _conditions(inputs: dict[str, Tensor]) -> Conditions:
-    return Conditions(inputs["beta"], inputs["mu"], inputs.get("counts"))
-
-
 def _state_features(conditions: Conditions) -> Tensor:
     beta, mu = conditions.beta.double()[:, None], conditions.mu.double()
     return torch.cat([beta, 1 / beta, mu, beta * mu], 1)
@@ -499,18 +486,6 @@ def _check_completable(known: Tensor, state: Ensemble, lattice: Lattice) -> None
     if len(over):
         s = int(over[0])
         raise InputError("known", f"{int(placed[s])} {lattice.species[s]}", f"the composition has only {counts[s]}")
-    if not bool(_completable(known[None], state, lattice)):
+    if not bool(CompositionMask(lattice).completable(known[None], torch.tensor(counts))):
         left = {name: int(c - p) for name, c, p in zip(lattice.species, counts, placed, strict=True)}
         raise InputError("known", known.tolist(), f"cannot be completed: the sites that remain cannot hold {left}")
-
-
-def _completable(partial: Tensor, state: Ensemble, lattice: Lattice) -> Tensor:
-    """Whether the sites that remain of partial configurations (batch, sites) can hold the atoms that are left: bool (batch,)."""
-    counts = state.counts(lattice)
-    if counts is None:
-        return torch.ones(len(partial), dtype=torch.bool)
-    mask, known = CompositionMask(lattice), partial >= 0
-    placed = (torch.nn.functional.one_hot(partial.clamp(min=0), lattice.n_species) * known[..., None]).sum(1)
-    left = torch.tensor(counts) - placed
-    slack = (left[:, None] * mask.member).sum(-1) - (mask.captive & ~known[..., None]).sum(1)
-    return (slack >= 0).all(1)

@@ -8,6 +8,7 @@ more than the remaining atoms of S. With one sublattice this reads: some atoms o
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from arlattice.lattice import Lattice
@@ -47,3 +48,18 @@ class CompositionMask:
         slack = (remaining[..., None, :] * self.member).sum(-1) - captives_after  # (..., subsets)
         tight = (slack < 1)[..., None] & self.member  # a set with no slack cannot give an atom away
         return ~tight.any(-2)
+
+    def completable(self, partial: Tensor, counts: Tensor) -> Tensor:
+        """Whether the unknown sites can hold the atoms that are left.
+
+        Args:
+            partial: (batch, sites), -1 where unknown.
+            counts: atoms in the whole lattice (species,).
+
+        Returns:
+            bool (batch,).
+        """
+        known = (partial >= 0)[..., None]
+        left = counts - (F.one_hot(partial.clamp(min=0), len(counts)) * known).sum(1)
+        slack = (left[:, None] * self.member).sum(-1) - (self.captive & ~known).sum(1)
+        return (slack >= 0).all(1)

@@ -44,6 +44,15 @@ class Conditions:
         counts = None if self.counts is None else self.counts.to(device)
         return Conditions(self.beta.to(device, dtype), self.mu.to(device, dtype), counts)
 
+    def to_tensors(self) -> dict[str, Tensor]:
+        """As inputs of a recorded function (`arlattice.cuda_graph`); `from_tensors` reads them."""
+        return {"beta": self.beta, "mu": self.mu} | ({} if self.counts is None else {"counts": self.counts})
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> Conditions:
+        """From `to_tensors`, whatever else is among them."""
+        return cls(tensors["beta"], tensors["mu"], tensors.get("counts"))
+
     def __getitem__(self, rows: Tensor | slice) -> Conditions:
         return replace(self, beta=self.beta[rows], mu=self.mu[rows], counts=None if self.counts is None else self.counts[rows])
 

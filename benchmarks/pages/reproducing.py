@@ -109,7 +109,7 @@ def left_over(data: dict[str, Any]) -> list[str]:
 
 
 def goals() -> str:
-    """What was asked of single rows before they were measured, and what they reach."""
+    """What was asked of single rows, and what they reach."""
     rows = []
     for name, system, row, orders, conditions, asked in GOALS:
         lines = {(line["order"], line["condition"]): line for line in read(name)["lines"] if (line["system"], line["row"]) == (system, row)}

@@ -13,7 +13,6 @@ from pages.reading import RESULTS, pair, read, table
 
 __all__ = ["SECTIONS"]
 
-
 FROM_ENERGIES = ("reverse", "mam")
 
 
@@ -47,9 +46,9 @@ def energy_rows() -> str:
 
 
 def before_and_now(wanted: Callable[[dict[str, Any]], bool], orders: tuple[str, ...]) -> str:
-    """Every file of results/objectives/, an earlier result of a row, beside that of the tables."""
+    """Every file of results/before/, an earlier result of a row, beside that of the tables."""
     rows = []
-    for path in sorted((RESULTS / "objectives").glob("*.json")):
+    for path in sorted((RESULTS / "before").glob("*.json")):
         name, system, row = path.stem.split(".")
         old = json.loads(path.read_text(encoding="utf-8"))
         new = {r["row"]: r for r in read(name)["rows"] if r["system"] == system}[row]
