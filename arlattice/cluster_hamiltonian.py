@@ -190,7 +190,7 @@ class ClusterHamiltonian(Hamiltonian):
 
     def save(self, path: str | Path) -> None:
         """Write the compiled tables (safetensors), for machines without the code that built them."""
-        from arlattice.io.files import write_tensors
+        from arlattice.io.records import write_tensors
 
         tensors, description = self.to_tensors()
         write_tensors(path, tensors, {"format": FORMAT, **description})
@@ -198,9 +198,9 @@ class ClusterHamiltonian(Hamiltonian):
     @classmethod
     def load(cls, path: str | Path) -> ClusterHamiltonian:
         """Read what `save` wrote. Runs no code from the file."""
-        from arlattice.io.files import read_tensors
+        from arlattice.io.records import read_tensors
 
-        tensors, description = read_tensors(path)
+        tensors, description = read_tensors(path, "hamiltonian file")
         if description.get("format") != FORMAT:
             raise InputError("hamiltonian file", str(path), f"not a compiled Hamiltonian (format {FORMAT})")
         try:

@@ -25,8 +25,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import arlattice as arl
+from arlattice.io.records import read_tensors
 from arlattice.models.base import Model
-from arlattice.models.checkpoint import load
+from arlattice.models.checkpoint import describe, load, read_record
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 
@@ -188,13 +189,15 @@ def _classify(lattice: arl.Lattice, occupations: Tensor) -> tuple[list[str], Ten
 
 
 def _record(name: str, result: dict[str, Any]) -> None:
-    path = ROOT / "arlattice" / "pretrained" / name / "model.json"
-    description = json.loads(path.read_text(encoding="utf-8"))
-    record = description["record"]
-    record["command"] = f"arlattice train configs/{name}.toml -o runs/{name} --device cuda"
-    record["summary"] = result["summary"]
-    record["measured_by"] = result["command"]
-    path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    """Put what was measured into the model's ``model.json``; the weights stay as they are."""
+    folder = ROOT / "arlattice" / "pretrained" / name
+    record = read_record(name) | {
+        "command": f"arlattice train configs/{name}.toml -o runs/{name} --device cuda",
+        "summary": result["summary"],
+        "measured_by": result["command"],
+    }
+    tensors, description = read_tensors(folder / "model.safetensors", "model")
+    describe(folder, tensors, description, record)
 
 
 EVALUATIONS = {"cuau-2x2x4": cuau_small, "cuau-4x4x4": cuau_large, "cuau-4x4x8": cuau_largest, "ising-10x10": ising}

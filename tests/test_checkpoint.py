@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.io.files import read_tensors, write_tensors
+from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import read_record, shipped_models
@@ -243,9 +243,9 @@ def test_a_damaged_record_is_told(text: str, saved: Path) -> None:
         arl.load(saved)
 
 
-def test_a_model_without_its_record_still_loads(saved: Path) -> None:
+def test_the_record_is_in_the_weights_file_too(saved: Path) -> None:
     (saved / "model.json").unlink()
-    assert arl.load(saved).record == {}
+    assert arl.load(saved).record == read_record(saved) == {"steps": 7, "device": "a test"}
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_save_and_load_keep_the_bits(hamiltonian: arl.ClusterHamiltonian, tmp_pa
 
 
 def test_a_missing_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
-    from arlattice.io.files import write_tensors
+    from arlattice.io.records import write_tensors
 
     whole, cut, other = tmp_path / "whole", tmp_path / "cut", tmp_path / "other"
     HAMILTONIANS["rock salt, 24 sites"].save(whole)

@@ -213,7 +213,7 @@ def test_parts_of_another_model_and_damaged_parts_are_refused(model: Model, tmp_
         arl.sweep(other, 3.0, n=50, folder=tmp_path)
     part = next(tmp_path.glob("*.json"))
     part.write_text(part.read_text()[:100])
-    with pytest.raises(InputError, match=r"damaged, or not a part of a sweep; remove it"):
+    with pytest.raises(InputError, match=r"damaged, or not a file of arlattice \(JSONDecodeError\); remove it"):
         arl.sweep(model, 3.0, n=50, folder=tmp_path)
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.io.files import read_tensors, write_tensors
+from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions

@@ -64,9 +64,11 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
 def _read(path: str) -> Dataset:
     import xarray
 
+    from arlattice.io.netcdf import read_netcdf
+
     if not Path(path).is_file():
         raise InputError("SWEEP", path, "no such file")
     try:
-        return xarray.load_dataset(path, engine="h5netcdf")
+        return xarray.decode_cf(read_netcdf(Path(path), "SWEEP"))
     except (OSError, ValueError) as error:
         raise InputError("SWEEP", path, f"is not netCDF: {' '.join(str(error).split())[:100]}") from None

@@ -1,57 +1,140 @@
-"""Files that are written whole or not at all, and read without running code."""
+"""Files and folders that are written whole or not at all.
+
+What is written first lies in a scratch folder beside its target, ``.writing-XXXXXXXX``, and is moved to its place in one step. The
+writer holds a lock in that folder while it lives. The operating system frees the lock of a writer that was killed, so the next
+writer in the same place can tell what is left over, and removes it.
+"""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import shutil
+import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from arlattice.errors import InputError
 
-__all__ = ["new_folder", "read_tensors", "replacing", "write_tensors", "write_text"]
+__all__ = ["folder_lock", "new_folder", "replacing", "replacing_pair", "scratch_folder", "write_text", "writing"]
+
+_PREFIX = ".writing-"
+_LOCK = "lock"
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """A full disk, or a folder that may not be written, becomes an `OSError` that names ``path``."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        number = getattr(error, "errno", None) or errno.EIO
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise OSError(number, f"{reason}; not written, what was there before is unchanged", str(path)) from error
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[bool]:
+    """Whether this process alone has ``folder`` for the length of the block. A killed owner leaves no lock behind."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder in ``parent`` that goes when the block ends. What killed writers left in ``parent`` goes first."""
+    _clear(parent)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        try:
+            with folder_lock(folder) as ours:
+                if ours and folder.is_dir():  # a neighbour may have taken the new folder for a left-over before it was locked
+                    yield folder
+                    return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear(parent: Path) -> None:
+    """Remove the scratch folders whose writers are gone."""
+    for left in parent.glob(f"{_PREFIX}*"):
+        if left.is_dir() and not left.is_symlink():
+            with folder_lock(left) as dead:
+                if dead:
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; on success move it there in one step, on failure remove it."""
+    """Give a temporary name; on success move it to ``path`` in one step, on failure leave what was there.
+
+    Raises:
+        InputError: no such folder, or a folder of that name.
+        OSError: the disk is full or may not be written; names ``path``.
+    """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError("path", str(target), f"the folder {target.parent} does not exist; make it first")
+    _check_parent(target)
     if target.is_dir():
         raise InputError("path", str(target), "is a folder; give a file name")
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with writing(target), scratch_folder(target.parent) as folder:
+        temporary = folder / target.name
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; on success it becomes ``path`` in one step, on failure it goes."""
+    """Give a temporary folder; on success it becomes ``path`` in one step, on failure it goes.
+
+    Raises:
+        InputError: ``path`` is there already, or no such parent folder.
+        OSError: the disk is full or may not be written; names ``path``.
+    """
     target = Path(path)
     if target.exists():
         raise InputError("path", str(target), "is there already; name a new folder")
-    if not target.parent.is_dir():
-        raise InputError("path", str(target), f"the folder {target.parent} does not exist; make it first")
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    try:
+    _check_parent(target)
+    with writing(target), scratch_folder(target.parent) as folder:
+        temporary = folder / target.name
+        temporary.mkdir()
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def replacing_pair(folder: Path, main: str, beside: str) -> Iterator[Path]:
+    """Give a temporary folder for two files, of which ``beside`` describes ``main``; on success move both to ``folder``.
+
+    At no moment does ``folder`` hold one file of each save: ``beside`` goes first and comes back last. After a failure both are as before.
+
+    Raises:
+        OSError: the disk is full or may not be written; names ``folder``.
+    """
+    with writing(folder), scratch_folder(folder) as temporary:
+        yield temporary
+        before = temporary / f"{beside} before"
+        with suppress(FileNotFoundError):
+            os.rename(folder / beside, before)
+        try:
+            os.replace(temporary / main, folder / main)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.rename(before, folder / beside)
+            raise
+        os.replace(temporary / beside, folder / beside)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -60,32 +143,9 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON description as one safetensors file."""
-    from safetensors.torch import save_file
-
-    with replacing(path) as temporary:
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary, {"description": json.dumps(description)})
-
-
-def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
-
-    Raises:
-        InputError: no such file, or not a whole safetensors file with a description.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise InputError("path", str(path), "no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["description"])
-            if not isinstance(description, dict):
-                raise ValueError("the description is not a table")
-            return {key: file.get_tensor(key) for key in file.keys()}, description  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError("path", str(path), f"damaged, or not a file of arlattice ({type(error).__name__}); write it again") from None
+def _check_parent(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise InputError("path", str(target), f"the folder {target.parent} does not exist; make it first")
 
 
 def _umask() -> int:

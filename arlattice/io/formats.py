@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import numpy as np
 
 from arlattice.errors import InputError
+from arlattice.io.digest import KEY
 from arlattice.io.files import new_folder, replacing
-from arlattice.io.frames import HEADER, from_frames, to_frames
+from arlattice.io.frames import HEADER, frame_digest, from_frames, to_frames
 from arlattice.io.header import reading, to_header
 
 if TYPE_CHECKING:
@@ -97,9 +98,10 @@ def _write_extxyz(samples: SampleSet, path: Path, vacancies: str) -> None:
     from ase.io import write as write_frames
 
     frames = _with_atoms(to_frames(samples, vacancies=vacancies))
-    header = "_JSON " + json.dumps(to_header(samples))
+    header = to_header(samples)
     for atoms in frames:
-        text = {key: value for key, value in {**atoms.info, HEADER: header}.items() if isinstance(value, str)}
+        entries = {**atoms.info, HEADER: "_JSON " + json.dumps(header), KEY: frame_digest(atoms, header)}
+        text = {key: value for key, value in entries.items() if isinstance(value, str)}
         # ASE's reader takes backslashes as escapes, its writer does not write them so
         atoms.info.update({key: value.replace("\\", "\\\\") for key, value in text.items()})
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -112,7 +114,7 @@ def _read_extxyz(path: Path) -> SampleSet:
     with path.open(encoding="utf-8") as file:
         _check_whole(file)
         file.seek(0)
-        return from_frames(read_frames(file, index=":", format="extxyz"))
+        return from_frames(read_frames(file, index=":", format="extxyz"), path)
 
 
 def _check_whole(file: TextIO) -> None:
@@ -134,19 +136,16 @@ def _with_atoms(frames: list[Atoms]) -> list[Atoms]:
 
 
 def _write_netcdf(samples: SampleSet, path: Path, vacancies: str) -> None:
-    path.unlink()
-    samples.to_xarray().to_netcdf(path, engine="h5netcdf")
+    from arlattice.io.netcdf import write_netcdf
+
+    write_netcdf(path, samples.to_xarray())
 
 
 def _read_netcdf(path: Path) -> SampleSet:
-    import xarray
-
     from arlattice.io.dataset import from_dataset
+    from arlattice.io.netcdf import read_netcdf
 
-    with xarray.open_dataset(path, engine="h5netcdf", decode_cf=False) as dataset:
-        if dataset.nbytes > 100 * path.stat().st_size:
-            raise InputError("dataset", f"{dataset.nbytes} bytes", "claims far more data than the file holds")
-        return from_dataset(dataset.load())
+    return from_dataset(read_netcdf(path, "path"))
 
 
 # -- ase.db --------------------------------------------------------------------------------------
@@ -157,12 +156,11 @@ def _write_db(samples: SampleSet, path: Path, vacancies: str) -> None:
 
     header, frames = to_header(samples), _with_atoms(to_frames(samples, vacancies=vacancies))
     keys = [key for key, value in frames[0].info.items() if _is_searchable(key, value)]
-    path.unlink()
     with connect(path, type="db", use_lock_file=False) as database:
         for atoms in frames:
             pairs = {key: atoms.info[key] for key in keys}
             arrays = {name: atoms.arrays[name] for name in ("site_index", "sublattice", "order_rank", "known") if name in atoms.arrays}
-            database.write(atoms, pairs, data={HEADER: header, "info": atoms.info, "arrays": arrays})
+            database.write(atoms, pairs, data={HEADER: header, KEY: frame_digest(atoms, header), "info": atoms.info, "arrays": arrays})
 
 
 def _read_db(path: Path) -> SampleSet:
@@ -174,9 +172,12 @@ def _read_db(path: Path) -> SampleSet:
     frames = []
     for row in connect(path, type="db", use_lock_file=False).select():
         atoms = row.toatoms()
-        atoms.info = {**row.data["info"], HEADER: row.data[HEADER]}
+        atoms.info = {**row.data["info"], HEADER: row.data[HEADER], KEY: row.data.get(KEY)}
+        atoms.arrays.update(row.data["arrays"])
+        if any(atoms.info[key] != value for key, value in row.key_value_pairs.items()):
+            raise InputError("row", row.id, "its key-value pairs and its data do not agree")
         frames.append(atoms)
-    return from_frames(frames)
+    return from_frames(frames, path)
 
 
 def _is_searchable(key: str, value: Any) -> bool:

@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import torch
 from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.io.ase import occupations_from_ase, to_ase
+from arlattice.io.digest import KEY, check, digest
 from arlattice.io.header import lattice_of, rebuild
 
 if TYPE_CHECKING:
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
 
     from arlattice.samples import SampleSet
 
-__all__ = ["HEADER", "from_frames", "to_frames", "to_structures"]
+__all__ = ["HEADER", "frame_digest", "from_frames", "to_frames", "to_structures"]
 
 HEADER = "arlattice"
 """The info key under which files keep what `arlattice.io.header` describes."""
 
-_NAMES_OF_ASE = {"Lattice", "Properties", "pbc", "cell", "virial", "uid", "unique_id", HEADER}
+_NAMES_OF_ASE = {"Lattice", "Properties", "pbc", "cell", "virial", "uid", "unique_id", HEADER, KEY}
 
 
 def to_frames(samples: SampleSet, *, vacancies: str = "drop") -> list[Atoms]:
@@ -115,11 +117,56 @@ def to_structures(samples: SampleSet, *, vacancies: str = "drop") -> list[Struct
     return structures
 
 
-def from_frames(frames: Sequence[Atoms]) -> SampleSet:
+def frame_digest(atoms: Atoms, header: Mapping[str, Any]) -> str:
+    """The sha256 of a frame: its structure (coordinates to 1e-8 angstrom), arrays, energy and facts, and the header of its file.
+
+    The order of the atoms makes no difference. Copies of the header's metadata in ``info`` are left out: text files change their types.
+    """
+    by_site = np.argsort(atoms.arrays["site_index"], kind="stable")
+    facts = {key: value for key, value in atoms.info.items() if key not in {HEADER, KEY, *header["metadata"]}}
+    return digest(
+        {
+            "header": header,
+            "energy": atoms.get_potential_energy(),
+            "cell": [f"{x:.8f}" for x in np.array(atoms.cell).ravel()],
+            "pbc": atoms.pbc,
+            "arrays": {name: _printed(values[by_site]) for name, values in atoms.arrays.items()},
+            "facts": {key: value if isinstance(value, str) else _numbers(value) for key, value in facts.items()},
+        }
+    )
+
+
+def _check_digests(frames: Sequence[Atoms], header: Mapping[str, Any], path: str | Path) -> None:
+    found = [atoms.info.get(KEY) for atoms in frames]
+    for atoms, each in zip(frames, found, strict=True):
+        if each is not None:
+            check(each, frame_digest(atoms, header), "path", path)
+    if None in found:
+        check(None, "", "path", path)
+
+
+def _printed(values: np.ndarray) -> list[str]:
+    """Numbers as text files keep them."""
+    return [f"{x:.8f}" if values.dtype.kind == "f" else str(int(x)) for x in values.ravel()]
+
+
+def _numbers(value: Any) -> list[float]:
+    """A number, or an array of them, as a list: text files keep no difference between 1, 1.0 and [1]."""
+    return [float(x) for x in np.ravel(value)]
+
+
+def from_frames(frames: Sequence[Atoms], path: str | Path) -> SampleSet:
     """The set behind frames that carry a header (``info["arlattice"]``), as files have them.
+
+    Args:
+        frames: of one file, in order.
+        path: the file, for messages.
 
     Raises:
         InputError: frames of different sets, or frames missing, changed or off the lattice.
+
+    Warns:
+        UncheckedWarning: frames without a digest.
     """
     if not frames:
         raise InputError("frames", 0, "there are no structures")
@@ -127,6 +174,7 @@ def from_frames(frames: Sequence[Atoms]) -> SampleSet:
     if any(atoms.info[HEADER] != header for atoms in frames):
         raise InputError("frames", len(frames), "the structures come from different sets")
     lattice = lattice_of(header)
+    _check_digests(frames, header, path)
     drawn_with = {name: name in frames[0].info for name in ("log_prob", "order")}
     arrays = {
         "occupations": [occupations_from_ase(lattice, atoms).numpy() for atoms in frames],

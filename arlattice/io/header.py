@@ -88,6 +88,8 @@ def reading(path: str | Path) -> Iterator[Path]:
     try:
         yield Path(path)
     except InputError as error:
+        if error.value == str(path):
+            raise
         raise InputError("path", str(path), f"damaged, or not samples of arlattice ({error}); write it again") from None
     except Exception as error:  # parsers of other packages raise anything on bytes they do not expect
         raise InputError("path", str(path), f"damaged, or not samples of arlattice ({type(error).__name__}); write it again") from None

@@ -1,7 +1,10 @@
-"""Trained models on disk: a folder of ``model.safetensors`` (weights) and ``model.json`` (everything else).
+"""Trained models on disk: a folder of ``model.safetensors`` (everything) and ``model.json`` (what a person reads of it).
 
 The Hamiltonian is stored too: its name and options, and for cluster Hamiltonians the compiled tables, so that
 a trained model samples on machines without the code that built it. Nothing is ever unpickled.
+
+A folder is overwritten in one step: ``model.safetensors`` is replaced whole, and holds the record too. ``model.json`` goes before it and
+comes back after it, so a writer that is killed leaves no record beside weights that it does not belong to.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ from torch import Tensor
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
-from arlattice.io.files import read_tensors, write_tensors, write_text
+from arlattice.io.digest import KEY, check, digest
+from arlattice.io.files import replacing_pair, writing
+from arlattice.io.records import plain, read_json, read_tensors, write_record, write_tensors
 from arlattice.models.base import Model
 
 __all__ = ["load", "read_record", "save", "shipped_models"]
 
 FORMAT = "arlattice-model-1"
 _SHIPPED = Path(__file__).parent.parent / "pretrained"
+_WEIGHTS = f"weights_{KEY}"
 
 
 def shipped_models() -> list[str]:
@@ -32,20 +38,33 @@ def shipped_models() -> list[str]:
 
 def read_record(name_or_folder: str | Path) -> dict[str, Any]:
     """How a trained model was made and what it measured: the ``record`` of its ``model.json``."""
-    path = _folder(name_or_folder) / "model.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["record"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError("model", str(name_or_folder), "its model.json is missing or damaged") from None
+    folder = _folder(name_or_folder)
+    described = _readable(folder) or read_tensors(folder / "model.safetensors", "model")[1]
+    return dict(described.get("record", {}))
 
 
 def save(model: Model, folder: str | Path) -> None:
-    """Write a model into a folder (made if absent); each file whole or not at all."""
+    """Write a model into a folder (made if absent), in one step: after a failure the folder holds what it held before."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors, description = model_to_tensors(model)
-    write_tensors(folder / "model.safetensors", tensors, description)
-    write_text(folder / "model.json", json.dumps({**_readable(description), "record": model.record}, indent=2) + "\n")
+    description["record"] = plain(model.record)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with replacing_pair(folder, "model.safetensors", "model.json") as temporary:
+        write_tensors(temporary / "model.safetensors", tensors, description)
+        describe(temporary, tensors, description, model.record)
+
+
+def describe(folder: Path, tensors: dict[str, Tensor], description: dict[str, Any], record: dict[str, Any]) -> None:
+    """Write the ``model.json`` of a folder: the description without the compiled tables, the record, the digest of the weights file.
+
+    Args:
+        folder: of the model.
+        tensors, description: what its ``model.safetensors`` holds.
+        record: how it was made and what it measured.
+    """
+    readable = {key: value for key, value in description.items() if key != "compiled"}
+    write_record(folder / "model.json", {**readable, "record": record, _WEIGHTS: digest([plain(description), tensors])})
 
 
 def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: str | torch.device = "cpu") -> Model:
@@ -58,14 +77,17 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
 
     Raises:
         InputError: no such model, a damaged file, or a model of another Hamiltonian.
+
+    Warns:
+        UncheckedWarning: the model carries no digest.
     """
     folder = _folder(model)
-    tensors, description = read_tensors(folder / "model.safetensors")
+    described = _readable(folder)
+    tensors, description = read_tensors(folder / "model.safetensors", "model", described.get(_WEIGHTS))
     if description.get("format") != FORMAT:
         raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
     loaded = model_from_tensors(tensors, description, hamiltonian)
-    if (folder / "model.json").is_file():
-        loaded.record = read_record(folder)
+    loaded.record = dict((described or description).get("record", {}))
     return loaded.to(check_device(device)).eval()
 
 
@@ -133,8 +155,18 @@ def _rebuild(tensors: dict[str, Tensor], description: dict[str, Any]) -> Hamilto
     return default_manager().build_hamiltonian(spec["name"], spec["options"])
 
 
-def _readable(description: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in description.items() if key != "compiled"}
+def _readable(folder: Path) -> dict[str, Any]:
+    """What ``model.json`` says; empty where a writer was killed before it came back. Its digest is checked if anything of it has one."""
+    path = folder / "model.json"
+    if not path.is_file():
+        return {}
+    described = read_json(path, "model")
+    found = described.pop(KEY, None)
+    if found is not None or _WEIGHTS in described:
+        check(found, digest(described), "model", path)
+    if not isinstance(described.get("record"), dict):
+        raise InputError("model", str(path), "damaged: it holds no record; remove it")
+    return described
 
 
 def _folder(name_or_folder: str | Path) -> Path:

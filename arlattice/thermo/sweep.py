@@ -23,7 +23,8 @@ from tqdm import tqdm
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hooks.manager import Manager, default_manager, using
-from arlattice.io.files import replacing
+from arlattice.io.files import replacing, scratch_folder, writing
+from arlattice.io.netcdf import write_netcdf
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
 from arlattice.thermo.sweep_dataset import Variable, layout, probe_samples, to_dataset
@@ -152,13 +153,14 @@ def _folder(out: str | Path | None, folder: str | Path | None) -> Path | None:
     parts = Path(f"{out}.parts" if folder is None else folder).absolute()
     if parts.exists() and not parts.is_dir():
         raise InputError("folder", str(parts), "is a file; name a folder for the parts")
-    parts.mkdir(parents=True, exist_ok=True)
+    with writing(parts):
+        parts.mkdir(parents=True, exist_ok=True)
     return parts
 
 
 def _write(dataset: Dataset, path: Path) -> None:
     with replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
+        write_netcdf(temporary, dataset)
 
 
 def _load(model: Model | str | Path, device: str) -> Model:
@@ -229,10 +231,11 @@ class _Run:
     @contextmanager
     def _model_folder(self) -> Iterator[Path]:
         """The model as a folder, beside the parts where there are any, so that other machines see it."""
-        with TemporaryDirectory(prefix=".model-", dir=self.folder) as name:
-            self.model.save(name)
-            load(name)  # a black box that no plugin registered is refused here, in one line
-            yield Path(name)
+        with TemporaryDirectory() if self.folder is None else scratch_folder(self.folder) as name:
+            model = Path(name) / "model"
+            self.model.save(model)
+            load(model)  # a black box that no plugin registered is refused here, in one line
+            yield model
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.hooks.options import Options
-from arlattice.io.files import write_text
+from arlattice.io.digest import KEY, check, digest
+from arlattice.io.records import plain, read_json, write_record
 from arlattice.samples import SampleSet
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _digest(data: Any) -> str:
 
 def write_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, Any], result: Result) -> None:
     """Keep the result of one state, whole or not at all."""
-    text = {
+    record = {
         "format": FORMAT,
         "settings": settings,
         "state": state.to_dict(),
@@ -135,7 +136,7 @@ def write_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, A
         "samples": result.samples,
         "averages": {name: {key: list(e) for key, e in parts.items()} for name, parts in result.averages.items()},
     }
-    write_text(_path(folder, state), json.dumps(text, indent=1) + "\n")
+    write_record(_path(folder, state), record)
 
 
 def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, Any]) -> Result | None:
@@ -143,13 +144,18 @@ def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, An
 
     Raises:
         InputError: a damaged part, or one made with other settings.
+
+    Warns:
+        UncheckedWarning: parts that carry no digest; once for the folder.
     """
     path = _path(folder, state)
     if not path.is_file():
         return None
+    part = read_json(path, "folder")
+    found = part.pop(KEY, None)
+    check(found, digest(part), "folder", path if found else folder)
     try:
-        part = json.loads(path.read_text(encoding="utf-8"))
-        kept, known = part["settings"], part["format"] == FORMAT
+        kept, known = part["settings"], part["format"] == FORMAT and part["state"] == plain(state.to_dict())
         averages = {name: {key: Estimate(*map(float, e)) for key, e in parts.items()} for name, parts in part["averages"].items()}
         result = Result(averages, float(part["ess"]), int(part["samples"]))
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -159,8 +165,7 @@ def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, An
 
 
 def _check_same(path: Path, kept: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    plain = json.loads(json.dumps(settings))
-    for name, value in plain.items():
+    for name, value in plain(settings).items():
         if kept.get(name) != value:
             cure = f"is a part made with {name} = {kept.get(name)!r}, not {value!r}; repeat that, name another output, or remove its folder"
             raise InputError("folder", str(path), cure)

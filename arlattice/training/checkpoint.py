@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from arlattice.errors import InputError
-from arlattice.io.files import read_tensors, write_tensors
+from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.training.chains import ModelChains
@@ -67,7 +67,7 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> in
     Raises:
         InputError: no checkpoint, a damaged one, or one of another run.
     """
-    tensors, description = read_tensors(path)
+    tensors, description = read_tensors(path, "checkpoint")
     if description.get("format") != FORMAT:
         raise InputError("checkpoint", str(path), f"not a checkpoint (format {FORMAT})")
     ours, theirs = json.loads(json.dumps(identity)), dict(description.get("identity") or {})
