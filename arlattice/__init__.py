@@ -18,6 +18,7 @@ from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hamiltonian import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
+from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
@@ -47,6 +48,7 @@ _LAZY = {
 
 __all__ = [
     "UNKNOWN",
+    "ByHand",
     "CalculatorHamiltonian",
     "Canonical",
     "ChemicalPotentials",

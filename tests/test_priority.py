@@ -10,13 +10,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from torch import Tensor
-from tqdm import tqdm
 
 import arlattice as arl
 from arlattice.models.base import Model
-from arlattice.training.checkpoint import load_checkpoint, save_checkpoint
+from arlattice.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from arlattice.training.config import TrainingOptions
-from arlattice.training.metrics import MetricsLog
+from arlattice.training.health import TrainingWarning
 from arlattice.training.objectives import Batch, Loss, balanced
 from arlattice.training.priority import StatePriority
 from arlattice.training.states import StateRange
@@ -101,7 +100,9 @@ def test_training_lowers_the_weights_and_the_worst_known_state_keeps_the_highest
 
 def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
     whole = trainer().fit(tmp_path / "whole", False, None, False)
-    trainer().fit(tmp_path / "parts", False, 0, False)
+    for resume in (False, True):
+        with pytest.warns(TrainingWarning, match="unfinished"):
+            trainer().fit(tmp_path / "parts", resume, 0, False)
     parts = trainer().fit(tmp_path / "parts", True, None, False)
     assert parts.fingerprint == whole.fingerprint
     checkpoints = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("whole", "parts")]
@@ -112,8 +113,8 @@ def test_the_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
     run, fresh = trainer(), trainer()
     weights = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
     run.lanes[0].priority.weights = weights  # type: ignore[union-attr]
-    save_checkpoint(tmp_path / "checkpoint.safetensors", run.parts, 3, run._identity())
-    assert load_checkpoint(tmp_path / "checkpoint.safetensors", fresh.parts, fresh._identity()) == 3
+    save_checkpoint(tmp_path / "checkpoint.safetensors", run.parts, Progress(3), run._identity())
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors", fresh.parts, fresh._identity()) == Progress(3)
     assert torch.equal(fresh.lanes[0].priority.weights, weights)  # type: ignore[union-attr]
 
 
@@ -125,12 +126,11 @@ def test_every_supercell_has_priorities_of_its_own() -> None:
     assert first is not None
     assert second is not None
     assert (first.share, second.share) == (0.5, 0.5)
-    log, bar = MetricsLog(None, False), tqdm(disable=True)
-    run._one_step(log, bar)
+    run._one_step()
     assert bool((first.weights < 1).any())
     assert bool((second.weights == 1).all())
     kept = first.weights.clone()
-    run._one_step(log, bar)
+    run._one_step()
     assert torch.equal(first.weights, kept)
     assert bool((second.weights < 1).any())
 
@@ -143,7 +143,7 @@ def test_an_objective_that_returns_no_variances_is_told(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(run, "objective", silent)
     with pytest.raises(arl.InputError, match=r"training.priority = 0.5: the objective balanced returns no variances"):
-        run._one_step(MetricsLog(None, False), tqdm(disable=True))
+        run._one_step()
 
 
 def test_without_a_share_states_are_drawn_evenly_as_before() -> None:

@@ -15,6 +15,7 @@ from arlattice.models.conditions import Conditions
 from arlattice.models.phases import rotary_phases
 from arlattice.testing import check_model, randomise
 from arlattice.training.config import RunConfig, TrainingOptions
+from arlattice.training.health import TrainingWarning
 from arlattice.training.trainer import Trainer, run
 
 TINY = {"width": 16, "heads": 2, "layers": 1, "positions": "primitive"}
@@ -145,7 +146,8 @@ def test_a_model_of_two_sizes_is_good_on_a_third(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_other_supercells_is_refused(tmp_path: Path) -> None:
     common = {"model_options": TINY, "training": BRIEF, "progress": False, "folder": tmp_path / "run"}
-    arl.train(ising(3, 3), STATE, supercells=[ising(2, 3)], time_limit=0.0, **common)
+    with pytest.warns(TrainingWarning, match="unfinished"):
+        arl.train(ising(3, 3), STATE, supercells=[ising(2, 3)], time_limit=0.0, **common)
     with pytest.raises(arl.InputError, match=r"\[supercells\]"):
         arl.train(ising(3, 3), STATE, resume=True, **common)
     arl.train(ising(3, 3), STATE, supercells=[ising(2, 3)], resume=True, **common)

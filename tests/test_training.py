@@ -21,11 +21,14 @@ import arlattice as arl
 from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
+from arlattice.models.checkpoint import read_record
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders, levels
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import Enumeration
+from arlattice.training.checkpoint import Progress
 from arlattice.training.config import TrainingOptions
+from arlattice.training.health import TrainingWarning
 from arlattice.training.objectives import Batch, balanced, forward, hybrid, log_variance, reverse
 from arlattice.training.states import StateRange, replica_grid
 from arlattice.training.trainer import Trainer
@@ -74,6 +77,15 @@ def brief(folder: Path | None = None, states: Any = RANGE, **keywords: Any) -> M
     """A run of six steps."""
     training = BRIEF | keywords.pop("training", {})
     return train(keywords.pop("hamiltonian", None) or ising(3, 3), states, training, folder=folder, **keywords)
+
+
+def stopped(folder: Path, states: Any = RANGE, *, steps: int = 1, **keywords: Any) -> None:
+    """The run of `brief`, stopped by its time limit and resumed until so many steps are done."""
+    resume = False
+    while not resume or read_record(folder)["steps"] < steps:
+        with pytest.warns(TrainingWarning, match="the model is unfinished"):
+            brief(folder, states, resume=resume, time_limit=0, **keywords)
+        resume = True
 
 
 def divergence(model: Model, state: arl.Ensemble) -> float:
@@ -399,11 +411,9 @@ def test_one_seed_gives_one_run(objective: str, tmp_path: Path) -> None:
     "states", [RANGE, CRITICAL, [arl.Canonical(1.0, {"up": 4}), arl.Canonical(2.0, {"up": 4})]], ids=["range", "one", "canonical"]
 )
 def test_a_resumed_run_is_the_same_run(states: Any, tmp_path: Path) -> None:
-    """Stopped after step 1 and again after step 2: weights, files and figures are the same bits."""
+    """Stopped during equilibration, after step 1 and again after step 2: weights, files and figures are the same bits."""
     whole = brief(tmp_path / "whole", states)
-    for resume in (False, True):
-        brief(tmp_path / "parts", states, resume=resume, time_limit=0)
-    assert json.loads((tmp_path / "parts" / "model" / "model.json").read_text())["record"]["steps"] == 2
+    stopped(tmp_path / "parts", states, steps=2)
     parts = brief(tmp_path / "parts", states, resume=True)
     assert parts.fingerprint == whole.fingerprint
     assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
@@ -452,6 +462,7 @@ def test_metrics_have_a_line_for_every_evaluation(tmp_path: Path) -> None:
         "worst_gap",
         "ess",
         "worst_ess",
+        "above_random",
     }
     assert all(set(row) == expected and all(map(math.isfinite, row.values())) for row in rows)
     assert all(0 < row["worst_ess"] <= row["ess"] <= 1 and 0 <= row["gap"] <= row["worst_gap"] for row in rows)
@@ -474,7 +485,7 @@ def test_the_saved_weights_are_the_moving_average() -> None:
     run = trainer(ema_decay=0.5)
     expected, parameters = [p.detach().clone() for p in run.model.parameters()], list(run.model.parameters())
     for step in (1, 2, 60):
-        run.step = step
+        run.done = Progress(step)
         with torch.no_grad():
             for p in parameters:
                 p.add_(1.0)
@@ -508,7 +519,7 @@ def contents(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*")}
 
 
-WHOLE = {"config.json", "metrics.jsonl", "checkpoint.safetensors", "model", "model/model.safetensors", "model/model.json"}
+WHOLE = {".lock", "config.json", "metrics.jsonl", "checkpoint.safetensors", "model", "model/model.safetensors", "model/model.json"}
 
 
 def test_a_run_leaves_its_files_and_nothing_else(tmp_path: Path) -> None:
@@ -532,7 +543,7 @@ def test_a_crash_while_a_checkpoint_is_written_leaves_the_one_before(where: str,
 
     def half_written(tensors: Any, path: Any, metadata: Any) -> None:
         write(tensors, path, metadata)
-        if Path(path).parent.name == "run" and next(calls) == 2:
+        if Path(path).name == "checkpoint.safetensors" and "run" in Path(path).parts and next(calls) == 2:
             Path(path).write_bytes(Path(path).read_bytes()[:1000])
             raise DiskFullError("no space left on device")
 
@@ -542,20 +553,20 @@ def test_a_crash_while_a_checkpoint_is_written_leaves_the_one_before(where: str,
         replace(source, target)
 
     undisturbed = brief(tmp_path / "undisturbed")
-    with monkeypatch.context() as patch, pytest.raises(DiskFullError):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"no space left.*checkpoint\.safetensors"):
         if where == "while writing":
             patch.setattr(safetensors.torch, "save_file", half_written)
         else:
             patch.setattr(os, "replace", failing)
         brief(tmp_path / "run")
-    assert contents(tmp_path / "run") == {"config.json", "metrics.jsonl", "checkpoint.safetensors"}
+    assert contents(tmp_path / "run") == {".lock", "config.json", "metrics.jsonl", "checkpoint.safetensors"}
     assert read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]["step"] == 2
     assert brief(tmp_path / "run", resume=True).fingerprint == undisturbed.fingerprint
     assert lines(tmp_path / "run") == lines(tmp_path / "undisturbed")
 
 
 def test_a_metrics_line_cut_off_by_a_crash_is_dropped_on_resuming(tmp_path: Path) -> None:
-    brief(tmp_path / "run", time_limit=0, training={"evaluate_every": 1})
+    stopped(tmp_path / "run", training={"evaluate_every": 1})
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "sec')
     brief(tmp_path / "run", resume=True, training={"evaluate_every": 1})
@@ -572,7 +583,7 @@ def test_a_metrics_line_cut_off_by_a_crash_is_dropped_on_resuming(tmp_path: Path
     ],
 )
 def test_resuming_another_run_is_refused_and_the_table_that_differs_named(table: str, other: dict[str, Any], tmp_path: Path) -> None:
-    brief(tmp_path / "run", time_limit=0)
+    stopped(tmp_path / "run")
     before = {p: (tmp_path / "run" / p).read_bytes() for p in ("config.json", "metrics.jsonl", "checkpoint.safetensors")}
     arguments: dict[str, Any] = {"hamiltonian": ising(3, 3), "states": RANGE, "model_options": TINY, "training": {}} | other
     arguments["training"] = BRIEF | arguments["training"]
@@ -582,7 +593,7 @@ def test_resuming_another_run_is_refused_and_the_table_that_differs_named(table:
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
-    brief(tmp_path / "run", time_limit=0)
+    stopped(tmp_path / "run")
     with pytest.raises(arl.InputError, match="holds a run already"):
         brief(tmp_path / "run")
 
@@ -596,7 +607,7 @@ def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
-    brief(tmp_path / "run", time_limit=0)
+    stopped(tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.safetensors"
     whole = path.read_bytes()
     tensors, description = read_tensors(path)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.training.checkpoint import Progress
 from arlattice.training.config import TrainingOptions
 from arlattice.training.trainer import Trainer
 
@@ -43,7 +44,8 @@ def test_a_warm_start_from_a_model_of_other_species_is_refused(trained: Path) ->
 def test_every_cycle_restarts_at_the_peak_and_ends_near_the_floor() -> None:
     run = trainer(arl.hamiltonian("ising", size=(3, 3)), steps=100, cycles=2, warmup_steps=1, learning_rate=1.0)
     rates = []
-    for run.step in range(100):
+    for step in range(100):
+        run.done = Progress(step)
         rates.append(run._learning_rate())
     assert rates[0] == rates[50] == pytest.approx(1.0)
     assert rates[49] == rates[99] < 0.025

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -124,10 +125,12 @@ def _trained_model(job: Job, settings: Settings) -> Model:
 
 
 def _train(job: Job, settings: Settings, folder: Path) -> Model:
+    from arlattice.training.health import TrainingWarning
     from arlattice.training.trainer import train
 
     hamiltonian, *further = _hamiltonians(job, settings)
-    with measured(folder, settings.device):
+    with measured(folder, settings.device), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the time limit was reached", TrainingWarning)  # `Unfinished` says it
         return train(
             hamiltonian,
             job.system.trained_on,

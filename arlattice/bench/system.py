@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from arlattice.bench.references import ReferenceMaker
-from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
-from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.training.compiled import load_compiled
 from arlattice.training.states import StateRange
 
 __all__ = ["Condition", "System"]
@@ -61,15 +60,7 @@ class System:
         path = None if folder is None else folder / f"{self.hamiltonian}-{self.name}.safetensors"
         if path is None or not path.is_file():
             return default_manager().build_hamiltonian(self.hamiltonian, self.options)
-        loaded = ClusterHamiltonian.load(path)
-        known = default_manager().hamiltonians
-        asked = dict(self.options)
-        if self.hamiltonian in known:
-            asked = known[self.hamiltonian].parse_options(asked).model_dump(mode="json")
-        if loaded.name != self.hamiltonian or any(loaded.options.get(key) != value for key, value in asked.items()):
-            made = {"name": loaded.name, **loaded.options}
-            raise InputError("--hamiltonians", str(path), f"was compiled as {made}, the table asks for {self.hamiltonian} {asked}")
-        return loaded
+        return load_compiled(path, self.hamiltonian, self.options, "--hamiltonians")
 
     def describe(self) -> dict[str, Any]:
         """Hamiltonian and training states as plain data."""

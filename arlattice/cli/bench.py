@@ -150,7 +150,7 @@ def _recipe(model: str, options: tuple[str, ...], objective: str, label: str | N
     if label and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", label):
         raise InputError("--label", label, "use letters, digits and any of _ . + -")
     values = read_assignments("--set", options)
-    default_manager().models[model].parse_options(values, "--set")
+    default_manager().models[model].parse_options(values, "--set", by_hand=True)
     default_manager().objectives[objective].load_factory()
     named = [("--model", model), *(("--set", text) for text in options), ("--objective", objective)]
     return Recipe(label or model, model, objective, values, _shown(named + ([("--label", label)] if label else [])))

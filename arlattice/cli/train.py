@@ -39,7 +39,7 @@ def train(
     from arlattice.training.config import RunConfig
     from arlattice.training.trainer import run
 
-    run(
+    model = run(
         RunConfig.from_toml(config),
         folder,
         start=start,
@@ -49,4 +49,6 @@ def train(
         progress=not quiet,
         hamiltonian_file=hamiltonian,
     )
-    click.echo(f"trained model: {folder}")
+    done, planned = model.record["steps"], model.record["planned_steps"]
+    finished = f"trained model: {folder}"
+    click.echo(finished if done == planned else f"unfinished model, {done} of {planned} steps: {folder}; go on with --resume")

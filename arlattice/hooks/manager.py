@@ -25,6 +25,7 @@ import pluggy
 
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hooks import hookspecs
+from arlattice.hooks.by_hand import without_by_hand
 from arlattice.hooks.hookspecs import PROJECT
 from arlattice.hooks.options import Options, suggestion
 from arlattice.hooks.registry import Registry
@@ -126,33 +127,42 @@ class Manager:
 
     # -- building --------------------------------------------------------------------------------
 
-    def build_hamiltonian(self, name: str, options: Mapping[str, Any] | Options | None = None, where: str = "") -> Hamiltonian:
+    def build_hamiltonian(
+        self, name: str, options: Mapping[str, Any] | Options | None = None, where: str = "", *, by_hand: bool = False
+    ) -> Hamiltonian:
         """The Hamiltonian of a registered name.
 
         Args:
             name: as registered.
             options: checked against the registered class.
             where: prefix of option names in messages.
+            by_hand: a person gave the options just now; else what is never read from a file is refused, see `Entry.parse_options`.
         """
         from arlattice.hamiltonian import Hamiltonian
 
         entry = self.hamiltonians[name]
-        checked = entry.parse_options(options, where)
+        checked = entry.parse_options(options, where, by_hand=by_hand)
         built = entry.load_factory()(checked)
         if not isinstance(built, Hamiltonian):
             raise InputError("hamiltonian", name, f"plugin {entry.plugin!r} returned a {type(built).__name__}, not a Hamiltonian")
         built.name = name
-        built.options = built.options or checked.model_dump(mode="json")
+        built.options = without_by_hand(built.options or checked.model_dump(mode="json"), type(checked))
         return built
 
     def build_model(
-        self, name: str, hamiltonian: Hamiltonian, options: Mapping[str, Any] | Options | None = None, where: str = ""
+        self,
+        name: str,
+        hamiltonian: Hamiltonian,
+        options: Mapping[str, Any] | Options | None = None,
+        where: str = "",
+        *,
+        by_hand: bool = False,
     ) -> Model:
         """A new, untrained model of a registered family; arguments as in `build_hamiltonian`."""
         import torch
 
         entry = self.models[name]
-        checked = entry.parse_options(options, where)
+        checked = entry.parse_options(options, where, by_hand=by_hand)
         with torch.random.fork_rng(devices=[]):  # torch.nn draws from the global generator; leave it as it was
             model: Model = entry.load_factory()(hamiltonian, checked)
         model.name = name
@@ -167,7 +177,7 @@ class Manager:
         from arlattice.thermo.observables.values import Values
 
         entry = self.observables[name]
-        values = entry.load_factory()(samples, entry.parse_options(options, where))
+        values = entry.load_factory()(samples, entry.parse_options(options, where, by_hand=True))
         try:
             return Values.of(values, len(samples))
         except (InputError, RuntimeError, TypeError, ValueError) as error:
@@ -358,7 +368,7 @@ def hamiltonian(name: str, /, **options: Any) -> Hamiltonian:
         >>> arl.hamiltonian("ising", size=(4, 4)).lattice.n_sites
         16
     """
-    return default_manager().build_hamiltonian(name, options)
+    return default_manager().build_hamiltonian(name, options, by_hand=True)
 
 
 def load_plugin(plugin: str | Path) -> None:

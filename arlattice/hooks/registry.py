@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from arlattice.errors import InputError, MissingExtraError
+from arlattice.hooks.by_hand import refuse_from_file
 from arlattice.hooks.options import Options, suggestion
 
 __all__ = ["Entry", "Registry"]
@@ -46,12 +47,20 @@ class Entry:
             raise self._error(f"its options {self.options!r} are not a subclass of arlattice.Options")
         return options
 
-    def parse_options(self, values: Mapping[str, Any] | Options | None, where: str = "") -> Options:
-        """Checked options; `InputError` names the one that is wrong."""
+    def parse_options(self, values: Mapping[str, Any] | Options | None, where: str = "", *, by_hand: bool = False) -> Options:
+        """Checked options; `InputError` names the one that is wrong.
+
+        Args:
+            values: options, or their values.
+            where: prefix of option names in messages.
+            by_hand: a person gave them in a Python call or on the command line; else they may come from a file, and what is
+                never read from a file is refused (`arlattice.hooks.by_hand`).
+        """
         options = self.load_options()
         if isinstance(values, options):
             return values
-        return options.parse(values.model_dump() if isinstance(values, Options) else values or {}, where)
+        given = values.model_dump() if isinstance(values, Options) else dict(values or {})
+        return options.parse(given if by_hand else refuse_from_file(given, options, where), where)
 
     def _load(self, target: Any) -> Any:
         if not isinstance(target, str):

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from arlattice.errors import InputError
 
-__all__ = ["folder_lock", "new_folder", "replacing", "replacing_pair", "scratch_folder", "write_text", "writing"]
+__all__ = ["LOCK", "folder_lock", "new_folder", "replacing", "replacing_pair", "scratch_folder", "write_text", "writing"]
 
 _PREFIX = ".writing-"
-_LOCK = "lock"
+LOCK = ".lock"
+"""Name of the file that the owner of a folder holds locked; it stays, unlocked, when the owner is gone."""
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def folder_lock(folder: Path) -> Iterator[bool]:
     """Whether this process alone has ``folder`` for the length of the block. A killed owner leaves no lock behind."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / _LOCK)
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:

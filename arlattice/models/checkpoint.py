@@ -19,6 +19,7 @@ from torch import Tensor
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.hooks.by_hand import without_by_hand
 from arlattice.io.digest import KEY, check, digest
 from arlattice.io.files import replacing_pair, writing
 from arlattice.io.records import plain, read_json, read_tensors, write_record, write_tensors
@@ -112,7 +113,7 @@ def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
     description: dict[str, Any] = {
         "format": FORMAT,
         "model": model.name,
-        "model_options": model.options.model_dump(mode="json"),
+        "model_options": without_by_hand(model.options.model_dump(mode="json"), type(model.options)),
         "hamiltonian_fingerprint": hamiltonian.fingerprint,
         "hamiltonian": {"name": hamiltonian.name, "options": json.loads(json.dumps(dict(hamiltonian.options)))},
     }

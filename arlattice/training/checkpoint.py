@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.training.chains import ModelChains
 from arlattice.training.priority import StatePriority
 
-__all__ = ["RunParts", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Progress", "RunParts", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = "arlattice-checkpoint-1"
 
@@ -42,13 +42,25 @@ class RunParts:
     generator: torch.Generator
 
 
-def save_checkpoint(path: Path, parts: RunParts, step: int, identity: dict[str, Any]) -> None:
+class Progress(NamedTuple):
+    """How far a run is.
+
+    Args:
+        step: number of training steps done.
+        sweeps: number of Monte Carlo sweeps of equilibration done.
+    """
+
+    step: int = 0
+    sweeps: int = 0
+
+
+def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[str, Any]) -> None:
     """Write a checkpoint.
 
     Args:
         path: where to.
         parts: what to keep.
-        step: number of steps done.
+        done: how far the run is.
         identity: plain data that a run must share to continue from it.
     """
     tensors = {f"model.{k}": v for k, v in parts.model.state_dict().items()}
@@ -58,11 +70,11 @@ def save_checkpoint(path: Path, parts: RunParts, step: int, identity: dict[str, 
     for index, source in enumerate(parts.sources):
         tensors |= {f"source.{index}.{k}": v for k, v in source.to_tensors().items()}
     tensors["generator"] = parts.generator.get_state()
-    write_tensors(path, tensors, {"format": FORMAT, "step": step, "identity": identity})
+    write_tensors(path, tensors, {"format": FORMAT, **done._asdict(), "identity": identity})
 
 
-def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> int:
-    """Put a checkpoint back into ``parts``; returns the number of steps done.
+def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Progress:
+    """Put a checkpoint back into ``parts``; returns how far the run was.
 
     Raises:
         InputError: no checkpoint, a damaged one, or one of another run.
@@ -76,7 +88,7 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> in
             raise InputError(f"[{table}]", value, f"the checkpoint was made with {theirs.get(table)}; resume with the same run file")
     try:
         _restore(parts, tensors)
-        return int(description["step"])
+        return Progress(int(description["step"]), int(description.get("sweeps", 0)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None

@@ -9,10 +9,11 @@ checkpoint holds everything the next step reads, so a resumed run gives the same
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,24 +22,25 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
-from arlattice.io.files import write_text
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import check_device, load
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.training.chains import ModelChains
-from arlattice.training.checkpoint import RunParts, load_checkpoint, save_checkpoint
+from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
+from arlattice.training.compiled import load_compiled
 from arlattice.training.config import RunConfig, TrainingOptions
 from arlattice.training.determinism import deterministic
+from arlattice.training.health import TrainingWarning, above_random, divergence
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Batch, Loss, Objective, needs
 from arlattice.training.priority import StatePriority
+from arlattice.training.run_folder import RunFolder, run_folder
 from arlattice.training.states import StateRange, StateSpec, replica_grid
 
 __all__ = ["Trainer", "run", "train"]
@@ -107,8 +109,12 @@ def run(
     """
     name, options = _split(config.hamiltonian)
     build = default_manager().build_hamiltonian
-    hamiltonian = build(name, options, "hamiltonian") if hamiltonian_file is None else _compiled(hamiltonian_file, name, options)
-    model, model_options = _split(config.model)
+    if hamiltonian_file is None:
+        hamiltonian = build(name, options, "hamiltonian")
+    else:
+        hamiltonian = load_compiled(hamiltonian_file, name, options, "hamiltonian file")
+    model, given = _split(config.model)
+    model_options = default_manager().models[model].parse_options(given, "model")
     return train(
         hamiltonian,
         config.states,
@@ -181,7 +187,9 @@ class Trainer:
         )
         sources = [s for lane in self.lanes for s in (lane.replay, lane.chains, lane.priority) if s is not None]
         self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.generator)
-        self.step = 0
+        self.done = Progress()
+        self.figures: dict[str, float] = {}
+        self.deadline = math.inf
         self.states = states
         if options.compile:
             for lane in self.lanes:
@@ -203,7 +211,7 @@ class Trainer:
         return Lane(model, conditions, replay, chains, priority)
 
     def _build(self, name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None) -> Model:
-        model = default_manager().build_model(name, hamiltonian, model_options, "model")
+        model = default_manager().build_model(name, hamiltonian, model_options, "model", by_hand=True)
         model.initialise(torch.Generator().manual_seed(self.options.seed))
         model.precision = self.options.precision
         return model.to(self.device)
@@ -213,11 +221,14 @@ class Trainer:
         started = load(start)
         weights = started.state_dict()
         self.origin["start"] = {"model": str(start), "fingerprint": started.fingerprint}
+        cure = "was trained with another model family, other options or other species"
+        if (started.name, started.options) != (self.model.name, self.model.options):  # heads, say, change the network at equal shapes
+            raise InputError("start", str(start), cure)
         try:
             for model in (self.model, self.average):
                 model.load_state_dict(weights)
         except RuntimeError:
-            raise InputError("start", str(start), "was trained with another model family, other options or other species") from None
+            raise InputError("start", str(start), cure) from None
 
     def _set_range(self, conditions: Conditions) -> None:
         for model in (self.model, self.average):
@@ -226,47 +237,77 @@ class Trainer:
     # -- the loop --------------------------------------------------------------------------------
 
     def fit(self, folder: Path | None, resume: bool, time_limit: float | None, progress: bool) -> Model:
-        """Train to the last step or the time limit, and return the averaged model."""
-        log = MetricsLog(folder, self.options.tensorboard)
-        if folder is not None:
-            self._open(folder, resume, log)
-        elif resume:
+        """Train to the last step or the time limit, and return the averaged model.
+
+        Raises:
+            InputError: training diverged, or the folder is not free for this run.
+
+        Warns:
+            TrainingWarning: the time limit was reached, or the model is worse than drawing species at random.
+        """
+        if time_limit is not None and not time_limit >= 0:
+            raise InputError("time_limit", time_limit, "give a number of seconds >= 0")
+        if folder is None and resume:
             raise InputError("folder", None, "give the folder of the run to resume")
-        started = time.monotonic()
-        with deterministic(self.device), log:
-            if self.step == 0 and needs(self.objective, "replay"):
-                self._equilibrate(progress)
-            with tqdm(total=self.options.steps, initial=self.step, disable=not progress, desc="training", unit="step") as bar:
-                while self.step < self.options.steps:
-                    self._one_step(log, bar)
-                    late = time_limit is not None and time.monotonic() - started > time_limit
-                    last = self.step == self.options.steps
-                    if folder is not None and (late or last or self.step % self.options.checkpoint_every == 0):
-                        save_checkpoint(folder / "checkpoint.safetensors", self.parts, self.step, self._identity())
-                    if late:
-                        break
-        self.average.record = {
-            "steps": self.step,
-            "device": _device_name(self.device),
-            "torch": torch.__version__,
-            "seed": self.options.seed,
-        } | self.origin
-        if folder is not None:
-            self.average.save(folder / "model")
+        self.deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+        with nullcontext() if folder is None else run_folder(folder, resume) as place, deterministic(self.device):
+            if resume and place is not None:
+                self.done = load_checkpoint(place.checkpoint, self.parts, self._identity())
+            with MetricsLog(None if place is None else place.path, self.options.tensorboard) as log:
+                if self._equilibrate(progress):
+                    self._take_steps(place, log, progress)
+                elif place is not None:
+                    self._keep(place)
+            self._finish(place)
         return self.average
 
-    def _equilibrate(self, progress: bool) -> None:
-        for _ in tqdm(range(self.options.equilibration_sweeps), disable=not progress, desc="Monte Carlo", unit="sweep", leave=False):
-            for lane in self.lanes:
-                if lane.replay is not None:
-                    lane.replay.run(1)
+    def _equilibrate(self, progress: bool) -> bool:
+        """Monte Carlo sweeps before the first step, at least one; whether all are done."""
+        total = self.options.equilibration_sweeps if self.step == 0 and needs(self.objective, "replay") else 0
+        with tqdm(total=total, initial=self.done.sweeps, disable=not progress, desc="Monte Carlo", unit="sweep", leave=False) as bar:
+            while self.done.sweeps < total:
+                for lane in self.lanes:
+                    if lane.replay is not None:
+                        lane.replay.run(1)
+                self.done = Progress(0, self.done.sweeps + 1)
+                bar.update(1)
+                if self._late and self.done.sweeps < total:
+                    return False
+        return True
 
-    def _one_step(self, log: MetricsLog, bar: tqdm[Any]) -> None:
+    def _take_steps(self, place: RunFolder | None, log: MetricsLog, progress: bool) -> None:
+        """Steps up to the last or the deadline, at least one; the folder gets its first file after the first of them."""
+        first, o = self.step, self.options
+        with tqdm(total=o.steps, initial=first, disable=not progress, desc="training", unit="step") as bar:
+            while self.step < o.steps and not (self._late and self.step > first):
+                loss, norm = self._one_step()
+                if self.step == first + 1 and place is not None:  # an objective that refuses this model has done so by now
+                    self._begin(place, log, first)
+                last = self.step == o.steps
+                evaluated, kept = (last or self.step % every == 0 for every in (o.evaluate_every, o.checkpoint_every))
+                if evaluated or kept or self._late:
+                    self._check_finite(loss.value, norm)
+                if evaluated:
+                    self._evaluate(loss, norm, log, bar)
+                if place is not None and (kept or self._late):
+                    self._keep(place)
+                bar.update(1)
+
+    @property
+    def step(self) -> int:
+        """Number of steps done."""
+        return self.done.step
+
+    @property
+    def _late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _one_step(self) -> tuple[Loss, Tensor]:
+        """One step of the optimiser; its loss and the norm of its gradient."""
         lane = self.lanes[self.step % len(self.lanes)]
         batch = self._batch(lane)
-        rate = self._learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._learning_rate()
         self.optimizer.zero_grad()
         loss = self.objective(lane.model, batch)
         if lane.priority is not None:
@@ -274,17 +315,25 @@ class Trainer:
         loss.value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
         self.optimizer.step()
-        self.step += 1
+        self.done = Progress(self.step + 1, self.done.sweeps)
         self._average()
-        if self.step % self.options.evaluate_every == 0 or self.step == self.options.steps:
-            figures = {name: float(value) for name, value in loss.figures.items()}
-            figures |= {"gradient_norm": float(norm), "learning_rate": rate}
-            if lane.replay is not None:
-                figures["exchange_rate"] = float(lane.replay.exchange_rate)
-            figures |= self.evaluate()
-            log.write(self.step, figures)
-            bar.set_postfix(gap=f"{figures['gap']:.3f}", ESS=f"{figures['ess']:.3f}", refresh=False)
-        bar.update(1)
+        return loss, norm
+
+    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
+        found = divergence(loss, norm, self.model.parameters())
+        if found is not None:
+            cure = f"training diverged: {found} after step {self.step}; give a lower learning rate. A checkpoint from before is kept"
+            raise InputError("training.learning_rate", self.options.learning_rate, cure)
+
+    def _evaluate(self, loss: Loss, norm: Tensor, log: MetricsLog, bar: tqdm[Any]) -> None:
+        lane = self.lanes[(self.step - 1) % len(self.lanes)]
+        figures = {name: float(value) for name, value in loss.figures.items()}
+        figures |= {"gradient_norm": float(norm), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        if lane.replay is not None:
+            figures["exchange_rate"] = float(lane.replay.exchange_rate)
+        self.figures = figures | self.evaluate()
+        log.write(self.step, self.figures)
+        bar.set_postfix(gap=f"{self.figures['gap']:.3f}", ESS=f"{self.figures['ess']:.3f}", refresh=False)
 
     def _batch(self, lane: Lane) -> Batch:
         o, g = self.options, self.generator
@@ -325,27 +374,55 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Mean and worst gap (log mean f/q - mean log f/q, nats) and ESS over a few states, averaged weights."""
+        """Figures over a few states, averaged weights.
+
+        Mean and worst gap (log mean f/q - mean log f/q, nats) and ESS, and in the worst state how far the lower bound of log Z
+        lies above that of random species (`above_random`).
+        """
         n = self.options.evaluate_samples
         order = "random" if "random" in self.average.orders else None
         sets = [self.average.sample(n, state, order=order, seed=self.step, batch_size=n) for state in self.evaluated]
         gaps = [float(s.log_z().value - s.elbo().value) for s in sets]
         ess = [float(s.ess) for s in sets]
-        return {"gap": sum(gaps) / len(gaps), "worst_gap": max(gaps), "ess": sum(ess) / len(ess), "worst_ess": min(ess)}
+        figures = {"gap": sum(gaps) / len(gaps), "worst_gap": max(gaps), "ess": sum(ess) / len(ess), "worst_ess": min(ess)}
+        return figures | {"above_random": min(above_random(s, self.average.hamiltonian) for s in sets)}
 
-    # -- files -----------------------------------------------------------------------------------
+    # -- files and the end -------------------------------------------------------------------------
 
-    def _open(self, folder: Path, resume: bool, log: MetricsLog) -> None:
-        path = folder / "checkpoint.safetensors"
-        if resume:
-            self.step = load_checkpoint(path, self.parts, self._identity())
-            log.cut(self.step)
-            return
-        if path.exists():
-            raise InputError("folder", str(folder), "holds a run already; give --resume to continue it, or another folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "config.json", json.dumps(self._identity(), indent=2) + "\n")
-        log.cut(0)
+    def _begin(self, place: RunFolder, log: MetricsLog, first: int) -> None:
+        if first == 0:
+            place.describe(self._identity())
+        log.cut(first)
+
+    def _keep(self, place: RunFolder) -> None:
+        save_checkpoint(place.checkpoint, self.parts, self.done, self._identity())
+
+    def _finish(self, place: RunFolder | None) -> None:
+        """Record how the weights were made, save them, and say what is wrong with them."""
+        self.average.record = {
+            "steps": self.step,
+            "planned_steps": self.options.steps,
+            "device": _device_name(self.device),
+            "torch": torch.__version__,
+            "seed": self.options.seed,
+        } | self.origin
+        wrong = self._wrong()
+        if wrong:
+            self.average.record["warning"] = wrong
+        if place is not None:
+            self.average.save(place.model)
+        if wrong:
+            warnings.warn(wrong, TrainingWarning, stacklevel=4)
+
+    def _wrong(self) -> str | None:
+        """Why the model is not to be trusted; None if nothing shows it."""
+        if self.step < self.options.steps:
+            return f"the time limit was reached after {self.step} of {self.options.steps} steps: the model is unfinished; resume the run"
+        worst = self.figures.get("above_random", math.inf)
+        if worst >= 0:
+            return None
+        cure = f"training diverged or was far too short; give a lower learning rate than {self.options.learning_rate:g}, or more steps"
+        return f"in a state of its range the model is {-worst:.3g} nats worse than drawing species at random: {cure}"
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to continue this run."""
@@ -385,16 +462,6 @@ def _listed(states: Any) -> list[Ensemble]:
 def _split(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     options = dict(table)
     return options.pop("name"), options
-
-
-def _compiled(path: str | Path, name: str, options: dict[str, Any]) -> Hamiltonian:
-    loaded = ClusterHamiltonian.load(path)
-    known = default_manager().hamiltonians  # without the plugin, what the run file says must match as it stands
-    asked = known[name].parse_options(options, "hamiltonian").model_dump(mode="json") if name in known else options
-    if loaded.name != name or any(loaded.options.get(key) != value for key, value in asked.items()):
-        made = {"name": loaded.name, **loaded.options}
-        raise InputError("hamiltonian file", str(path), f"was compiled as {made}, the run file asks for {name} {asked}")
-    return loaded
 
 
 def _device_name(device: torch.device) -> str:

@@ -30,7 +30,7 @@ class IcetOptions(arl.Options):
 
     expansion: Any = Field(description="an icet ClusterExpansion, or the path of a file written by its write()")
     supercell: Supercell
-    trust: bool = Field(False, description="read the file with icet's own reader, which runs whatever code the file holds")
+    trust: Annotated[bool, arl.ByHand()] = Field(False, description="read the file with icet's own reader, which runs code the file holds")
     sha256: str | None = Field(
         None, description="if given, refuse an expansion with another hash (of the file, or of an object's parameters)"
     )
