@@ -186,7 +186,7 @@ COMMANDS = [
     ("sample truncated --temperature 2", ["truncated", "damaged"]),
     ("sample empty --temperature 2", ["empty", "damaged"]),
     ("sample pickled --temperature 2", ["pickled", "damaged"]),
-    ("sample garbled --temperature 2", ["model = 'garbled'", "model.json"]),
+    ("sample garbled --temperature 2", ["model = 'garbled/model.json'", "damaged"]),
     (f"{SAMPLE} --hamiltonian ising-4x4.safetensors", ["hamiltonian = 'ising'", "not those this model was trained for"]),
     (f"{SAMPLE} --hamiltonian nope.safetensors", ["nope.safetensors", "no such file"]),
     (f"{SAMPLE} --hamiltonian text.txt", ["text.txt", "damaged, or not a file of arlattice"]),

@@ -12,6 +12,7 @@ from arlattice.cli.sample import check_outputs, report
 from arlattice.cli.tables import json_option
 from arlattice.errors import InputError
 from arlattice.io.picture import check_picture, draw_completions
+from arlattice.io.records import read_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -169,9 +170,9 @@ def _read_mask(mask: str | None, n_sites: int) -> list[int]:
         return []
     try:
         listed = mask.replace(",", "").replace(" ", "").isdigit()  # a list may be longer than a file name can be
-        text = mask if listed else Path(mask).read_text(encoding="utf-8")
+        text = mask if listed else read_text(mask, "--mask")
         sites = [int(word) for word in text.replace(",", " ").split()]
-    except (OSError, ValueError):
+    except ValueError:
         raise InputError("--mask", mask, "give site numbers, e.g. 0,3,5, or a file of them") from None
     for site in sites:
         if not 0 <= site < n_sites:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -64,11 +63,8 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
 def _read(path: str) -> Dataset:
     import xarray
 
+    from arlattice.io.header import reading
     from arlattice.io.netcdf import read_netcdf
 
-    if not Path(path).is_file():
-        raise InputError("SWEEP", path, "no such file")
-    try:
-        return xarray.decode_cf(read_netcdf(Path(path), "SWEEP"))
-    except (OSError, ValueError) as error:
-        raise InputError("SWEEP", path, f"is not netCDF: {' '.join(str(error).split())[:100]}") from None
+    with reading(path, "SWEEP", "a sweep") as file:
+        return xarray.decode_cf(read_netcdf(file, "SWEEP"))

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_target", "read", "write"]
 
+_LONGEST_LINE = 2**24
+
 
 def write(samples: SampleSet, path: str | Path, *, format: str | None = None, vacancies: str = "drop") -> None:
     """Write samples, whole or not at all.
@@ -120,7 +122,9 @@ def _read_extxyz(path: Path) -> SampleSet:
 def _check_whole(file: TextIO) -> None:
     """Every frame has the lines that its first line promises (ASE would count on to 10^12 atoms in an empty file)."""
     promised = 0
-    for line in file:
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise InputError("frames", f"a line of {_LONGEST_LINE} characters", "no line of arlattice is as long")
         promised = promised - 1 if promised else 1 + int(line)
     if promised:
         raise InputError("frames", f"{promised} lines missing", "the last structure is cut short")

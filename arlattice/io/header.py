@@ -81,15 +81,15 @@ def rebuild(header: Mapping[str, Any], lattice: Lattice, arrays: Mapping[str, An
 
 
 @contextmanager
-def reading(path: str | Path) -> Iterator[Path]:
+def reading(path: str | Path, argument: str = "path", what: str = "samples") -> Iterator[Path]:
     """Whatever goes wrong while reading ``path`` becomes one `InputError` that names it."""
     if not Path(path).is_file():
-        raise InputError("path", str(path), "no such file")
+        raise InputError(argument, str(path), "no such file")
     try:
         yield Path(path)
     except InputError as error:
         if error.value == str(path):
             raise
-        raise InputError("path", str(path), f"damaged, or not samples of arlattice ({error}); write it again") from None
+        raise InputError(argument, str(path), f"damaged, or not {what} of arlattice ({error}); write it again") from None
     except Exception as error:  # parsers of other packages raise anything on bytes they do not expect
-        raise InputError("path", str(path), f"damaged, or not samples of arlattice ({type(error).__name__}); write it again") from None
+        raise InputError(argument, str(path), f"damaged, or not {what} of arlattice ({type(error).__name__}); write it again") from None

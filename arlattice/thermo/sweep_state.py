@@ -23,7 +23,7 @@ from arlattice.samples import SampleSet
 if TYPE_CHECKING:
     from arlattice.models.base import Model
 
-__all__ = ["Averages", "Result", "SweepOptions", "averages", "largest_excess", "measure", "read_part", "write_part"]
+__all__ = ["Averages", "Result", "SweepOptions", "averages", "largest_excess", "measure", "part_path", "read_part", "write_part"]
 
 FORMAT = "arlattice-sweep-part-1"
 
@@ -136,7 +136,7 @@ def write_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, A
         "samples": result.samples,
         "averages": {name: {key: list(e) for key, e in parts.items()} for name, parts in result.averages.items()},
     }
-    write_record(_path(folder, state), record)
+    write_record(part_path(folder, state), record)
 
 
 def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, Any]) -> Result | None:
@@ -148,7 +148,7 @@ def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, An
     Warns:
         UncheckedWarning: parts that carry no digest; once for the folder.
     """
-    path = _path(folder, state)
+    path = part_path(folder, state)
     if not path.is_file():
         return None
     part = read_json(path, "folder")
@@ -171,5 +171,6 @@ def _check_same(path: Path, kept: Mapping[str, Any], settings: Mapping[str, Any]
             raise InputError("folder", str(path), cure)
 
 
-def _path(folder: Path, state: SemiGrandCanonical) -> Path:
+def part_path(folder: Path, state: SemiGrandCanonical) -> Path:
+    """Where the result of a state is kept."""
     return folder / f"{_digest(state.to_dict())}.json"

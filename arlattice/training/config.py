@@ -10,6 +10,7 @@ from pydantic import Field
 
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
+from arlattice.io.records import read_text
 from arlattice.training.states import StateRange
 
 __all__ = ["RunConfig", "TrainingOptions"]
@@ -79,11 +80,11 @@ class RunConfig(Options):
             InputError: no such file, not TOML, or an unknown or bad entry.
         """
         try:
-            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError("config", str(path), f"cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError("config", str(path), f"is not TOML: {error}") from None
+            data = tomllib.loads(read_text(path, "config"))
+        except InputError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise InputError("config", str(path), f"is not TOML: {' '.join(str(error).split())[:200]}") from None
         config = cls.parse(data)
         for table in ("hamiltonian", "model"):
             if not isinstance(getattr(config, table).get("name"), str):
