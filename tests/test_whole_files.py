@@ -125,9 +125,9 @@ for turn in count():
 
 
 def test_killed_writers_leave_a_whole_model_with_its_own_record_and_litter_that_the_next_clears(tmp_path: Path, ising_model: Path) -> None:
-    """12 writers that overwrite one model again and again, killed after 5 to 60 ms (benchmarks/kills.py has 250)."""
+    """6 writers that overwrite one model again and again, killed after 5 to 30 ms (benchmarks/kills.py has 250)."""
     folder = tmp_path / "model"
-    for turn in range(12):
+    for turn in range(6):
         child = program(SAVING, str(ising_model), str(folder))
         time.sleep(0.3 if turn == 0 else 0.005 * (1 + turn))
         kill(child)
@@ -167,8 +167,8 @@ def small_files(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of 64 kB in memory, where the test may mount one."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False)
+    """A disk of 16 kB in memory, where the test may mount one."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("may not mount a file system here")
     try:
@@ -183,7 +183,7 @@ WRITERS = {
     "old.nc": f"{DRAW} -o disk/old.nc",
     "old.db": f"{DRAW} -o disk/old.db",
     "old.safetensors": "hamiltonians ising --set size=[24,24] --compile disk/old.safetensors",
-    "sweep.nc": "sweep model --temperature 1:3:400 -n 2 --quiet -o disk/sweep.nc",
+    "sweep.nc": "sweep model --temperature 1:3:150 -n 2 --quiet -o disk/sweep.nc",
     "run": "train config.toml -o disk/run --quiet --device cpu",
     "picture.png": "inpaint model unknown.extxyz -n 4 --temperature 2 --quiet --picture disk/picture.png",
 }
