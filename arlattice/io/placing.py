@@ -92,7 +92,7 @@ def cell_refused(lattice: Lattice, atoms: Atoms) -> InputError:
     ours, theirs = np.round(lattice.supercell_vectors, 4).tolist(), np.round(np.array(atoms.cell), 4).tolist()
     other = None if _vectors(lattice, atoms) is None else supercell_around(lattice, atoms)
     if other is not None and other.fingerprint != lattice.fingerprint:
-        cure = f"the structure lies in another supercell: lattice.with_supercell({other.supercell.tolist()})"
+        cure = f"is another supercell, that of lattice.with_supercell({other.supercell.tolist()}); use it, or repeat the structure"
     elif _vectors(lattice, atoms) is None:
         cure = f"lacks cell vectors in periodic directions; set_cell to the supercell vectors {ours}"
     else:
@@ -133,7 +133,8 @@ def _frames(lattice: Lattice, atoms: Atoms) -> Iterator[tuple[np.ndarray, bool]]
         return
     scale = (_size(ours) / _size(theirs)) ** (1 / len(ours))
     if len(ours) == 1:
-        if np.linalg.norm(theirs[0] * scale - ours[0]) < _SAME_SIZE * np.linalg.norm(ours[0]):  # turned about itself it is the same
+        off = min(np.linalg.norm(theirs[0] * scale - ours[0]), np.linalg.norm(theirs[0] * scale + ours[0]))
+        if off < _SAME_SIZE * np.linalg.norm(ours[0]) and abs(scale - 1) <= _LARGEST_STRAIN:  # not turned: it could be turned by any angle
             yield scale * np.eye(3), True
         return
     ours, theirs = _squared(ours, scale), _squared(theirs)
