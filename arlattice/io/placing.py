@@ -121,34 +121,38 @@ def _squared(vectors: np.ndarray, height: float = 1.0) -> np.ndarray:
 
 
 def _size(vectors: np.ndarray) -> float:
-    """Length, area or volume."""
+    """Length, area or volume of one, two or three vectors."""
     return float(np.sqrt(np.linalg.det(vectors @ vectors.T)))
 
 
 def _frames(lattice: Lattice, atoms: Atoms) -> Iterator[tuple[np.ndarray, bool]]:
     """Linear maps (3, 3) of the structure's cell onto the supercell, and whether fractional coordinates or positions stay as given."""
     ours, theirs = lattice.supercell_vectors[np.asarray(lattice.pbc)], _vectors(lattice, atoms)
-    if theirs is None or len(ours) == 0:
-        yield from [] if theirs is None else [(np.eye(3), True)]
+    if theirs is None:
         return
-    scale = (_size(ours) / _size(theirs)) ** (1 / len(ours))
-    if len(ours) == 1:
-        off = min(np.linalg.norm(theirs[0] * scale - ours[0]), np.linalg.norm(theirs[0] * scale + ours[0]))
-        if off < _SAME_SIZE * np.linalg.norm(ours[0]) and abs(scale - 1) <= _LARGEST_STRAIN:  # not turned: it could be turned by any angle
-            yield scale * np.eye(3), True
-        return
-    ours, theirs = _squared(ours, scale), _squared(theirs)
-    one_by_one = np.linalg.solve(theirs, ours)
-    mirrored = np.linalg.det(one_by_one) < 0 < np.linalg.det(ours)  # files of left-handed cells come back right-handed
-    direct = [_in_space(theirs, ours, scale), None if mirrored else one_by_one]
-    direct = [m for m in direct if m is not None and _strain(m, scale) is not None]
-    if direct and _strain(direct[0], scale) < _SAME_SHAPE:  # type: ignore[operator]
-        yield direct[0], True
+    scale = (_size(ours) / _size(theirs)) ** (1 / len(ours)) if len(ours) else 1.0
+    if len(ours) > 1:
+        yield from _turns(_squared(theirs), _squared(ours, scale), scale)
+    elif _parallel(theirs, ours) and abs(scale - 1) <= _LARGEST_STRAIN:  # a wire or particle may be turned by any angle: no search
+        yield scale * np.eye(3), True
+
+
+def _parallel(theirs: np.ndarray, ours: np.ndarray) -> bool:
+    """Whether two sets of no vector or one lie along each other."""
+    cosines = [abs(float(a @ b)) / float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in zip(theirs, ours, strict=True)]
+    return all(cosine > 1 - _SAME_SHAPE**2 for cosine in cosines)
+
+
+def _turns(theirs: np.ndarray, ours: np.ndarray, scale: float) -> Iterator[tuple[np.ndarray, bool]]:
+    """The maps between two sets of three vectors, as `_frames` gives them."""
+    direct = [m for m in (_in_space(theirs, ours, scale), _one_by_one(theirs, ours)) if m is not None and np.isfinite(_strain(m, scale))]
+    if direct and _strain(direct[0], scale) < _SAME_SHAPE:
+        yield direct[0], True  # without the search, as most structures need none
     others = sorted(
-        _all_frames(theirs, ours, scale), key=lambda m: (np.linalg.det(m) < 0, float(np.abs(m / scale - np.eye(3)).sum().round(3)))
+        _all_turns(theirs, ours, scale), key=lambda m: (np.linalg.det(m) < 0, float(np.abs(m / scale - np.eye(3)).sum().round(3)))
     )
-    maps = [(m, k < len(direct)) for k, m in enumerate([*direct, *others])]
-    yield from sorted(maps, key=lambda pair: _strain(pair[0], scale) > _SAME_SHAPE)  # type: ignore[operator]
+    maps = [*((m, True) for m in direct), *((m, False) for m in others)]
+    yield from sorted(maps, key=lambda pair: _strain(pair[0], scale) >= _SAME_SHAPE)
 
 
 def _in_space(theirs: np.ndarray, ours: np.ndarray, scale: float) -> np.ndarray | None:
@@ -160,24 +164,28 @@ def _in_space(theirs: np.ndarray, ours: np.ndarray, scale: float) -> np.ndarray 
     return linear if np.abs(linear / scale - np.eye(3)).max() < _LARGEST_STRAIN else None
 
 
-def _strain(linear: np.ndarray, scale: float) -> float | None:
-    """Largest relative change of a length beside the change of size, None where a map stretches too much."""
+def _one_by_one(theirs: np.ndarray, ours: np.ndarray) -> np.ndarray | None:
+    """The map of each vector onto its own; no reflection, but for left-handed vectors, which files bring back right-handed."""
+    linear: np.ndarray = np.linalg.solve(theirs, ours)
+    return None if np.linalg.det(linear) < 0 < np.linalg.det(ours) else linear
+
+
+def _strain(linear: np.ndarray, scale: float) -> float:
+    """Largest relative change of a length beside the change of size; infinite where a map stretches too much."""
     stretch = np.linalg.svd(linear, compute_uv=False)
-    if np.abs(stretch - 1).max() > _LARGEST_STRAIN:
-        return None
-    return float(np.abs(stretch / scale - 1).max())
+    return float(np.abs(stretch / scale - 1).max()) if np.abs(stretch - 1).max() <= _LARGEST_STRAIN else np.inf
 
 
-def _all_frames(theirs: np.ndarray, ours: np.ndarray, scale: float) -> list[np.ndarray]:
+def _all_turns(theirs: np.ndarray, ours: np.ndarray, scale: float) -> list[np.ndarray]:
     """Every linear map of one set of repeats onto the other that stretches by little."""
     from ase.geometry import minkowski_reduce
 
     ours, theirs = minkowski_reduce(ours)[0], minkowski_reduce(theirs)[0]
     targets = _unimodular() @ ours
     lengths = np.linalg.norm(targets, axis=2) / np.linalg.norm(theirs, axis=1)
-    targets = targets[(np.abs(lengths - 1) <= _LARGEST_STRAIN).all(1)]
+    targets = targets[(np.abs(lengths - 1) <= _LARGEST_STRAIN + _SAME_SHAPE).all(1)]
     maps = np.linalg.inv(theirs) @ targets
-    return [m for m in maps if _strain(m, scale) is not None]
+    return [m for m in maps if np.isfinite(_strain(m, scale))]
 
 
 @cache

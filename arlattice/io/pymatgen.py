@@ -122,7 +122,7 @@ def _name(species: Any) -> str:
     element = getattr(species, "element", None) or species  # of a Species, and of an Element itself
     if getattr(species, "spin", None) is not None:
         raise InputError("species", str(species), "spins of atoms are not kept; give species without spin")
-    if not hasattr(element, "Z"):
+    if not hasattr(element, "name"):  # a DummySpecies
         return VACANCY if is_vacancy(symbol) else str(symbol)
     size = "" if charge in (None, 1, -1) else f"{abs(charge):g}"
     return str(element.name) + ("" if charge is None else size + ("-" if charge < 0 else "+"))
