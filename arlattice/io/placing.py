@@ -72,11 +72,11 @@ class Placement:
 
 def placements(lattice: Lattice, atoms: Atoms, tolerance: float) -> Iterator[Placement]:
     """All placements worth trying, the likeliest first; none where the cells do not match."""
-    positions = _cut_open(lattice, atoms)
     for linear, keeps_fractions in _frames(lattice, atoms):
-        turned = positions @ linear
-        for shift in _origins(lattice, turned, tolerance):
-            yield Placement(turned + shift, linear, shift, keeps_fractions and not shift.any())
+        for positions in _across_the_vacuum(lattice, atoms):
+            turned = positions @ linear
+            for shift in _origins(lattice, turned, tolerance):
+                yield Placement(turned + shift, linear, shift, keeps_fractions and not shift.any())
 
 
 def ours_again(lattice: Lattice, first: Placement, second: Placement, tolerance: float) -> bool:
@@ -112,7 +112,7 @@ def _vectors(lattice: Lattice, atoms: Atoms) -> np.ndarray | None:
     return None if flat else vectors
 
 
-def _squared(vectors: np.ndarray, height: float = 1.0) -> np.ndarray:
+def _squared(vectors: np.ndarray, height: float) -> np.ndarray:
     """Three vectors (3, 3) from two or three: the normal of the two, ``height`` long, makes the third."""
     if len(vectors) == 3:
         return vectors
@@ -132,7 +132,8 @@ def _frames(lattice: Lattice, atoms: Atoms) -> Iterator[tuple[np.ndarray, bool]]
         return
     scale = (_size(ours) / _size(theirs)) ** (1 / len(ours)) if len(ours) else 1.0
     if len(ours) > 1:
-        yield from _turns(_squared(theirs), _squared(ours, scale), scale)
+        height = 10 * np.linalg.norm(theirs, axis=1).max()  # so that no vector of a layer is mistaken for its normal
+        yield from _turns(_squared(theirs, height), _squared(ours, height * scale), scale)
     elif _parallel(theirs, ours) and abs(scale - 1) <= _LARGEST_STRAIN:  # a wire or particle may be turned by any angle: no search
         yield scale * np.eye(3), True
 
@@ -200,22 +201,22 @@ def _unimodular() -> np.ndarray:
 # -- positions ---------------------------------------------------------------------------------------
 
 
-def _cut_open(lattice: Lattice, atoms: Atoms) -> np.ndarray:
-    """Positions (atoms, 3); where the structure is periodic and the lattice is not, cut where the vacuum is widest.
+def _across_the_vacuum(lattice: Lattice, atoms: Atoms) -> Iterator[np.ndarray]:
+    """Positions (atoms, 3) as given; and where the structure is periodic and the lattice is not, cut where the vacuum is widest.
 
     Files (CIF, POSCAR) call every direction periodic, and their readers may have moved atoms across.
     """
-    positions = np.array(atoms.positions)
-    same_number = int(np.sum(atoms.pbc)) == sum(lattice.pbc)
-    if same_number or len(atoms) == 0 or abs(np.linalg.det(atoms.cell)) < 1e-9:
-        return positions
-    fractional = positions @ np.linalg.inv(atoms.cell)
-    for axis in np.flatnonzero(atoms.pbc & ~np.asarray(lattice.pbc)):
+    yield np.array(atoms.positions)
+    across = np.flatnonzero(atoms.pbc & ~np.asarray(lattice.pbc))
+    if int(np.sum(atoms.pbc)) == sum(lattice.pbc) or not len(across) or len(atoms) == 0 or abs(np.linalg.det(atoms.cell)) < 1e-9:
+        return
+    fractional = atoms.positions @ np.linalg.inv(atoms.cell)
+    for axis in across:
         ordered = np.sort(fractional[:, axis] % 1.0)
         gaps = np.diff(ordered, append=ordered[0] + 1.0)
         lowest = ordered[(gaps.argmax() + 1) % len(ordered)]
         fractional[:, axis] = lowest + (fractional[:, axis] - lowest + 1e-9) % 1.0 - 1e-9
-    return fractional @ np.array(atoms.cell)
+    yield fractional @ np.array(atoms.cell)
 
 
 def _origins(lattice: Lattice, positions: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:
@@ -278,11 +279,12 @@ def _steps(theirs: np.ndarray, primitive: np.ndarray, n: int) -> np.ndarray | No
     if abs(size - 1) > _LARGEST_STRAIN:
         return None
     scaled = theirs / size
-    in_place = np.rint(scaled @ np.linalg.pinv(primitive)).astype(int)
     lengths = np.linalg.norm(scaled, axis=1) / np.linalg.norm(primitive, axis=1)
-    for steps in itertools.chain([in_place, np.diag(np.rint(lengths).astype(int))], _turned_steps(scaled, primitive)):
+    in_place, along = np.rint(scaled @ np.linalg.pinv(primitive)).astype(int), np.diag(np.rint(lengths).astype(int))
+    direct = [steps for steps in (in_place, along) if _same_metric(steps @ primitive, scaled)]
+    for steps in itertools.chain(direct, _turned_steps(scaled, primitive)):
         determinant = round(float(np.linalg.det(steps)))
-        if abs(determinant) == n and _same_metric(steps @ primitive, scaled):
+        if abs(determinant) == n:
             return steps if determinant > 0 else np.vstack([-steps[:1], steps[1:]])
     return None
 
@@ -291,10 +293,10 @@ def _turned_steps(vectors: np.ndarray, primitive: np.ndarray) -> Iterator[np.nda
     """Integer matrices (k, k) of lattice vectors with the lengths and angles of the structure's shortest ones, however turned."""
     from ase.geometry import minkowski_reduce
 
-    wanted = minkowski_reduce(_squared(vectors), pbc=[True, True, len(vectors) == 3])[0][: len(vectors)]
+    wanted = minkowski_reduce(_squared(vectors, 1.0), pbc=[True, True, len(vectors) == 3])[0][: len(vectors)]
     lengths = np.linalg.norm(wanted, axis=1)
     reach = np.ceil(lengths.max() * np.linalg.norm(np.linalg.pinv(primitive), axis=0)).astype(int) + 1
-    if np.prod(2 * reach + 1) > _LARGEST_SEARCH:
+    if len(vectors) == 1 or np.prod(2 * reach + 1) > _LARGEST_SEARCH:
         return
     grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), -1).reshape(-1, len(reach))
     size = np.linalg.norm(grid @ primitive, axis=1)
