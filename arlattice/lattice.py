@@ -228,6 +228,12 @@ class Lattice:
 
         return to_ase(self, occupations, vacancies=vacancies)
 
+    def to_pymatgen(self, occupations: Any, *, vacancies: str = "drop") -> Any:
+        """As `to_ase`, as pymatgen `Structure`: charged species with their oxidation state, D and T as such."""
+        from arlattice.io.pymatgen import to_structures
+
+        return to_structures(self, occupations, vacancies=vacancies)
+
     def occupations_from_ase(self, atoms: Atoms, *, tolerance: float = 0.2) -> torch.Tensor:
         """Occupations (sites,) of a structure, in any order, origin and orientation; see `arlattice.io.ase.occupations_from_ase`."""
         from arlattice.io.ase import occupations_from_ase

@@ -172,6 +172,11 @@ def test_a_structure_without_charges_is_read_where_elements_tell_and_refused_wit
         lattice_of([["Li3+", "Li2+"], ["F-"]]).occupations_from_ase(charged)
 
 
+def test_what_is_no_structure_is_refused() -> None:
+    with pytest.raises(arl.InputError, match="give ASE Atoms; occupations_from_pymatgen reads"):
+        lattice_of([["Li"], ["F"]]).occupations_from_ase("POSCAR")  # type: ignore[arg-type]
+
+
 def test_hydrogen_without_a_mass_is_hydrogen_and_no_other_isotope() -> None:
     plain = bulk("PdH", "rocksalt", a=4.2)
     assert lattice_of([["Pd"], ["H", "D"]], supercell=1).occupations_from_ase(plain).tolist() == [0, 1]
@@ -241,7 +246,10 @@ def test_files_of_release_0_1_that_held_species_as_moments_are_read(tmp_path: Pa
 def test_every_species_comes_back_from_pymatgen(kind: str, vacancies: str) -> None:
     pytest.importorskip("pymatgen")
     samples = sample_set(lattice_of(SPECIES[kind]))
-    for structure, row in zip(samples.to_pymatgen(vacancies=vacancies), samples.occupations, strict=True):
+    lattice = samples.lattice
+    alone = lattice.to_pymatgen(samples.occupations, vacancies=vacancies)
+    assert alone[1] == lattice.to_pymatgen(samples.occupations[1], vacancies=vacancies)
+    for structure, row in zip([*samples.to_pymatgen(vacancies=vacancies), *alone], samples.occupations.repeat(2, 1), strict=True):
         assert torch.equal(samples.lattice.occupations_from_pymatgen(structure), row)
         assert torch.equal(samples.lattice.occupations_from_ase(structure.to_ase_atoms()), row)
 

@@ -126,6 +126,8 @@ def occupations_from_ase(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0
         InputError: another cell, an atom off the sites, two atoms on one site, an unknown species, or so few atoms that they
             fit the lattice in ways that are not the same by symmetry.
     """
+    if not hasattr(atoms, "get_initial_charges"):
+        raise InputError("structure", type(atoms).__name__, "give ASE Atoms; occupations_from_pymatgen reads a pymatgen Structure")
     species = species_of(lattice.species)
     first_error: InputError | None = None
     found: tuple[Placement, torch.Tensor] | None = None

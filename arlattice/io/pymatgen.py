@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.species import VACANCY, Species, is_vacancy, parse_species, species_of
@@ -16,9 +17,19 @@ if TYPE_CHECKING:
 
     from arlattice.lattice import Lattice
 
-__all__ = ["bare_atoms", "names_of", "species_of_sites", "to_atoms", "to_structure"]
+__all__ = ["bare_atoms", "names_of", "species_of_sites", "to_atoms", "to_structure", "to_structures"]
 
 _WHOLE = 1e-6  # of an occupancy
+
+
+def to_structures(lattice: Lattice, occupations: Any, *, vacancies: str = "drop") -> Any:
+    """A structure of occupations (sites,), or a list of them for a batch (n, sites); arguments as `arlattice.io.ase.to_ase`."""
+    from arlattice.io.ase import to_ase
+
+    rows = lattice.check_occupations(occupations, allow_unknown=True)
+    frames = to_ase(lattice, rows, vacancies=vacancies)
+    structures = [to_structure(lattice, atoms, row) for atoms, row in zip(frames, rows.cpu().numpy(), strict=True)]
+    return structures[0] if torch.as_tensor(occupations).ndim == 1 else structures
 
 
 def to_structure(lattice: Lattice, atoms: Atoms, row: np.ndarray) -> Structure:

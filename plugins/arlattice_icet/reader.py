@@ -183,9 +183,10 @@ _NUMPY = {"numpy.ndarray", "numpy.dtype", *_ARRAY, *_SCALAR, *_BUFFER}
 def _items(data: bytes) -> tuple[dict[str, Any], list[str]]:
     """The dictionary that a pickle holds, and the names in it that are not numpy's."""
     items, names = told(data)
+    foreign = [name for name in names if name not in _NUMPY]
     if not isinstance(items, dict):
-        raise ValueError("not a dictionary")
-    return items, [name for name in names if name not in _NUMPY]
+        raise _ForbiddenNameError(foreign[0]) if foreign else ValueError("not a dictionary")
+    return items, foreign
 
 
 def _plain(value: Any) -> Any:
