@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 import arlattice as arl
 from arlattice.hamiltonian import fixed_configurations
-from arlattice.io.placing import supercell_around
+from arlattice.io.supercells import supercell_around
 from arlattice.thermo.observables.shells import neighbour_shells
 
 FCC, ROCK_SALT, HCP = bulk("Cu", a=3.8), bulk("NaCl", "rocksalt", a=5.6), bulk("Ti", "hcp", a=2.9, c=4.6)
@@ -163,6 +163,16 @@ def test_vacancies_and_unknown_sites_map_too() -> None:
     for row in fixed_configurations(WITH_VACANCIES, 6):
         atoms = turned(WITH_VACANCIES.to_ase(row), rng, 1.02)
         assert environment(WITH_VACANCIES, WITH_VACANCIES.occupations_from_ase(atoms)) == environment(WITH_VACANCIES, row)
+
+
+@pytest.mark.parametrize("other", [(4, 2, 2), (2, 4, 2), [[2, 0, 0], [0, 2, 0], [2, -2, 4]]], ids=str)
+def test_the_same_supercell_along_another_axis_of_the_crystal_maps(other: Any) -> None:
+    """FCC 4x2x2 is 2x2x4 turned; so are the species on its sites."""
+    lattice = LATTICES["fcc 2x2x4"]
+    there = lattice.with_supercell(other)
+    for row in fixed_configurations(there, 4):
+        mapped = lattice.occupations_from_ase(there.to_ase(row))
+        assert environment(lattice, mapped) == environment(there, row)
 
 
 def test_a_particle_may_be_anywhere_but_not_turned() -> None:

@@ -12,7 +12,7 @@ from arlattice.cli.sample import check_outputs, report
 from arlattice.cli.tables import json_option
 from arlattice.errors import InputError
 from arlattice.io.picture import check_picture, draw_completions
-from arlattice.io.placing import supercell_around
+from arlattice.io.supercells import supercell_around
 
 if TYPE_CHECKING:
     from ase import Atoms
