@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 import arlattice as arl
 from arlattice.hamiltonian import fixed_configurations
-from arlattice.io.supercells import supercell_around
+from arlattice.io.ase import supercell_and_occupations
 from arlattice.thermo.observables.shells import neighbour_shells
 
 FCC, ROCK_SALT, HCP = bulk("Cu", a=3.8), bulk("NaCl", "rocksalt", a=5.6), bulk("Ti", "hcp", a=2.9, c=4.6)
@@ -200,9 +200,9 @@ def test_the_supercell_of_a_structure_is_found(matrix: Any, how: str) -> None:
     row = fixed_configurations(large, 1)[0]
     atoms = large.to_ase(row)
     atoms = atoms if how == "as it is" else turned(atoms, rng, 1.04 if how == "strained" and np.shape(matrix) == (3,) else 1.0)
-    found = supercell_around(small, atoms)
-    assert found is not None and found.n_sites == large.n_sites
-    assert environment(found, found.occupations_from_ase(atoms)) == environment(large, row)
+    found, mapped = supercell_and_occupations(small, atoms)
+    assert found.n_sites == large.n_sites
+    assert environment(found, mapped) == environment(large, row)
 
 
 # -- refused ---------------------------------------------------------------------------------------
@@ -275,3 +275,11 @@ def test_all_ways_to_turn_a_cube_are_found() -> None:
         atoms.set_cell(np.array(atoms.cell) @ matrix)
         atoms.positions = atoms.positions @ matrix
         assert environment(lattice, lattice.occupations_from_ase(atoms)) == environment(lattice, row)
+
+
+def test_a_turned_structure_that_fits_nowhere_is_told_what_is_off_where_it_fits_best() -> None:
+    lattice = LATTICES["rock salt"]
+    atoms = turned(lattice.to_ase(fixed_configurations(lattice, 1)[0]), np.random.default_rng(7))
+    atoms.positions[5] += [0.6, 0, 0]
+    with pytest.raises(arl.InputError, match=r"atom 5 \(.*\)': is 0\.(5|6)\d* angstrom off the nearest site"):
+        lattice.occupations_from_ase(atoms)

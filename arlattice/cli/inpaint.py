@@ -12,7 +12,6 @@ from arlattice.cli.sample import check_outputs, report
 from arlattice.cli.tables import json_option
 from arlattice.errors import InputError
 from arlattice.io.picture import check_picture, draw_completions
-from arlattice.io.supercells import supercell_around
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -80,12 +79,10 @@ def inpaint(
         check_picture(picture)
     given = None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian)
     loaded = load(model, device=device)
-    atoms = _read_structure(structure)
-    lattice = supercell_around(loaded.lattice, atoms) or loaded.lattice
+    lattice, known = read_known(_read_structure(structure), structure, mask, loaded.lattice)
     if given is not None and lattice.fingerprint == loaded.lattice.fingerprint:
         loaded = load(model, hamiltonian=given, device=device)
     loaded = model_for(lattice, loaded, structure, given)
-    known = read_known(atoms, structure, mask, loaded.lattice)
     samples = loaded.inpaint(known, n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
@@ -125,17 +122,16 @@ def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hami
     return default_manager().build_hamiltonian(hamiltonian.name, options)
 
 
-def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> Tensor:
-    """Occupations (sites,) of a structure, -1 where unknown."""
-    from arlattice.io.ase import occupations_from_ase
+def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> tuple[Lattice, Tensor]:
+    """The lattice in the supercell of a structure, and its occupations (sites,), -1 where unknown."""
+    from arlattice.io.ase import supercell_and_occupations
     from arlattice.lattice import UNKNOWN
 
-    missing = "unknown" if lattice.vacancy is None else "vacancy"
-    known = occupations_from_ase(lattice, atoms, missing=missing)
-    known[_read_mask(mask, lattice.n_sites)] = UNKNOWN
+    found, known = supercell_and_occupations(lattice, atoms, missing="unknown" if lattice.vacancy is None else "vacancy")
+    known[_read_mask(mask, found.n_sites)] = UNKNOWN
     if not bool((known == UNKNOWN).any()):
         raise InputError("STRUCTURE", structure, "every site is known; name those to draw with --mask, or make them species X")
-    return known
+    return found, known
 
 
 def _read_structure(path: str) -> Atoms:

@@ -14,20 +14,23 @@ import numpy as np
 import torch
 
 from arlattice.errors import InputError
-from arlattice.io.placing import Placement, cell_refused, ours_again, placements
+from arlattice.io.placing import Placement, cell_refused, check_sites, ours_again, placements
+from arlattice.io.supercells import supercells_around
 from arlattice.lattice import UNKNOWN, Lattice
 from arlattice.species import VACANCY, Species, species_of
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["SPIN_CARRIER", "alike", "occupations_from_ase", "occupations_in_place", "to_ase"]
+__all__ = ["SPIN_CARRIER", "alike", "occupations_from_ase", "occupations_in_place", "supercell_and_occupations", "to_ase"]
 
 SPIN_CARRIER = "Fe"
 """Element that carries the magnetic moments of spin species."""
 
 _SAME_CHARGE = 0.5  # e
 _SAME_MASS = 0.25  # u
+_AS_GOOD_A_FIT = 0.05  # angstrom
+_RIGHT = 0.01  # angstrom: no other placement needs to be looked at
 
 
 def to_ase(lattice: Lattice, occupations: Any, *, vacancies: str = "drop") -> Any:
@@ -110,9 +113,9 @@ def occupations_from_ase(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0
     """Occupations (sites,) of a structure on the lattice, in any atom order, origin and orientation.
 
     The structure may have other vectors for the same supercell, be turned (CIF keeps no directions), shifted, or
-    strained by up to 10 %: its cell is brought to that of the lattice. Positions that fit as they are stay as they are. Else the
-    first fit is taken, vectors in the order given before any other; by the symmetry of the lattice there can be several, and
-    any of them is as good: they differ by a map of the lattice onto itself.
+    strained by up to 10 %: its cell is brought to that of the lattice. Positions that fit as they are stay as they are, or on
+    the vectors of the lattice one by one. Else the best fit is taken. By the symmetry of the lattice there can be several, and any
+    of them is as good: they differ by a map of the lattice onto itself.
 
     Args:
         lattice: the supercell.
@@ -126,27 +129,74 @@ def occupations_from_ase(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0
         InputError: another cell, an atom off the sites, two atoms on one site, an unknown species, or so few atoms that they
             fit the lattice in ways that are not the same by symmetry.
     """
+    return _found(lattice, atoms, tolerance, missing)[1]
+
+
+def _found(lattice: Lattice, atoms: Atoms, tolerance: float, missing: str) -> tuple[float, torch.Tensor]:
+    """Misfit, in angstrom, and occupations (sites,) of a structure; a placement as given counts as no misfit at all."""
     if not hasattr(atoms, "get_initial_charges"):
         raise InputError("structure", type(atoms).__name__, "give ASE Atoms; occupations_from_pymatgen reads a pymatgen Structure")
-    species = species_of(lattice.species)
-    first_error: InputError | None = None
-    found: tuple[Placement, torch.Tensor] | None = None
+    species, complete = species_of(lattice.species), len(atoms) == lattice.n_sites
+    found: list[tuple[float, Placement, torch.Tensor]] = []
+    refused: list[tuple[float, InputError]] = []
     for placement in placements(lattice, atoms, tolerance):
+        sites, distance = placement.nearest_sites(lattice)
+        misfit = float(np.sqrt((distance**2).sum() / max(len(distance), 1)))
         try:
-            row = _read(lattice, atoms, species, placement.sites(lattice, atoms, tolerance), missing)
+            check_sites(atoms, sites, distance, tolerance)
+            row = _read(lattice, atoms, species, sites, missing)
+        except InputError as error:
+            refused.append((misfit, error))
+            continue
+        if placement.as_given:
+            return 0.0, row
+        found.append((misfit, placement, row))
+        if complete and misfit < _RIGHT:
+            break
+    if not found:
+        raise min(refused, key=lambda each: round(each[0], 1))[1] if refused else cell_refused(lattice, atoms)
+    return _best(lattice, found, complete, tolerance)
+
+
+def _best(
+    lattice: Lattice, found: list[tuple[float, Placement, torch.Tensor]], complete: bool, tolerance: float
+) -> tuple[float, torch.Tensor]:
+    """Misfit and occupations of the placement that fits best, the first of equals; atoms on all sites prove that it is an isometry."""
+    misfit, best, row = min(found, key=lambda each: round(each[0], 3))
+    for other_misfit, other, _ in [] if complete else found:
+        if other_misfit < misfit + _AS_GOOD_A_FIT and not ours_again(lattice, best, other, tolerance):
+            cure = "fit the lattice in ways that no symmetry connects; give the cell vectors and origin of the lattice"
+            raise InputError("structure", f"{int((row >= 0).sum())} known sites", cure)
+    return misfit, row
+
+
+def supercell_and_occupations(
+    lattice: Lattice, atoms: Atoms, *, tolerance: float = 0.2, missing: str = "vacancy"
+) -> tuple[Lattice, torch.Tensor]:
+    """The lattice in the supercell of a structure, which may be another than its own, and the occupations there.
+
+    Args:
+        lattice: gives the primitive cell, and the supercell to prefer.
+        atoms, tolerance, missing: as in `occupations_from_ase`.
+
+    Raises:
+        InputError: as `occupations_from_ase`.
+    """
+    first_error: InputError | None = None
+    found: list[tuple[float, Lattice, torch.Tensor]] = []
+    for candidate in supercells_around(lattice, atoms):
+        try:
+            misfit, row = _found(candidate, atoms, tolerance, missing)
         except InputError as error:
             first_error = first_error or error
             continue
-        if placement.as_given or len(atoms) == lattice.n_sites:
-            return row
-        if found is None:
-            found = placement, row
-        elif not ours_again(lattice, found[0], placement, tolerance):
-            cure = "fit the lattice in ways that no symmetry connects; give the cell vectors and origin of the lattice"
-            raise InputError("structure", f"{len(atoms)} atoms", cure)
-    if found is not None:
-        return found[1]
-    raise first_error or cell_refused(lattice, atoms)
+        found.append((misfit, candidate, row))
+        if misfit < _AS_GOOD_A_FIT:
+            break
+    if not found:
+        raise first_error or cell_refused(lattice, atoms)
+    _, best, row = min(found, key=lambda each: round(each[0], 3))
+    return best, row
 
 
 def occupations_in_place(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0.2) -> torch.Tensor:
@@ -162,7 +212,9 @@ def occupations_in_place(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0
     if placement is None or not placement.as_given:
         raise cell_refused(lattice, atoms)
     species = None if atoms.has("initial_magmoms") else species_of(lattice.species)
-    return _read(lattice, atoms, species, placement.sites(lattice, atoms, tolerance), "vacancy")
+    sites, distance = placement.nearest_sites(lattice)
+    check_sites(atoms, sites, distance, tolerance)
+    return _read(lattice, atoms, species, sites, "vacancy")
 
 
 def _read(lattice: Lattice, atoms: Atoms, species: list[Species] | None, sites: np.ndarray, missing: str) -> torch.Tensor:

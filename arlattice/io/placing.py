@@ -21,13 +21,13 @@ import numpy as np
 
 from arlattice.errors import InputError
 from arlattice.io.orientation import frames, periodic_vectors
-from arlattice.io.supercells import supercell_around
+from arlattice.io.supercells import supercells_around
 from arlattice.lattice import Lattice
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Placement", "cell_refused", "ours_again", "placements"]
+__all__ = ["Placement", "cell_refused", "check_sites", "ours_again", "placements"]
 
 _AS_GOOD = 1e-6  # angstrom
 _TRIED_FIRST = 12  # atoms that rule out most origins
@@ -49,21 +49,20 @@ class Placement:
     shift: np.ndarray
     as_given: bool
 
-    def sites(self, lattice: Lattice, atoms: Atoms, tolerance: float) -> np.ndarray:
-        """The site of every atom, (atoms,).
-
-        Raises:
-            InputError: an atom off the sites, or two on one site.
-        """
+    def nearest_sites(self, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest site of every atom, (atoms,), and the distance to it, angstrom, (atoms,)."""
         sites, off = _nearest_sites(lattice, self.positions)
-        distance = np.linalg.norm(off, axis=1)
-        if not (distance <= tolerance).all():
-            worst = int(np.flatnonzero(~(distance <= tolerance))[0])
-            cure = f"is {distance[worst]:.3f} angstrom off the nearest site (tolerance {tolerance}); move it, or allow more"
-            raise InputError("structure", f"atom {worst} ({atoms.symbols[worst]})", cure)
-        if len(set(sites.tolist())) != len(sites):
-            raise InputError("structure", f"{len(atoms)} atoms", "two atoms lie on the same site")
-        return sites
+        return sites, np.linalg.norm(off, axis=1)
+
+
+def check_sites(atoms: Atoms, sites: np.ndarray, distance: np.ndarray, tolerance: float) -> None:
+    """Refuse an atom off the sites, and two on one site."""
+    if not (distance <= tolerance).all():
+        worst = int(np.flatnonzero(~(distance <= tolerance))[0])
+        cure = f"is {distance[worst]:.3f} angstrom off the nearest site (tolerance {tolerance}); move it, or allow more"
+        raise InputError("structure", f"atom {worst} ({atoms.symbols[worst]})", cure)
+    if len(set(sites.tolist())) != len(sites):
+        raise InputError("structure", f"{len(atoms)} atoms", "two atoms lie on the same site")
 
 
 def placements(lattice: Lattice, atoms: Atoms, tolerance: float) -> Iterator[Placement]:
@@ -84,10 +83,10 @@ def ours_again(lattice: Lattice, first: Placement, second: Placement, tolerance:
 
 
 def cell_refused(lattice: Lattice, atoms: Atoms) -> InputError:
-    """Why no placement was found, and the cure."""
+    """The error where no placement was found, with the cure."""
     ours, theirs = np.round(lattice.supercell_vectors, 4).tolist(), np.round(np.array(atoms.cell), 4).tolist()
-    other = None if periodic_vectors(lattice, atoms) is None else supercell_around(lattice, atoms)
-    if other is not None and other.fingerprint != lattice.fingerprint:
+    other = next(supercells_around(lattice, atoms), lattice)
+    if other.fingerprint != lattice.fingerprint:
         cure = f"is another supercell, that of lattice.with_supercell({other.supercell.tolist()}); use it, or repeat the structure"
     elif periodic_vectors(lattice, atoms) is None:
         cure = f"lacks cell vectors in periodic directions; set_cell to the supercell vectors {ours}"

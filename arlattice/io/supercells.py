@@ -1,4 +1,4 @@
-"""The supercell that a structure lies in, where it is another than that of the lattice at hand."""
+"""The supercells that a structure may lie in, where it is another than that of the lattice at hand."""
 
 from __future__ import annotations
 
@@ -14,32 +14,42 @@ from arlattice.lattice import Lattice
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["supercell_around"]
+__all__ = ["supercells_around"]
 
 _LARGEST_SEARCH = 10**6  # lattice vectors
 
 
-def supercell_around(lattice: Lattice, atoms: Atoms) -> Lattice | None:
-    """The lattice in the supercell of a structure: itself, or another of the same primitive cell; None where there is none.
+def supercells_around(lattice: Lattice, atoms: Atoms) -> Iterator[Lattice]:
+    """The lattice in the supercells that a structure may lie in, the likeliest first: its own, or others of the same primitive cell.
 
     The number of cells is told from the volume if that fits a whole number, else from the number of atoms (a strained structure
-    without vacancies), else from the nearest whole number.
+    without vacancies), else from the nearest whole number. Where lengths and angles fit several ways, the atoms must tell.
     """
     theirs = periodic_vectors(lattice, atoms)
     ours, primitive = (v[np.asarray(lattice.pbc)] for v in (lattice.supercell_vectors, lattice.cell))
-    if theirs is None or len(ours) == 0:
-        return None if theirs is None else lattice
-    strained = (size_of(ours) / size_of(theirs)) ** (1 / len(ours))
     fits = next(frames(lattice, atoms), None) is not None
-    if fits and abs(strained - 1) < SAME_SIZE:
-        return lattice
+    if theirs is None or len(ours) == 0:
+        yield from [lattice] if fits else []
+        return
+    seen = []
+    if fits and abs((size_of(ours) / size_of(theirs)) ** (1 / len(ours)) - 1) < SAME_SIZE:
+        seen.append(lattice.supercell)
+        yield lattice
     for n in _sizes(size_of(theirs) / size_of(primitive), len(atoms) / len(lattice.basis)):
-        steps = _steps(theirs, primitive, n)
-        if steps is not None:
+        for steps in _steps(theirs, primitive, n):
             matrix = np.eye(3, dtype=int)
             matrix[np.ix_(lattice.pbc, lattice.pbc)] = steps
-            return lattice if n == lattice.n_cells and fits else lattice.with_supercell(matrix.tolist())
-    return lattice if fits else None
+            if not any(_same_repeats(matrix, other) for other in seen):
+                seen.append(matrix)
+                yield lattice if _same_repeats(matrix, lattice.supercell) else lattice.with_supercell(matrix.tolist())
+    if fits and not any(_same_repeats(lattice.supercell, other) for other in seen):
+        yield lattice
+
+
+def _same_repeats(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether the rows of two integer matrices span the same lattice."""
+    steps = first @ np.linalg.inv(second)
+    return bool(np.allclose(steps, np.rint(steps), atol=1e-6)) and abs(round(float(np.linalg.det(steps)))) == 1
 
 
 def _sizes(volume: float, counted: float) -> list[int]:
@@ -50,11 +60,11 @@ def _sizes(volume: float, counted: float) -> list[int]:
     return [nearest, *by_count] if exact else [*by_count, nearest]
 
 
-def _steps(theirs: np.ndarray, primitive: np.ndarray, n: int) -> np.ndarray | None:
-    """Integer matrix (k, k) of determinant ``n``: the structure's repeats in units of the primitive vectors."""
+def _steps(theirs: np.ndarray, primitive: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    """Integer matrices (k, k) of determinant ``n``: the structure's repeats in units of the primitive vectors."""
     size = (size_of(theirs) / (n * size_of(primitive))) ** (1 / len(theirs)) if n else 0.0
     if abs(size - 1) > LARGEST_STRAIN:
-        return None
+        return
     scaled = theirs / size
     lengths = np.linalg.norm(scaled, axis=1) / np.linalg.norm(primitive, axis=1)
     in_place, along = np.rint(scaled @ np.linalg.pinv(primitive)).astype(int), np.diag(np.rint(lengths).astype(int))
@@ -62,8 +72,7 @@ def _steps(theirs: np.ndarray, primitive: np.ndarray, n: int) -> np.ndarray | No
     for steps in itertools.chain(direct, _turned_steps(scaled, primitive)):
         determinant = round(float(np.linalg.det(steps)))
         if abs(determinant) == n:
-            return steps if determinant > 0 else np.vstack([-steps[:1], steps[1:]])
-    return None
+            yield steps if determinant > 0 else np.vstack([-steps[:1], steps[1:]])
 
 
 def _turned_steps(vectors: np.ndarray, primitive: np.ndarray) -> Iterator[np.ndarray]:
