@@ -205,6 +205,30 @@ def test_the_supercell_of_a_structure_is_found(matrix: Any, how: str) -> None:
     assert environment(found, mapped) == environment(large, row)
 
 
+def low_symmetry_lattices(n: int) -> list[arl.Lattice]:
+    """FCC and hexagonal repeats with two or three sites anywhere, in supercells of up to 9 cells; fixed seed."""
+    rng, found = np.random.default_rng(8), list[arl.Lattice]()
+    while len(found) < n:
+        cell = [FCC, HCP][len(found) % 2].cell * 1.5
+        atoms = Atoms("Cu" * int(rng.integers(2, 4)), cell=cell, pbc=True)
+        atoms.set_scaled_positions(rng.random((len(atoms), 3)))
+        matrix = rng.integers(-2, 3, (3, 3))
+        if 1 < np.linalg.det(matrix) < 9.5 and (atoms.get_all_distances(mic=True) + 9 * np.eye(len(atoms))).min() > 1.6:
+            found.append(arl.Lattice.from_ase(atoms, ["Cu", "Au", "Ag"], matrix))
+    return found
+
+
+def test_sites_tell_the_orientation_where_the_repeats_have_more_symmetry() -> None:
+    """16 lattices, each turned. An orientation that fits within the tolerance only must not win over the one that fits."""
+    rng = np.random.default_rng(9)
+    for lattice in low_symmetry_lattices(16):
+        row = fixed_configurations(lattice, 3)[2]
+        atoms = turned(lattice.to_ase(row), rng)
+        assert environment(lattice, lattice.occupations_from_ase(atoms)) == environment(lattice, row)
+        found, mapped = supercell_and_occupations(lattice.with_supercell(1), atoms)
+        assert environment(found, mapped) == environment(lattice, row)
+
+
 # -- refused ---------------------------------------------------------------------------------------
 
 

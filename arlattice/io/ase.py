@@ -191,7 +191,7 @@ def supercell_and_occupations(
             first_error = first_error or error
             continue
         found.append((misfit, candidate, row))
-        if misfit < _AS_GOOD_A_FIT:
+        if misfit < _RIGHT:
             break
     if not found:
         raise first_error or cell_refused(lattice, atoms)
