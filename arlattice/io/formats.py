@@ -208,8 +208,9 @@ def _write_folder(samples: SampleSet, folder: Path, vacancies: str, name: str, o
     from ase.io import write as write_frame
 
     frames = _with_atoms(to_frames(samples, vacancies=vacancies))
+    called = {"vasp": "poscar"}.get(options["format"], options["format"])  # by us
     if frames[0].has("initial_magmoms"):
-        raise InputError("format", options["format"], "drops magnetic moments, so all spins look the same; write extxyz or netcdf")
+        raise InputError("format", called, "drops magnetic moments, so all spins look the same; write extxyz or netcdf")
     for pair in alike(samples.lattice):
         raise InputError(
             "format", options["format"], f"drops charges and masses, so {' and '.join(pair)} look the same; write extxyz or netcdf"
