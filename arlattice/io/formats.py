@@ -212,9 +212,7 @@ def _write_folder(samples: SampleSet, folder: Path, vacancies: str, name: str, o
     if frames[0].has("initial_magmoms"):
         raise InputError("format", called, "drops magnetic moments, so all spins look the same; write extxyz or netcdf")
     for pair in alike(samples.lattice):
-        raise InputError(
-            "format", options["format"], f"drops charges and masses, so {' and '.join(pair)} look the same; write extxyz or netcdf"
-        )
+        raise InputError("format", called, f"drops charges and masses, so {' and '.join(pair)} look the same; write extxyz or netcdf")
     rows = []
     for i, atoms in enumerate(frames):
         file = name.format(str(i).zfill(len(str(len(frames) - 1))))
