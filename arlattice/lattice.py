@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from arlattice.cell import check_cell, check_distinct, check_repeats, completed
 from arlattice.errors import InputError
+from arlattice.species import vacancy_index
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import Molecule, Structure
 
 __all__ = ["UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
 
@@ -41,7 +43,7 @@ class Lattice:
         supercell: integer 3x3 matrix, rows are the supercell vectors in units of ``cell``
             (the convention of `ase.build.make_supercell`).
         species: all species, in the order that defines the species index.
-        pbc: which primitive directions are periodic.
+        pbc: which primitive directions are periodic. The others are not repeated: their sites all belong to ``basis``.
 
     Sites are numbered as `ase.build.make_supercell` numbers them: cell by cell, basis within a cell.
     Use `from_ase`, `from_pymatgen` or `square` rather than this constructor.
@@ -62,6 +64,9 @@ class Lattice:
             object.__setattr__(self, name, array)
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
         _check_species(self.species, self.allowed_species, len(self.basis))
+        check_cell(self.cell)
+        check_repeats(self.supercell, self.pbc)
+        check_distinct(self.cell, self.basis, self.pbc)
 
     # -- construction ----------------------------------------------------------------------------
 
@@ -75,18 +80,22 @@ class Lattice:
         """A supercell of an ASE primitive cell.
 
         Args:
-            primitive: the primitive cell; its own chemical symbols are not used.
+            primitive: the primitive cell; its own chemical symbols are not used. Directions that are not periodic
+                (``primitive.pbc``) are not repeated, and may have no cell vector: a particle is all of its sites.
             species: the species of every site, ``["Cu", "Au"]``, or of each primitive site,
-                ``[["Na", "X"], ["Cl"]]`` (``"X"`` is a vacancy).
+                ``[["Na", "X"], ["Cl"]]`` (``"X"`` is a vacancy); `arlattice.species` says what names mean.
             supercell: a number, three numbers, or an integer 3x3 matrix (rows).
 
         Raises:
-            InputError: no or repeated species, or a supercell matrix that is singular.
+            InputError: no or repeated species, a supercell matrix that is singular, a periodic direction without a
+                cell vector, or two sites in one place.
         """
         per_site = _species_per_site(species, len(primitive))
+        cell = completed(np.array(primitive.cell, dtype=float), primitive.pbc, primitive.positions)
+        check_cell(cell)
         return cls(
-            cell=np.array(primitive.cell),
-            basis=primitive.get_scaled_positions(wrap=False),
+            cell=cell,
+            basis=np.linalg.solve(cell.T, primitive.positions.T).T,
             allowed_species=per_site,
             supercell=supercell_matrix(supercell),
             species=tuple(dict.fromkeys(s for site in per_site for s in site)),
@@ -96,20 +105,22 @@ class Lattice:
     @classmethod
     def from_pymatgen(
         cls,
-        primitive: Structure,
-        species: Sequence[str] | Sequence[Sequence[str]],
+        primitive: Structure | Molecule,
+        species: Sequence[Any] | Sequence[Sequence[Any]] | None = None,
         supercell: SupercellLike = 1,
     ) -> Lattice:
-        """A supercell of a pymatgen primitive `Structure`; arguments as in `from_ase`."""
-        from ase import Atoms
+        """A supercell of a pymatgen primitive `Structure`, or the sites of a `Molecule`; as `from_ase`.
 
-        atoms = Atoms(
-            numbers=[1] * len(primitive),
-            cell=primitive.lattice.matrix,
-            scaled_positions=primitive.frac_coords,
-            pbc=True,
-        )
-        return cls.from_ase(atoms, species, supercell)
+        Args:
+            primitive: the primitive cell; its lattice says which directions are periodic.
+            species: as in `from_ase`; pymatgen's own species serve too. None: those that each site of a disordered
+                structure lists, and a vacancy where its occupancies do not add up to 1.
+            supercell: as in `from_ase`.
+        """
+        from arlattice.io.pymatgen import bare_atoms, names_of, species_of_sites
+
+        listed = species_of_sites(primitive) if species is None else names_of(species)
+        return cls.from_ase(bare_atoms(primitive), listed, supercell)
 
     def with_supercell(self, supercell: SupercellLike) -> Lattice:
         """The same primitive cell and species in another supercell."""
@@ -138,6 +149,11 @@ class Lattice:
     def n_species(self) -> int:
         """Number of species over all sublattices."""
         return len(self.species)
+
+    @cached_property
+    def vacancy(self) -> int | None:
+        """Index of the vacancy among the species, None where the lattice has none."""
+        return vacancy_index(self.species)
 
     @cached_property
     def cell_offsets(self) -> np.ndarray:
@@ -212,11 +228,23 @@ class Lattice:
 
         return to_ase(self, occupations, vacancies=vacancies)
 
+    def to_pymatgen(self, occupations: Any, *, vacancies: str = "drop") -> Any:
+        """As `to_ase`, as pymatgen `Structure`: charged species with their oxidation state, D and T as such."""
+        from arlattice.io.pymatgen import to_structures
+
+        return to_structures(self, occupations, vacancies=vacancies)
+
     def occupations_from_ase(self, atoms: Atoms, *, tolerance: float = 0.2) -> torch.Tensor:
-        """Occupations (sites,) of a structure on this lattice; see `arlattice.io.ase.occupations_from_ase`."""
+        """Occupations (sites,) of a structure, in any order, origin and orientation; see `arlattice.io.ase.occupations_from_ase`."""
         from arlattice.io.ase import occupations_from_ase
 
         return occupations_from_ase(self, atoms, tolerance=tolerance)
+
+    def occupations_from_pymatgen(self, structure: Structure, *, tolerance: float = 0.2) -> torch.Tensor:
+        """As `occupations_from_ase`, of a pymatgen `Structure` (oxidation states and isotopes are read)."""
+        from arlattice.io.pymatgen import to_atoms
+
+        return self.occupations_from_ase(to_atoms(structure), tolerance=tolerance)
 
     # -- validation and identity -----------------------------------------------------------------
 

@@ -141,6 +141,17 @@ class SampleSet:
         return self.energy / self.lattice.n_sites
 
     @cached_property
+    def energy_per_atom(self) -> Tensor:
+        """Energy divided by the number of atoms, vacancies not among them, (n,); NaN where a configuration has no atom."""
+        return self.energy / self.n_atoms.where(self.n_atoms > 0, torch.nan)
+
+    @property
+    def n_atoms(self) -> Tensor:
+        """Number of sites that hold no vacancy, (n,)."""
+        vacancy = self.lattice.vacancy
+        return torch.full((len(self),), self.lattice.n_sites) if vacancy is None else (self.occupations != vacancy).sum(1)
+
+    @cached_property
     def composition(self) -> Tensor:
         """Fraction of all sites that each species takes, (n, species)."""
         counts = [(self.occupations == s).sum(1) for s in range(self.lattice.n_species)]

@@ -180,7 +180,9 @@ def _samples(path: Path) -> str:
 
 
 def _dataset(dataset: xarray.Dataset) -> str:
-    return digest({str(name): [list(v.dims), v.to_numpy(), dict(v.attrs)] for name, v in dataset.variables.items()} | {"": dict(dataset.attrs)})
+    return digest(
+        {str(name): [list(v.dims), v.to_numpy(), dict(v.attrs)] for name, v in dataset.variables.items()} | {"": dict(dataset.attrs)}
+    )
 
 
 # -- the damage ----------------------------------------------------------------------------------------

@@ -332,6 +332,34 @@ def test_trust_runs_what_the_safe_reader_refuses(written: Path) -> None:
     assert canary.exists()
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_what_metadata_name_is_left_out_and_never_run(written: Path, protocol: int) -> None:
+    canary, expected = written.parent / "canary", arl.hamiltonian("icet", expansion=written, supercell=2).fingerprint
+    parameters = [float(p) for p in random_expansion("ternary").parameters]
+    attacks = [Calls(os.system, f"touch {canary}"), Calls(eval, f"open({str(canary)!r}, 'w')"), os.system, {3: Calls(exec, "1/0")}]
+    for attack in attacks:
+        replaced(written, items=pickle.dumps({"metadata": {"deep": [attack]}, "parameters": parameters}, protocol))
+        assert arl.hamiltonian("icet", expansion=written, supercell=2).fingerprint == expected
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("place", ["parameters", "one parameter", "another item", "shared with metadata", "in place of all", "as a key"])
+def test_a_name_anywhere_else_is_refused(written: Path, place: str) -> None:
+    canary = written.parent / "canary"
+    attack, parameters = Calls(os.system, f"touch {canary}"), [float(p) for p in random_expansion("ternary").parameters]
+    items = {
+        "parameters": {"parameters": attack},
+        "one parameter": {"parameters": [*parameters[:-1], attack]},
+        "another item": {"parameters": parameters, "more": [attack]},
+        "shared with metadata": {"metadata": {"a": attack}, "parameters": [*parameters[:-1], attack]},
+        "in place of all": attack,
+        "as a key": {"parameters": {attack: parameters}},
+    }
+    replaced(written, items=pickle.dumps(items[place]))
+    assert "system, which a cluster expansion does not need" in refused(written)
+    assert not canary.exists()
+
+
 ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR"
 DTYPE_O = b"cnumpy\ndtype\n(VO8\nI0\nI1\ntR(I3\nV|\nNNNI-1\nI-1\nI0\ntb"
 HAND_WRITTEN = {
@@ -342,6 +370,16 @@ HAND_WRITTEN = {
     "huge memo index": b"(dr\xff\xff\xff\x7f.",
     "huge length": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
     "stack underflow": b"R.",
+    "nested references in the parameters": b"\x80\x04}\x8c\x0aparameters" + b"K\x01" + b"2\x86" * 60 + b"s.",
+    "nested references as a key": b"\x80\x04}\x8c\x0aparameters}" + b"K\x01" + b"2\x86" * 60 + b"K\x01ss.",
+    "nested references in a set": b"\x80\x04}\x8c\x0aparameters\x8f(" + b"K\x01" + b"2\x86" * 60 + b"\x90s.",
+    "nested references for a number type": b"(dVparameters\ncnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n("
+    + b"I1\n"
+    + b"2\x86" * 60
+    + b"tRVAAAAAAAA\ntRs.",
+    "nested references for a shape": b"(dVparameters\n" + ARRAY + b"(I1\nI1\n" + b"2\x86" * 60 + b"cnumpy\ndtype\n(Vf8\ntRI00\nVA\ntbs.",
+    "a list within itself": b"\x80\x04}\x8c\x0aparameters]2as.",
+    "a dictionary within itself": b"\x80\x04}2\x8c\x0aparameters2}\x94h\x00ss.",
     "not a pickle": b"hello",
     "not a dictionary": pickle.dumps([1, 2]),
     "no parameters": pickle.dumps({"metadata": {}}),
@@ -397,6 +435,23 @@ def test_a_damaged_archive_is_refused(written: Path, tmp_path: Path) -> None:
     refused(tmp_path)
 
 
+def test_a_pickle_of_too_many_steps_is_refused(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte makes a list of 56, so the number of steps bounds the memory."""
+    monkeypatch.setattr("arlattice_icet.pickles._MOST_STEPS", 1000)
+    replaced(written, items=b"\x80\x04(" + b"]" * 2000 + b"1}.")
+    assert "more than 1000 steps" in refused(written)
+
+
+def test_nested_references_in_metadata_do_no_harm(written: Path) -> None:
+    expected = arl.hamiltonian("icet", expansion=written, supercell=2).fingerprint
+    bomb: Any = (1,)
+    for _ in range(60):
+        bomb = (bomb, bomb)
+    parameters = [float(p) for p in random_expansion("ternary").parameters]
+    replaced(written, items=pickle.dumps({"parameters": parameters, "metadata": {"bomb": bomb}}))
+    assert arl.hamiltonian("icet", expansion=written, supercell=2).fingerprint == expected
+
+
 def test_a_link_in_the_archive_is_not_followed(written: Path) -> None:
     secret = written.parent / "secret"
     secret.write_bytes(untar(written.read_bytes())["items"])
@@ -433,6 +488,38 @@ def test_a_file_with_a_few_wrong_bytes_is_read_or_refused_and_nothing_else(tmp_p
         except arl.InputError:
             refusals += 1
     assert 50 < refusals < 200
+
+
+def test_a_file_by_icets_own_recipe_is_read_without_trust(tmp_path: Path) -> None:
+    """A fit with trainstation, its summary as metadata: objects of its own, hundreds of numpy numbers."""
+    trainstation = pytest.importorskip("trainstation")
+    space, rng = icet.ClusterSpace(FCC, [4.0, 3.0], ["Ag", "Pd"]), np.random.default_rng(0)
+    fit = (rng.normal(size=(60, len(space))), rng.normal(size=60))
+    estimator = trainstation.CrossValidationEstimator(fit, fit_method="least-squares", n_splits=5)
+    estimator.validate()
+    estimator.train()
+    expansion = icet.ClusterExpansion(space, estimator.parameters, metadata=estimator.summary)
+    path = tmp_path / "recipe.ce"
+    expansion.write(str(path))
+    assert b"trainstation" in path.read_bytes()
+    read, direct = (arl.hamiltonian("icet", expansion=given, supercell=3) for given in (path, expansion))
+    assert read.fingerprint == direct.fingerprint
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_is_told_as_python_would_build_it(protocol: int) -> None:
+    from arlattice_icet.pickles import told
+
+    shared = [1, 2.5, "text", b"bytes" if protocol > 2 else "no bytes"]
+    value = {
+        "a": shared,
+        2: (shared, shared, None, True, False),
+        "big": 2**200,
+        "minus": -(2**40),
+        "empty": [(), {}, []],
+        "text": "x" * 300,
+    }
+    assert told(pickle.dumps(value, protocol)) == (value, [])
 
 
 def test_reading_leaves_no_file_behind_and_good_files_of_every_kind_are_read(tmp_path: Path) -> None:

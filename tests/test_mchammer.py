@@ -160,3 +160,22 @@ def test_the_random_numbers_stay_as_they_were_after_a_mistake_too() -> None:
     with pytest.raises(arl.InputError):
         mchammer.run(cuau().hamiltonian, arl.Canonical(600.0, {"Au": 0}))
     assert random.getstate() == before
+
+
+def test_trust_is_given_by_the_caller_and_read_from_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ternary.ce"
+    expansion(["Pd", "Au", "Cu"], bulk("Cu", "fcc", a=3.8)).write(str(path))
+    hamiltonian = arl.hamiltonian("icet", expansion=str(path), supercell=2, trust=True)
+    hamiltonian.options["trust"] = True
+    asked: list[bool] = []
+    read = mchammer.read_expansion
+
+    def read_and_note(path: str, *, trust: bool = False) -> Any:
+        asked.append(trust)
+        return read(path, trust=trust)
+
+    monkeypatch.setattr(mchammer, "read_expansion", read_and_note)
+    state = arl.SemiGrandCanonical(800.0, {"Au": 0.02})
+    first, second = (mchammer.run(hamiltonian, state, sweeps=20, seed=1, **given) for given in ({}, {"trust": True}))
+    assert asked == [False, True]
+    assert torch.equal(first.occupations, second.occupations)

@@ -59,7 +59,8 @@ def inpaint(
     """Complete a partly known structure.
 
     Each completion comes with its exact conditional log-probability. STRUCTURE is a file that ASE
-    reads, in the supercell of the model or a larger one, which is painted window by window. Unknown are atoms
+    reads, in the supercell of the model or a larger one, which is painted window by window; orientation, origin and a strain
+    of up to 10 % do not matter. Unknown are atoms
     of species X, sites without an atom (unless the lattice has vacancies), and the sites of --mask, numbered
     as in the array site_index of exported structures. Where the Hamiltonian of a larger supercell cannot be
     built by name, --hamiltonian gives it. The log Z printed is that of the partition sum over the completions.
@@ -79,11 +80,10 @@ def inpaint(
         check_picture(picture)
     given = None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian)
     loaded = load(model, device=device)
-    atoms, lattice = on_lattice(_read_structure(structure), loaded.lattice)
+    lattice, known = read_known(_read_structure(structure), structure, mask, loaded.lattice)
     if given is not None and lattice.fingerprint == loaded.lattice.fingerprint:
         loaded = load(model, hamiltonian=given, device=device)
     loaded = model_for(lattice, loaded, structure, given)
-    known = read_known(atoms, structure, mask, loaded.lattice)
     samples = loaded.inpaint(known, n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
@@ -105,23 +105,6 @@ def model_for(lattice: Lattice, loaded: Model, structure: str, hamiltonian: Hami
     return paint(loaded, large)
 
 
-def on_lattice(atoms: Atoms, ours: Lattice) -> tuple[Atoms, Lattice]:
-    """A structure in the orientation of our cells, and its supercell; both as they are if it is none of our primitive cell."""
-    import numpy as np
-    from ase.cell import Cell
-
-    steps = np.array(atoms.cell) @ np.linalg.inv(ours.cell)
-    lengths = atoms.cell.lengths() / np.linalg.norm(ours.cell, axis=1)
-    for multiple in (np.rint(steps), ours.supercell, np.diag(np.rint(lengths))):  # CIF keeps lengths and angles, not directions
-        vectors = multiple @ ours.cell
-        same_hand = np.linalg.det(vectors) * np.linalg.det(atoms.cell) > 0 and np.linalg.det(multiple) > 0.5
-        if same_hand and np.allclose(Cell(vectors).cellpar(), atoms.cell.cellpar(), atol=0.2):
-            turned = atoms.copy()
-            turned.set_cell(vectors, scale_atoms=True)
-            return turned, ours.with_supercell(multiple.tolist())
-    return atoms, ours
-
-
 def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hamiltonian:
     """The Hamiltonian of the same name and options in another supercell."""
     import numpy as np
@@ -140,17 +123,16 @@ def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hami
     return default_manager().build_hamiltonian(hamiltonian.name, options)
 
 
-def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> Tensor:
-    """Occupations (sites,) of a structure, -1 where unknown."""
-    from arlattice.io.ase import VACANCY, occupations_from_ase
+def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> tuple[Lattice, Tensor]:
+    """The lattice in the supercell of a structure, and its occupations (sites,), -1 where unknown."""
+    from arlattice.io.ase import supercell_and_occupations
     from arlattice.lattice import UNKNOWN
 
-    missing = "vacancy" if VACANCY in lattice.species else "unknown"
-    known = occupations_from_ase(lattice, atoms, missing=missing)
-    known[_read_mask(mask, lattice.n_sites)] = UNKNOWN
+    found, known = supercell_and_occupations(lattice, atoms, missing="unknown" if lattice.vacancy is None else "vacancy")
+    known[_read_mask(mask, found.n_sites)] = UNKNOWN
     if not bool((known == UNKNOWN).any()):
         raise InputError("STRUCTURE", structure, "every site is known; name those to draw with --mask, or make them species X")
-    return known
+    return found, known
 
 
 def _read_structure(path: str) -> Atoms:

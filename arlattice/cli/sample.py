@@ -89,6 +89,12 @@ def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
         "ess": samples.ess,
         "log_z": samples.log_z(),
         "energy_per_site": samples.mean("energy_per_site"),
+        **({"energy_per_atom": samples.mean("energy_per_atom")} if _counts_atoms(samples) else {}),
         **{f"x_{species}": samples.mean(f"x_{species}") for species in samples.lattice.species},
     }
     print_facts(facts | ({"written": list(outputs)} if outputs else {}), as_json)
+
+
+def _counts_atoms(samples: SampleSet) -> bool:
+    """Whether the energy per atom is another number than per site, and one for every sample."""
+    return samples.lattice.vacancy is not None and bool((samples.n_atoms > 0).all())

@@ -41,6 +41,11 @@ def _sample_variables(samples: SampleSet) -> dict[str, tuple[Any, ...]]:
         "occupations": (("sample", "site"), samples.occupations, {"long_name": "index of the species on each site"}),
         "energy": ("sample", samples.energy, {**energy, "long_name": "energy of the whole supercell"}),
         "energy_per_site": ("sample", samples.energy_per_site, {**energy, "long_name": "energy / number of sites"}),
+        "energy_per_atom": (
+            "sample",
+            None if samples.lattice.vacancy is None else samples.energy_per_atom,
+            {**energy, "long_name": "energy / number of atoms"},
+        ),
         "energy_minus_mu_n": ("sample", samples.energy_minus_mu_n, {**energy, "long_name": "E - sum mu N, whole supercell"}),
         "log_prob": ("sample", samples.log_prob, {"units": "1", "long_name": "log-probability of being drawn"}),
         "log_f": ("sample", samples.log_f, {"units": "1", "long_name": "-(E - sum mu N) / kT"}),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import numpy as np
 
 from arlattice.errors import InputError
+from arlattice.io.ase import alike
 from arlattice.io.digest import KEY
 from arlattice.io.files import new_folder, replacing
 from arlattice.io.frames import HEADER, frame_digest, from_frames, to_frames
@@ -46,7 +47,7 @@ def write(samples: SampleSet, path: str | Path, *, format: str | None = None, va
 
     Raises:
         InputError: unknown format or suffix, no such parent folder, a folder that is there already, or
-            samples that the format cannot hold (spins in CIF and POSCAR, structures without atoms).
+            samples that the format cannot hold (spins, charge states and isotopes in CIF and POSCAR, structures without atoms).
     """
     chosen = check_target(path, format)
     with (replacing if chosen.suffix else new_folder)(path) as temporary:
@@ -212,8 +213,11 @@ def _write_folder(samples: SampleSet, folder: Path, vacancies: str, name: str, o
     from ase.io import write as write_frame
 
     frames = _with_atoms(to_frames(samples, vacancies=vacancies))
+    called = {"vasp": "poscar"}.get(options["format"], options["format"])  # by us
     if frames[0].has("initial_magmoms"):
-        raise InputError("format", options["format"], "drops magnetic moments, so all spins look the same; write extxyz or netcdf")
+        raise InputError("format", called, "drops magnetic moments, so all spins look the same; write extxyz or netcdf")
+    for pair in alike(samples.lattice):
+        raise InputError("format", called, f"drops charges and masses, so {' and '.join(pair)} look the same; write extxyz or netcdf")
     rows = []
     for i, atoms in enumerate(frames):
         file = name.format(str(i).zfill(len(str(len(frames) - 1))))

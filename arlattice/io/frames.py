@@ -5,10 +5,13 @@
 | calculator | ``energy`` of the whole supercell |
 | info, the state | ``ensemble``, ``temperature``, ``mu_<species>`` (not at fixed composition), ``units``, ``boltzmann_constant`` |
 | info, the sample | ``sample``, ``x_<species>``, ``energy_minus_mu_n``, ``log_f``, ``log_prob``, ``log_weight``, ``order`` |
+| info, the species | ``charge_<species>`` and ``charge``, the total, where species have charges |
 | info, the origin | ``supercell_matrix`` (rows) and the metadata of the set |
 | arrays | ``site_index``, ``sublattice``, ``order_rank`` (step at which the site was drawn), ``known`` (given, not drawn) |
+| arrays, the species | ``initial_charges``, ``masses`` (of D and T), ``initial_magmoms`` of spins |
 
-``log_prob`` is absent from Monte Carlo samples, ``order`` and ``known`` where the set has none.
+``log_prob`` is absent from Monte Carlo samples, ``order`` and ``known`` where the set has none. ``energy_per_atom`` is in info where
+the lattice has vacancies.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ import numpy as np
 import torch
 
 from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
-from arlattice.errors import InputError, MissingExtraError
-from arlattice.io.ase import occupations_from_ase, to_ase
+from arlattice.errors import InputError
+from arlattice.io.ase import occupations_in_place, to_ase
 from arlattice.io.digest import KEY, check, digest
 from arlattice.io.header import lattice_of, rebuild
 
@@ -69,6 +72,7 @@ def _facts(samples: SampleSet) -> Iterator[dict[str, Any]]:
     columns = {
         **{f"x_{s}": samples.composition[:, k] for k, s in enumerate(samples.lattice.species)},
         "energy_minus_mu_n": samples.energy_minus_mu_n,
+        **({} if samples.lattice.vacancy is None else {"energy_per_atom": samples.energy_per_atom}),
         "log_f": samples.log_f,
         "log_weight": samples.log_weight,
         **({} if samples.log_prob is None else {"log_prob": samples.log_prob}),
@@ -98,6 +102,8 @@ def _shared_facts(samples: SampleSet) -> dict[str, Any]:
 def to_structures(samples: SampleSet, *, vacancies: str = "drop") -> list[Structure]:
     """pymatgen structures of every sample: info and ``energy`` in ``properties``, arrays and magnetic moments by site.
 
+    Charged species keep their oxidation state, D and T are pymatgen's own.
+
     Args:
         samples: the set.
         vacancies: ``"drop"`` leaves vacancies out, ``"X"`` keeps them as `DummySpecies` X.
@@ -105,13 +111,11 @@ def to_structures(samples: SampleSet, *, vacancies: str = "drop") -> list[Struct
     Raises:
         MissingExtraError: pymatgen is not installed.
     """
-    try:
-        from pymatgen.io.ase import AseAtomsAdaptor
-    except ImportError:
-        raise MissingExtraError("pymatgen", "pymatgen") from None
+    from arlattice.io.pymatgen import to_structure
+
     structures = []
-    for atoms in to_frames(samples, vacancies=vacancies):
-        structure = AseAtomsAdaptor.get_structure(atoms)
+    for atoms, row in zip(to_frames(samples, vacancies=vacancies), samples.occupations.numpy(), strict=True):
+        structure = to_structure(samples.lattice, atoms, row)
         structure.properties["energy"] = atoms.get_potential_energy()
         structures.append(structure)
     return structures
@@ -177,7 +181,7 @@ def from_frames(frames: Sequence[Atoms], path: str | Path) -> SampleSet:
     _check_digests(frames, header, path)
     drawn_with = {name: name in frames[0].info for name in ("log_prob", "order")}
     arrays = {
-        "occupations": [occupations_from_ase(lattice, atoms).numpy() for atoms in frames],
+        "occupations": [occupations_in_place(lattice, atoms).numpy() for atoms in frames],
         "energy": [atoms.get_potential_energy() for atoms in frames],
         **{name: [atoms.info[name] for atoms in frames] for name in ("log_f", "log_weight")},
         "log_prob": [atoms.info["log_prob"] for atoms in frames] if drawn_with["log_prob"] else None,

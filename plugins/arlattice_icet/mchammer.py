@@ -45,6 +45,7 @@ def run(
     burn_in: int = 200,
     thin: int = 10,
     seed: int = 0,
+    trust: bool = False,
 ) -> arl.SampleSet:
     """Sample a state with mchammer.
 
@@ -57,6 +58,7 @@ def run(
         burn_in: sweeps before the first that counts.
         thin: every how many sweeps the configurations are kept.
         seed: of everything.
+        trust: read the expansion's file with icet's own reader, which runs whatever code the file holds.
 
     Returns:
         What `arlattice.montecarlo.sample_chains` returns, energies by ``hamiltonian``.
@@ -67,7 +69,7 @@ def run(
     """
     require_icet()
     check_schedule(chains, sweeps, burn_in, thin)
-    given, reference = _expansion(hamiltonian, expansion)
+    given, reference = _expansion(hamiltonian, expansion, trust)
     start = random_occupations(
         hamiltonian.lattice, Conditions.from_states([state], hamiltonian).expand(chains), torch.Generator().manual_seed(seed)
     )
@@ -90,7 +92,7 @@ def run(
     return samples
 
 
-def _expansion(hamiltonian: arl.Hamiltonian, given: ClusterExpansion | None) -> tuple[ClusterExpansion, dict[str, float]]:
+def _expansion(hamiltonian: arl.Hamiltonian, given: ClusterExpansion | None, trust: bool) -> tuple[ClusterExpansion, dict[str, float]]:
     """The expansion, and the energy per atom that the Hamiltonian subtracts from it."""
     options = hamiltonian.options
     reference = cuau.PURE_ENERGIES if options.get("formation_energies") else {}
@@ -100,7 +102,7 @@ def _expansion(hamiltonian: arl.Hamiltonian, given: ClusterExpansion | None) -> 
         return cuau.expansion(), reference
     if hamiltonian.name != "icet" or options.get("expansion") == "<object>":
         raise arl.InputError("expansion", None, f"give the icet expansion behind {hamiltonian.name!r}")
-    expansion, sha256 = read_expansion(options["expansion"])
+    expansion, sha256 = read_expansion(options["expansion"], trust=trust)
     if sha256 != options["sha256"]:
         raise arl.InputError("expansion", options["expansion"], "the file has changed since the Hamiltonian was built")
     return expansion, {}

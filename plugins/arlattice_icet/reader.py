@@ -1,10 +1,10 @@
 """Read icet's ``.ce`` files without running code from them.
 
 icet writes a tar file that holds Python pickles, and `ClusterExpansion.read` unpickles them: a crafted
-file then runs any code. This is the one place of the project that touches a pickle, and it does so
-with an allow-list: `_Unpickler.find_class` gives a name only to the numpy functions that a sound file mentions,
-and even these are replaced by inert records of what the file says about an array (`_Array`), checked before numpy sees
-them. Any other name ends the reading and is told to the user. Members are read in memory, and only up to a size.
+file then runs any code. Here no unpickler runs: `arlattice_icet.pickles` tells what a pickle says as plain values, with a
+record wherever it names something. A record is read as a number or an array if it is one that numpy writes. Any other name
+ends the reading and is told to the user, but not within the metadata of the expansion: icet's own recipe puts objects of
+trainstation there, and metadata are left out. Members are read in memory, and only up to a size.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
-import pickletools
 import re
 import tarfile
-from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 
 import arlattice as arl
+from arlattice_icet.pickles import Named, told
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -34,17 +32,21 @@ __all__ = ["read_expansion"]
 
 _SIZE_LIMIT = 64 * 2**20
 _CUTOFF_LIMIT = 40.0
+_LEFT_OUT = "metadata"  # who fitted the expansion, when and how well: nothing that an energy needs
+_MOST_VALUES = 10**6
+_DEEPEST = 8
 
 
 def read_expansion(path: str | PathLike[str], *, trust: bool = False) -> tuple[ClusterExpansion, str]:
-    """The expansion in a file written by icet's `ClusterExpansion.write`, and the file's sha256.
+    """The expansion in a file written by icet's `ClusterExpansion.write`, and the file's sha256. Its metadata are left out.
 
     Args:
         path: the file.
         trust: read with icet's own reader, which runs whatever code the file holds.
 
     Raises:
-        InputError: no such file, too large, damaged, or a pickle that names anything but plain numpy arrays.
+        InputError: no such file, too large, damaged, or a pickle that names anything but plain numpy
+            arrays outside of the metadata.
     """
     data = _read_bytes(Path(path))
     digest = hashlib.sha256(data).hexdigest()
@@ -76,10 +78,17 @@ def _read_safely(data: bytes) -> ClusterExpansion:
     from icet import ClusterExpansion
 
     outer = _members(data, "cluster_space", "items")
-    parameters = _as_array(_unpickle(outer["items"])["parameters"])
-    if parameters.ndim != 1 or not np.isfinite(parameters).all():
-        raise ValueError("parameters are not a list of finite numbers")
-    return ClusterExpansion(_cluster_space(outer["cluster_space"]), parameters)
+    items, names = _items(outer["items"])
+    try:
+        plain = _plain({key: value for key, value in items.items() if key != _LEFT_OUT})
+        parameters = np.asarray(plain["parameters"], dtype=float)
+        if parameters.ndim != 1 or not np.isfinite(parameters).all():
+            raise ValueError("parameters are not a list of finite numbers")
+        return ClusterExpansion(_cluster_space(outer["cluster_space"]), parameters)
+    except Exception:
+        for name in names:  # a file with another fault gets no benefit of the doubt
+            raise _ForbiddenNameError(name) from None
+        raise
 
 
 def _members(data: bytes, *names: str) -> dict[str, bytes]:
@@ -114,7 +123,7 @@ def _cluster_space(data: bytes) -> ClusterSpace:
     from icet import ClusterSpace
 
     members = _members(data, "items", "atoms")
-    items = _SpaceItems.model_validate(_plain(_unpickle(members["items"])))
+    items = _SpaceItems.model_validate(_plain(_items(members["items"])[0]))
     if max(items.cutoffs) > _CUTOFF_LIMIT:
         raise ValueError(f"a cutoff of {max(items.cutoffs)} angstrom")
     space = ClusterSpace(
@@ -159,93 +168,78 @@ def _json_array(value: dict[str, Any]) -> Any:
 
 
 class _ForbiddenNameError(Exception):
-    """The pickle asks for a name that is not on the allow-list."""
+    """The pickle names something that is no array or number of numpy."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(" ".join(name.split())[:80])
 
 
-class _Dtype:
-    """What the pickle says of a number type. Never handed to numpy unless it is a plain number."""
-
-    __slots__ = ("code", "order")
-
-    def __init__(self, code: Any) -> None:
-        self.code, self.order = code, "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = state[1]
-
-    def numpy(self) -> np.dtype[Any]:
-        if not re.fullmatch(r"[fiub][1248]", str(self.code)) or self.order not in ("<", ">", "=", "|"):
-            raise ValueError(f"an array of {self.code!r}")
-        return np.dtype(f"{self.order}{self.code}")
+_ARRAY = {f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")}
+_SCALAR = {f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")}
+_BUFFER = {f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")}
+_NUMPY = {"numpy.ndarray", "numpy.dtype", *_ARRAY, *_SCALAR, *_BUFFER}
 
 
-class _Array:
-    """What the pickle says of an array: shape, type, order in memory and bytes."""
-
-    __slots__ = ("state",)
-
-    def __init__(self, shape: Any = (), dtype: Any = None, fortran: Any = False, data: Any = b"") -> None:
-        self.state = (shape, dtype, fortran, data)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.state = state[-4:]  # a version number may come first
-
-    def numpy(self) -> np.ndarray:
-        shape, dtype, fortran, data = self.state
-        if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
-            raise ValueError("an array of Python objects")
-        return np.frombuffer(bytes(data), dtype.numpy()).reshape(shape, order="F" if fortran else "C")
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds plain Python values and `_Array` records; raises `_ForbiddenNameError` for every other name.
-
-    The stand-ins are bound methods: unlike classes, a pickle cannot set attributes on them.
-    """
-
-    _ALLOWED: ClassVar[dict[tuple[str, str], str]] = {
-        ("numpy", "ndarray"): "_ndarray",
-        ("numpy", "dtype"): "_dtype",
-        **{(f"numpy.{core}.multiarray", name): name for core in ("core", "_core") for name in ("_reconstruct", "scalar")},
-        **{(f"numpy.{core}.numeric", "_frombuffer"): "_frombuffer" for core in ("core", "_core")},
-    }
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) not in self._ALLOWED:
-            raise _ForbiddenNameError(f"{module}.{name}")
-        stand_in: Callable[..., Any] = getattr(self, self._ALLOWED[module, name])
-        return stand_in
-
-    def _ndarray(self) -> None:
-        raise ValueError("ndarray called directly")
-
-    def _dtype(self, code: Any, *_: Any) -> _Dtype:
-        return _Dtype(code)
-
-    def _reconstruct(self, *_: Any) -> _Array:
-        return _Array()
-
-    def scalar(self, dtype: Any, data: Any) -> int | float | bool:
-        value: int | float | bool = _Array((), dtype, False, data).numpy().item()
-        return value
-
-    def _frombuffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-        return _Array(shape, dtype, order == "F", data)
-
-
-def _unpickle(data: bytes) -> dict[str, Any]:
-    for opcode, argument, _ in pickletools.genops(data):
-        if "PUT" in opcode.name and int(argument or 0) > len(data):  # a huge memo index would fill the memory
-            raise ValueError("memo index out of range")
-    items = _Unpickler(io.BytesIO(data)).load()
+def _items(data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The dictionary that a pickle holds, and the names in it that are not numpy's."""
+    items, names = told(data)
+    foreign = [name for name in names if name not in _NUMPY]
     if not isinstance(items, dict):
-        raise ValueError("not a dictionary")
-    return items
+        raise _ForbiddenNameError(foreign[0]) if foreign else ValueError("not a dictionary")
+    return items, foreign
 
 
-def _plain(items: dict[str, Any]) -> dict[str, Any]:
-    return {key: value.numpy().tolist() if isinstance(value, _Array) else value for key, value in items.items()}
+def _plain(value: Any) -> Any:
+    """A told value with numbers and lists in place of numpy's records; refused if it is larger than any expansion's."""
+    budget = iter(range(_MOST_VALUES))
+
+    def walk(part: Any, depth: int) -> Any:
+        if next(budget, None) is None or depth > _DEEPEST:
+            raise ValueError("nested too deep, or too many values")
+        if isinstance(part, dict):
+            return {key: walk(item, depth + 1) for key, item in part.items()}
+        if isinstance(part, list | tuple):
+            return type(part)(walk(item, depth + 1) for item in part)
+        return _array(part).tolist() if isinstance(part, Named) else part
+
+    return walk(value, 0)
 
 
-def _as_array(value: Any) -> np.ndarray:
-    return np.asarray(value.numpy() if isinstance(value, _Array) else value, dtype=float)
+def _array(record: Named) -> np.ndarray:
+    """The array or number (shape ()) that a record of numpy describes."""
+    if record.name not in _NUMPY:
+        raise _ForbiddenNameError(record.name)
+    if record.name in _SCALAR:
+        dtype, data = _exactly(record.arguments, 2)
+        return _from_bytes(data, dtype, (), False)
+    if record.name in _BUFFER:
+        data, dtype, shape, order = _exactly(record.arguments, 4)
+        return _from_bytes(data, dtype, shape, order == "F")
+    if record.name in _ARRAY:
+        _, shape, dtype, fortran, data = _exactly(record.state, 5)
+        return _from_bytes(data, dtype, shape, fortran is True)
+    raise ValueError(f"a lone {record.name}")
+
+
+def _exactly(values: Any, n: int) -> tuple[Any, ...]:
+    if not isinstance(values, tuple) or len(values) != n:
+        raise ValueError("an array with parts missing")
+    return values
+
+
+def _from_bytes(data: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
+    if not isinstance(data, bytes | bytearray):
+        raise ValueError("an array of Python objects")
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError("an array without a shape")
+    return np.frombuffer(bytes(data), _number_type(dtype)).reshape(shape, order="F" if fortran else "C")
+
+
+def _number_type(record: Any) -> np.dtype[Any]:
+    """The number type that a record of `numpy.dtype` describes; never one of Python objects."""
+    if not isinstance(record, Named) or record.name != "numpy.dtype" or not record.arguments:
+        raise ValueError("an array of Python objects")
+    code, order = record.arguments[0], record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
+    if not (isinstance(code, str) and re.fullmatch(r"[fiub][1248]", code) and isinstance(order, str) and order in "<>=|"):
+        raise ValueError("an array of something else than numbers")
+    return np.dtype(f"{order}{code}")

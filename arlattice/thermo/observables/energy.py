@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.thermo.observables.values import Values
 
 if TYPE_CHECKING:
     from arlattice.samples import SampleSet
 
-__all__ = ["energy", "energy_minus_mu_n", "energy_per_site", "heat_capacity"]
+__all__ = ["energy", "energy_minus_mu_n", "energy_per_atom", "energy_per_site", "heat_capacity"]
 
 
 def energy(samples: SampleSet, options: Options) -> Values:
@@ -24,6 +25,17 @@ def energy(samples: SampleSet, options: Options) -> Values:
 def energy_per_site(samples: SampleSet, options: Options) -> Values:
     """Energy divided by the number of sites."""
     return Values(samples.energy_per_site, units=samples.units)
+
+
+def energy_per_atom(samples: SampleSet, options: Options) -> Values:
+    """Energy divided by the number of atoms; differs from `energy_per_site` where there are vacancies.
+
+    Raises:
+        InputError: a configuration without atoms.
+    """
+    if not bool((samples.n_atoms > 0).all()):
+        raise InputError("observable", "energy_per_atom", "a configuration has no atoms at all; take energy_per_site")
+    return Values(samples.energy_per_atom, units=samples.units)
 
 
 def energy_minus_mu_n(samples: SampleSet, options: Options) -> Values:

@@ -17,6 +17,7 @@ def arlattice_register_observables(register: Register) -> None:
 def _register_thermal(register: Register) -> None:
     register("energy", f"{_HERE}.energy:energy", summary="energy of the whole supercell")
     register("energy_per_site", f"{_HERE}.energy:energy_per_site", summary="energy divided by the number of sites")
+    register("energy_per_atom", f"{_HERE}.energy:energy_per_atom", summary="energy divided by the number of atoms, without vacancies")
     register("energy_minus_mu_n", f"{_HERE}.energy:energy_minus_mu_n", summary="E - sum mu N, whole supercell")
     register("heat_capacity", f"{_HERE}.energy:heat_capacity", summary="T dS/dT at constant mu, per site, in k_B")
     register("composition", f"{_HERE}.composition:composition", summary="fraction of all sites that each species takes")
