@@ -179,10 +179,14 @@ def _read_db(path: Path) -> SampleSet:
         atoms = row.toatoms()
         atoms.info = {**row.data["info"], HEADER: row.data[HEADER], KEY: row.data.get(KEY)}
         atoms.arrays.update(row.data["arrays"])
-        if any(atoms.info[key] != value for key, value in row.key_value_pairs.items()):
+        if any(_differ(atoms.info[key], value) for key, value in row.key_value_pairs.items()):
             raise InputError("row", row.id, "its key-value pairs and its data do not agree")
         frames.append(atoms)
     return from_frames(frames, path)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return bool(one != other and not (one != one and other != other))  # not a number is equal to itself here
 
 
 def _is_searchable(key: str, value: Any) -> bool:
