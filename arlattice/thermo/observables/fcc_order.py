@@ -85,7 +85,7 @@ def fcc_phase(samples: SampleSet, options: FCCOrderOptions) -> Values:
 def fcc_phase_x(samples: SampleSet, options: FCCOrderOptions) -> Values:
     """Composition x_B within each of the phases of `fcc_phase`: <x_B in the phase> / <share of the phase>.
 
-    NaN for a phase that no sample is in.
+    NaN, without a warning, for a phase that no sample is in: its share is 0.
 
     Raises:
         InputError: as in `l1_0`.
@@ -96,7 +96,7 @@ def fcc_phase_x(samples: SampleSet, options: FCCOrderOptions) -> Values:
         return means[: len(_PHASES)] / means[len(_PHASES) :]
 
     columns = torch.cat([phase * _fraction(samples, options), phase], 1)
-    return Values(columns, tuple(_PHASES), dimension="phase", of_means=ratio)
+    return Values(columns, tuple(_PHASES), dimension="phase", of_means=ratio, undefined=None)
 
 
 def _nearest(samples: SampleSet, options: FCCOrderOptions) -> Tensor:
