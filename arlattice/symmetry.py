@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from ase.geometry import complete_cell, minkowski_reduce
 
+from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
 __all__ = ["TOLERANCE", "Symmetry"]
@@ -54,7 +55,11 @@ class Symmetry:
 
     @classmethod
     def of(cls, lattice: Lattice, tolerance: float = TOLERANCE) -> Symmetry:
-        """Find it; ``tolerance`` as `TOLERANCE`."""
+        """Find it; ``tolerance`` as `TOLERANCE`.
+
+        Raises:
+            InputError: two sites at one place.
+        """
         pbc, kinds, positions = np.array(lattice.pbc), _kinds(lattice), lattice.basis @ lattice.cell
         cell, _ = minkowski_reduce(_completed(lattice.cell, pbc), pbc)
         reach = tolerance * _nearest_distance(cell, positions, pbc)
@@ -122,6 +127,8 @@ def _nearest_distance(cell: np.ndarray, positions: np.ndarray, pbc: np.ndarray) 
 def _primitive(points: _Points) -> np.ndarray:
     """The vectors without periodicity, then the shortest independent translations. The cell of the points is reduced."""
     shifts = np.array([op.shift for op in _with_rotation(np.eye(3), points)])
+    if not len(shifts):
+        raise InputError("lattice", f"{len(points.sites)} sites in the primitive cell", "two of them lie at one place; give each once")
     vectors = ((shifts[:, None] + _STEPS) * points.periodic).reshape(-1, 3) @ points.cell
     rows = list(points.cell[~points.periodic])
     for vector in vectors[np.linalg.norm(vectors, axis=1).argsort(kind="stable")]:

@@ -242,3 +242,19 @@ def test_a_parameter_that_is_not_defined_is_said() -> None:
 def test_pairs_that_can_never_be_are_refused() -> None:
     with pytest.raises(InputError, match="no such neighbours"):
         alphas(lattice_of(bulk("NaCl", "rocksalt", 5.64), 2), torch.tensor([0, 2] * 8), shells=1, pairs=[["Na", "K"]])
+
+
+def test_two_sites_at_one_place_are_refused() -> None:
+    with pytest.raises(InputError, match="lie at one place"):
+        neighbour_shells(lattice_of(Atoms("Ni2", positions=[[0, 0, 0], [0, 0, 0]], cell=[3, 3, 3], pbc=True)), 1)
+
+
+@pytest.mark.parametrize("atoms", CRYSTALS["FCC"][0][:2], ids=["primitive", "cube"])
+def test_order_on_fcc_is_that_of_the_crystal_not_of_the_cell(atoms: Atoms) -> None:
+    lattice = lattice_of(atoms, 4)
+    half = torch.from_numpy(np.rint(lattice.positions / A * 2).astype(int))
+    plane, corner = (half[:, 2] % 2 == 0).long(), (half % 2 == 0).all(1).long()
+    assert set_of(lattice, plane).means("l1_0")["z+"].value == pytest.approx(1)
+    assert set_of(lattice, corner).means("l1_2")["A3B +++"].value == pytest.approx(1)
+    with pytest.raises(InputError, match="need an FCC lattice"):
+        set_of(lattice_of(bulk("NaCl", "rocksalt", A, cubic=True)), torch.tensor([0, 2] * 4)).means("l1_0")
