@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from arlattice.errors import InputError
 from arlattice.montecarlo import diagnose, sample_chains
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import chain_mean
-from arlattice.thermo.equilibration import UnequilibratedWarning
+from arlattice.thermo.equilibration import UnequilibratedWarning, warn_unequilibrated
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.mbar import Multistate, mbar
 from arlattice.thermo.overlap import PoorOverlapWarning, check_overlap
@@ -136,6 +137,16 @@ def test_a_mean_over_bad_chains_says_what_is_bad(chains: int, values: Tensor, wo
 def test_a_mean_over_good_chains_says_nothing(chains: int, draws: int, phi: float) -> None:
     """Chains in equilibrium with 180 and more effective samples; warnings are errors."""
     assert abs(chain_mean(carrier(chains * draws, chains), autoregressive(chains, draws, phi)).value) < 0.5
+
+
+@pytest.mark.parametrize(("chains", "draws"), [(1, 50), (1, 400), (8, 12), (8, 25), (32, 25)])
+def test_independent_draws_raise_no_alarm(chains: int, draws: int) -> None:
+    """100 runs of each length: an alarm in less than one seed of 50. Warnings are errors."""
+    samples, generator = carrier(chains * draws, chains), torch.Generator().manual_seed(3)
+    independent = replace(samples, metadata={})  # a set that says of no chains has no autocorrelation time to fear
+    for _ in range(100):
+        values = torch.randn(chains * draws, generator=generator, dtype=torch.float64)
+        warn_unequilibrated([samples if chains * draws > 200 else independent], values)
 
 
 def test_one_chain_is_cut_in_two_for_r_hat() -> None:

@@ -11,6 +11,7 @@ from ase import Atoms
 
 import arlattice as arl
 from arlattice.errors import InputError
+from arlattice.montecarlo import sample_chains
 from arlattice.thermo.exact import Enumeration
 
 CLATHRATE = arl.Lattice.from_ase(
@@ -76,5 +77,5 @@ def test_neutral_cells_are_a_sum_over_canonical_states_and_a_black_box_may_refus
 
     black_box = arl.FunctionHamiltonian(lattice, energy)
     for state in states:
-        found = arl.montecarlo.sample_chains(black_box, state, chains=4, sweeps=5, burn_in=2, thin=1)
+        found = sample_chains(black_box, state, chains=4, sweeps=5, burn_in=2, thin=1)
         assert all(math.isfinite(e) for e in found.energy.tolist())
