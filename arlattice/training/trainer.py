@@ -35,6 +35,7 @@ from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.training.chains import ModelChains
 from arlattice.training.checkpoint import RunParts, load_checkpoint, save_checkpoint
 from arlattice.training.config import RunConfig, TrainingOptions
+from arlattice.training.coverage import warn_uncovered
 from arlattice.training.determinism import deterministic
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Batch, Loss, Objective, needs
@@ -245,6 +246,9 @@ class Trainer:
                         save_checkpoint(folder / "checkpoint.safetensors", self.parts, self.step, self._identity())
                     if late:
                         break
+            replay = self.lanes[0].replay
+            if replay is not None:
+                warn_uncovered(self.average, replay.occupations, self.lanes[0].states, self.options.seed)
         self.average.record = {
             "steps": self.step,
             "device": _device_name(self.device),
