@@ -28,6 +28,9 @@ BOLTZMANN = {"eV": 8.617333262e-5, "reduced": 1.0}
 """Boltzmann's constant by energy unit: eV/K (CODATA 2018, exact to the digits given), or 1."""
 
 
+_SUM = "for some at fixed mu add up one Canonical state for each of their numbers n: Z = sum of exp(beta mu n) Z(n)"
+
+
 def boltzmann_constant(units: str) -> float:
     """k_B in ``units`` per kelvin (``"eV"``), or 1 (``"reduced"``)."""
     if units not in BOLTZMANN:
@@ -176,13 +179,18 @@ class Canonical(Ensemble):
         temperature: as in `SemiGrandCanonical`.
         composition: species -> number of atoms (int), or fraction of all sites (float, must give whole
             numbers of atoms). One species may be left out: it takes the sites that remain.
+
+    All species are fixed. A state that fixes some sublattices and leaves others to chemical potentials is a sum over these
+    states: Z = sum over n of exp(beta mu n) Z(n), n the numbers of atoms that are left free.
     """
 
     temperature: float
     composition: tuple[tuple[str, float], ...]
 
-    def __init__(self, temperature: float, composition: Mapping[str, float]) -> None:
+    def __init__(self, temperature: float, composition: Mapping[str, float], chemical_potentials: None = None) -> None:
         object.__setattr__(self, "temperature", _temperature(temperature))
+        if chemical_potentials is not None:  # an argument for this line only: the state that people look for first
+            raise InputError("chemical_potentials", chemical_potentials, f"a Canonical state fixes every species; {_SUM}")
         if not isinstance(composition, Mapping) or not composition:
             raise InputError("composition", composition, "give a mapping, e.g. {'Au': 16} or {'Au': 0.25}")
         for species, amount in composition.items():
@@ -206,7 +214,9 @@ class Canonical(Ensemble):
         if len(missing) == 1 and remaining >= 0:
             numbers[missing[0]] = remaining
         if sum(numbers.values()) != lattice.n_sites:
-            raise InputError("composition", dict(self.composition), f"the numbers of atoms must add up to the {lattice.n_sites} sites")
+            cure = f"the numbers of atoms must add up to the {lattice.n_sites} sites"
+            left = f"; {', '.join(missing)} are not given and cannot be free: {_SUM}" if len(missing) > 1 else ""
+            raise InputError("composition", dict(self.composition), cure + left)
         counts = [numbers.get(s, 0) for s in lattice.species]
         _check_fits(lattice, counts, dict(self.composition))
         return counts
@@ -244,7 +254,7 @@ def _atoms(species: str, amount: float, lattice: Lattice) -> int:
     atoms = amount * lattice.n_sites
     if amount > 1 or abs(atoms - round(atoms)) > 1e-6:
         raise InputError(
-            f"composition[{species}]", amount, f"give a whole number of atoms, or a fraction of the {lattice.n_sites} sites that makes one"
+            f"composition[{species}]", amount, f"give a whole number of atoms, or a fraction of all {lattice.n_sites} sites that makes one"
         )
     return round(atoms)
 

@@ -97,8 +97,15 @@ class Hamiltonian(ABC):
         return table - table.gather(2, occupations[:, :, None])
 
     def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """E(x with the species of two sites exchanged) - E(x). (batch, sites), (batch,), (batch,) -> (batch,)."""
+        """E(x with the species of two sites exchanged) - E(x). (batch, sites), (batch,), (batch,) -> (batch,).
+
+        Carries no meaning where an exchange would put a species on a site that may not hold it; such a configuration is not
+        evaluated here.
+        """
+        allowed = self.lattice.allowed.to(occupations.device)
         a, b = first[:, None], second[:, None]
+        fits = allowed[a, occupations.gather(1, b)] & allowed[b, occupations.gather(1, a)]
+        b = torch.where(fits, b, a)
         one = occupations.scatter(1, a, occupations.gather(1, b))
         swapped = one.scatter(1, b, occupations.gather(1, a))
         return self.energy(swapped) - self.energy(occupations)
@@ -132,12 +139,17 @@ class Hamiltonian(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Short hash of lattice, units and the energies of 16 fixed configurations, to 1e-8 of the largest."""
-        cpu = self.to("cpu", torch.float64)
-        energies = cpu.energy(fixed_configurations(self.lattice, 16)).double().numpy()
-        scale = max(1.0, float(np.abs(energies).max()))
-        digits = [round(float(e), 8) + 0.0 for e in energies / scale]
-        text = json.dumps([self.lattice.fingerprint, self.units, f"{scale:.8g}", digits])
+        """Short hash of lattice, units and the energies of 16 fixed configurations, to 1e-8 of the largest.
+
+        A configuration that `energy` refuses by an exception counts as refused. One that refuses all 16 (say, all compositions but
+        one) is told from others by its name and options alone.
+        """
+        energies = energies_or_nan(self.to("cpu", torch.float64), fixed_configurations(self.lattice, 16)).numpy()
+        refused = np.isnan(energies)
+        scale = max(1.0, float(np.abs(energies).max(where=~refused, initial=0.0)))
+        digits = [None if no else round(float(e), 8) + 0.0 for e, no in zip(energies / scale, refused, strict=True)]
+        alone = [self.name, dict(self.options)] if refused.all() else []
+        text = json.dumps([self.lattice.fingerprint, self.units, f"{scale:.8g}", digits, *alone])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -190,6 +202,19 @@ class CalculatorHamiltonian(Hamiltonian):
 
     def _single(self, row: Tensor) -> float:
         return float(self._calculator.get_potential_energy(self.lattice.to_ase(row)))
+
+
+def energies_or_nan(hamiltonian: Hamiltonian, occupations: Tensor) -> Tensor:
+    """Energies (batch,), float64; NaN for configurations that a black box refuses by an exception of any kind.
+
+    For configurations of allowed species that nobody asked for: a function may know only some compositions.
+    """
+    try:
+        return hamiltonian.energy(occupations).double()
+    except Exception:  # a stranger's code: what it raises is not ours to know
+        if len(occupations) == 1:
+            return torch.full((1,), torch.nan, dtype=torch.float64)
+        return torch.cat([energies_or_nan(hamiltonian, row[None]) for row in occupations])
 
 
 def fixed_configurations(lattice: Lattice, n: int) -> Tensor:

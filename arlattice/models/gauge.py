@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from arlattice.hamiltonian import Hamiltonian, fixed_configurations
+from arlattice.hamiltonian import Hamiltonian, energies_or_nan, fixed_configurations
 from arlattice.models.conditions import Conditions
 
 __all__ = ["SpinGauge"]
@@ -27,7 +27,7 @@ class SpinGauge:
             return None
         x = fixed_configurations(lattice, 4)
         reference = hamiltonian.to("cpu", torch.float64)
-        energy, exchanged = reference.energy(x), reference.energy(1 - x)
+        energy, exchanged = energies_or_nan(reference, x), energies_or_nan(reference, 1 - x)  # none, if it refuses any of them
         return cls() if torch.allclose(energy, exchanged, rtol=1e-9, atol=1e-9) else None
 
     def field(self, conditions: Conditions) -> Tensor:

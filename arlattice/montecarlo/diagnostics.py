@@ -19,9 +19,11 @@ from arlattice.estimate import Estimate
 from arlattice.samples import Observable, SampleSet
 from arlattice.thermo.autocorrelation import autocorrelation_time, mean_error, number_of_chains
 
-__all__ = ["ChainDiagnostics", "diagnose"]
+__all__ = ["LEAST_DRAWS", "ChainDiagnostics", "diagnose"]
 
-_LEAST_DRAWS = 4
+LEAST_DRAWS = 4
+"""Of every chain, below which nothing can be said."""
+
 _TAILS = (0.05, 0.95)
 
 
@@ -33,8 +35,8 @@ class ChainDiagnostics:
         mean: with the standard error that allows for the correlations.
         autocorrelation_time: integrated, in sweeps; samples twice as far apart are worth as much as independent ones. Half of
             the ``thin`` of the run, and not less, where the recorded samples are uncorrelated.
-        r_hat: above 1.01, the chains have not seen the same thing; infinite if each stands still somewhere else, nan for one
-            chain or if nothing ever changes.
+        r_hat: above 1.01, the chains have not seen the same thing; infinite if each stands still somewhere else, nan if nothing
+            ever changes. One chain is cut in two; nan if it has fewer than 8 draws.
         ess_bulk: effective number of samples in the bulk of the distribution; nan if nothing ever changes.
         ess_tail: the smaller of those at the 5 % and the 95 % quantile, likewise.
     """
@@ -61,7 +63,7 @@ def diagnose(samples: SampleSet, observables: Mapping[str, Observable] | None = 
     if importlib.util.find_spec("arviz_stats") is None:
         raise MissingExtraError("arviz-stats", "thermo")
     chains = number_of_chains(samples)
-    if len(samples) // chains < _LEAST_DRAWS:
+    if len(samples) // chains < LEAST_DRAWS:
         raise InputError("samples", f"{len(samples) // chains} draws a chain", "record at least 4: more sweeps, or a smaller thin")
     if observables is None:
         observables = {name: name for name in ("energy_per_site", *(f"x_{s}" for s in samples.lattice.species))}
@@ -83,8 +85,9 @@ def _ranks(values: Tensor) -> tuple[float, float, float]:
     if bool((values == values[:, :1]).all()):
         return math.inf, len(values), len(values)
     axes, array = {"chain_axis": 0, "draw_axis": 1}, values.numpy()
+    parts = array if len(array) > 1 else array[:, : array.shape[1] // 2 * 2].reshape(2, -1)
     return (
-        float(array_stats.rhat(array, method="rank", **axes)) if len(values) > 1 else math.nan,
+        float(array_stats.rhat(parts, method="rank", **axes)) if parts.shape[1] >= LEAST_DRAWS else math.nan,
         float(array_stats.ess(array, method="bulk", **axes)),
         float(array_stats.ess(array, method="tail", prob=_TAILS, **axes)),
     )

@@ -3,7 +3,7 @@
     P(accept) = min(1, exp(-beta (E(x') - E(x))))
 
 One sweep proposes as many random pairs as there are sites. A swap that would put a species on a site that
-may not hold it is refused. Source: K. Kawasaki, Phys. Rev. 145, 224 (1966), here between any two sites.
+may not hold it is refused, and its energy is not asked for. Source: K. Kawasaki, Phys. Rev. 145, 224 (1966), here between any two sites.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def swap_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Ten
     x, beta, allowed = inputs["occupations"], inputs["beta"], inputs["allowed"]
     for (a, b), noise in zip(inputs["pairs"], inputs["noise"], strict=True):
         first, second = x.gather(1, a[:, None]), x.gather(1, b[:, None])
-        fits = allowed[a[:, None], second] & allowed[b[:, None], first] & (a != b)[:, None]
-        difference = hamiltonian.swap_differences(x, a, b)
-        accept = fits[:, 0] & (noise < torch.exp(-beta * difference).double())
+        fits = (allowed[a[:, None], second] & allowed[b[:, None], first])[:, 0] & (a != b)
+        difference = hamiltonian.swap_differences(x, a, torch.where(fits, b, a))  # a site with itself, where refused
+        accept = fits & (noise < torch.exp(-beta * difference).double())
         swapped = x.scatter(1, a[:, None], second).scatter(1, b[:, None], first)
         x = torch.where(accept[:, None], swapped, x)
     return (x,)

@@ -13,7 +13,8 @@ Errors: linear response of these equations to the samples, each set a stratum of
 their autocorrelation time. For independent Monte Carlo samples these are the errors of MBAR (Shirts and Chodera, eq. 8).
 Sources: M. R. Shirts and J. D. Chodera, J. Chem. Phys. 129, 124105 (2008); P. Wirnsberger et al., J. Chem. Phys. 153, 144112
 (2020), for learned proposals; A. Owen and Y. Zhou, J. Am. Stat. Assoc. 95, 135 (2000), for mixtures. Not done: errors by
-bootstrap; correlations between sets, which replica exchange makes. Sets that do not overlap are refused; look at ``ess``.
+bootstrap; correlations between sets, which replica exchange makes. Sets that do not overlap are refused; those that hardly do,
+and chains that are not equilibrated, are warned of (`arlattice.thermo.overlap`, `arlattice.thermo.equilibration`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from arlattice.estimate import Estimate
 from arlattice.models.base import Model
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
+from arlattice.thermo.equilibration import describe, warn_unequilibrated
+from arlattice.thermo.overlap import check_overlap
 
 __all__ = ["Multistate", "check_pool", "mbar"]
 
@@ -73,6 +76,7 @@ class Multistate:
             InputError: as there; and an observable that depends on the state of its samples.
         """
         values = torch.cat([_of_any_state(s, self.states, observable) for s in self.sets])
+        warn_unequilibrated(self.sets, observable)
         means = self.weights @ values
         excess = self.weights * (values - means[:, None])
         response = excess + excess @ self._sampled.T @ self._parameter_response
@@ -106,7 +110,11 @@ def mbar(
     Raises:
         InputError: sets that do not belong together, samples of inpainting, a missing or another model, a reference
             that is not needed, or states that do not overlap.
-        MissingExtraError: pymbar, which sets of Monte Carlo need.
+        MissingExtraError: pymbar or arviz-stats, which sets of Monte Carlo need.
+
+    Warns:
+        PoorOverlapWarning: neighbouring states share few configurations; it says which.
+        UnequilibratedWarning: Monte Carlo chains disagree, or are short for their autocorrelation time; it says which.
     """
     sets = tuple(sample_sets)
     check_pool(sets, model)
@@ -116,6 +124,7 @@ def mbar(
     log_p, counts = _distributions(sets, model, seed)
     log_parts = log_p - _sampled_log_z(log_p, counts)[:, None] + counts.log()[:, None]  # log n_k p_k
     log_d = log_parts.logsumexp(0)
+    _check(sets, (log_parts - log_d - counts.log()[:, None]).exp(), counts)
     wanted = tuple(dict.fromkeys([*(s.state for s in sets), *([reference[0]] if reference else []), *states]))
     log_terms = torch.stack([_log_f(sets, state) for state in wanted]) - log_d
     log_z = log_terms.logsumexp(1)
@@ -189,22 +198,16 @@ def _sampled_log_z(log_p: Tensor, counts: Tensor) -> Tensor:
         newton = {"method": "adaptive", "tol": 1e-9, "options": {"min_sc_iter": 0}, "continuation": True}  # the default warns
         # without rseed it would seed NumPy's global generator
         solved = MBAR(-log_p.numpy(), counts.long().numpy(), maximum_iterations=500, solver_protocol=(newton,), rseed=0)
-    log_z = -torch.from_numpy(solved.f_k).double()
-    _check_solution(log_p - log_z[:, None], counts)
-    return log_z
+    return -torch.from_numpy(solved.f_k).double()
 
 
-def _check_solution(log_p: Tensor, counts: Tensor) -> None:
-    """The equations hold, and at least one effective sample ties every group of distributions to the others.
-
-    With O the overlap matrix, 1 - (its second eigenvalue) is zero if they fall apart; P. V. Klimovich, M. R. Shirts, D. L.
-    Mobley, J. Comput. Aided Mol. Des. 29, 397 (2015).
-    """
-    share = (log_p - (log_p + counts.log()[:, None]).logsumexp(0)).exp()  # (distributions, n), rows should sum to 1
-    root = share * counts.sqrt()[:, None]
-    second = torch.linalg.eigvalsh(root @ root.T)[-2]
-    if not (bool((share.sum(1) - 1).abs().max() < 1e-6) and float(1 - second) * float(counts.sum()) > 1):
-        raise InputError("sample_sets", f"{len(counts)} distributions", "do not overlap; add states between them")
+def _check(sets: Sequence[SampleSet], share: Tensor, counts: Tensor) -> None:
+    """Overlap of the sampled distributions and equilibrium of the chains; ``share`` is p_k / D, (distributions, n)."""
+    chained = [s for s in sets if s.log_prob is None]
+    names = ["the samples of the model"] * (len(counts) - len(chained)) + [describe(s.state) for s in chained]
+    if len(counts) > 1:
+        check_overlap(share, counts, names, stacklevel=4)
+    warn_unequilibrated(chained, stacklevel=4)
 
 
 @contextmanager

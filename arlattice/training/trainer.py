@@ -35,6 +35,7 @@ from arlattice.training.chains import ModelChains
 from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
 from arlattice.training.compiled import load_compiled
 from arlattice.training.config import RunConfig, TrainingOptions
+from arlattice.training.coverage import warn_uncovered
 from arlattice.training.determinism import deterministic
 from arlattice.training.health import TrainingWarning, above_random, divergence
 from arlattice.training.metrics import MetricsLog
@@ -244,6 +245,7 @@ class Trainer:
 
         Warns:
             TrainingWarning: the time limit was reached, or the model is worse than drawing species at random.
+            UncoveredWarning: the model does not go where its Monte Carlo chains are.
         """
         if time_limit is not None and not time_limit >= 0:
             raise InputError("time_limit", time_limit, "give a number of seconds >= 0")
@@ -413,6 +415,9 @@ class Trainer:
             self.average.save(place.model)
         if wrong:
             warnings.warn(wrong, TrainingWarning, stacklevel=4)
+        replay = self.lanes[0].replay
+        if replay is not None and self.step == self.options.steps:
+            warn_uncovered(self.average, replay.occupations, self.lanes[0].states, self.options.seed)
 
     def _wrong(self) -> str | None:
         """Why the model is not to be trusted; None if nothing shows it."""

@@ -4,6 +4,6 @@ They are registered by name (hook ``arlattice_register_observables``), and `Samp
 `arlattice.sweep` average any of them. One file an idea; `plugin` lists what ships.
 """
 
-from arlattice.thermo.observables.values import Values
+from arlattice.thermo.observables.values import UndefinedWarning, Values
 
-__all__ = ["Values"]
+__all__ = ["UndefinedWarning", "Values"]

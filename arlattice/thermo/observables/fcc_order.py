@@ -21,6 +21,7 @@ from torch.nn.functional import one_hot
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.lattice import Lattice
+from arlattice.symmetry import Symmetry
 from arlattice.thermo.observables.values import Values
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def fcc_phase(samples: SampleSet, options: FCCOrderOptions) -> Values:
 def fcc_phase_x(samples: SampleSet, options: FCCOrderOptions) -> Values:
     """Composition x_B within each of the phases of `fcc_phase`: <x_B in the phase> / <share of the phase>.
 
-    NaN for a phase that no sample is in.
+    NaN, without a warning, for a phase that no sample is in: its share is 0.
 
     Raises:
         InputError: as in `l1_0`.
@@ -96,7 +97,7 @@ def fcc_phase_x(samples: SampleSet, options: FCCOrderOptions) -> Values:
         return means[: len(_PHASES)] / means[len(_PHASES) :]
 
     columns = torch.cat([phase * _fraction(samples, options), phase], 1)
-    return Values(columns, tuple(_PHASES), dimension="phase", of_means=ratio)
+    return Values(columns, tuple(_PHASES), dimension="phase", of_means=ratio, undefined=None)
 
 
 def _nearest(samples: SampleSet, options: FCCOrderOptions) -> Tensor:
@@ -124,14 +125,14 @@ def _species(lattice: Lattice, options: FCCOrderOptions) -> int:
 
 def _waves(samples: SampleSet, options: FCCOrderOptions) -> Tensor:
     """Amplitudes of the three waves, (n, 3)."""
-    lattice = samples.lattice
+    lattice = Symmetry.of(samples.lattice).lattice  # idealised
     axes = cubic_axes(lattice)
     planes = axes.T / (axes[0] @ axes[0])
     turns = lattice.supercell_vectors @ planes
     if not np.allclose(turns, np.rint(turns), atol=1e-4):
         cure = "the <001> waves do not fit this supercell, so neither do L1_0 and L1_2; take even repeats, e.g. (4, 4, 4)"
         raise InputError("supercell", lattice.supercell.tolist(), cure)
-    wave = np.cos(2 * np.pi * lattice.cell_offsets @ lattice.cell @ planes)  # (sites, 3)
+    wave = np.cos(2 * np.pi * (lattice.positions - lattice.positions[0]) @ planes)  # (sites, 3)
     spins = 2 * (samples.occupations == _species(lattice, options)).double() - 1
     return spins @ torch.from_numpy(wave) / lattice.n_sites
 
@@ -140,14 +141,15 @@ def cubic_axes(lattice: Lattice) -> np.ndarray:
     """The three cubic axes of an FCC lattice as rows, (3, 3), as long as the cubic cell; however it is oriented.
 
     Raises:
-        InputError: not FCC with one site in the primitive cell.
+        InputError: not FCC with one site in the smallest cell; the cell in which it is written may be larger.
     """
-    points = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), -1).reshape(-1, 3) @ lattice.cell
+    found = Symmetry.of(lattice)
+    points = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), -1).reshape(-1, 3) @ found.primitive
     length = np.linalg.norm(points, axis=1)
     nearest = length[length > 1e-9].min()
     second = points[np.isclose(length, nearest * np.sqrt(2), rtol=1e-3)]
     # the only lattice with 12 nearest neighbours is FCC
-    if len(lattice.basis) != 1 or not all(lattice.pbc) or (np.isclose(length, nearest, rtol=1e-3).sum(), len(second)) != (12, 6):
-        raise InputError("lattice", repr(lattice), "L1_0 and L1_2 order need an FCC lattice with one site in its primitive cell")
+    if found.sites != 1 or not all(lattice.pbc) or (np.isclose(length, nearest, rtol=1e-3).sum(), len(second)) != (12, 6):
+        raise InputError("lattice", repr(lattice), "L1_0 and L1_2 order need an FCC lattice whose sites all hold the same species")
     rows = sorted((tuple(np.round(v, 6) + 0.0) for v in second), reverse=True)
     return np.array(rows[:3])

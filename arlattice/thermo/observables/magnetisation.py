@@ -27,5 +27,5 @@ def magnetisation(samples: SampleSet, options: Options) -> Values:
     def with_binder(means: Tensor) -> Tensor:
         return torch.cat([means, 1 - means[3:] / (3 * means[2:3].square())])
 
-    columns = torch.stack([m, m.abs(), m**2, m**4], 1)
-    return Values(columns, ("m", "abs_m", "m2", "m4", "binder"), dimension="moment", of_means=with_binder)
+    columns, names = torch.stack([m, m.abs(), m**2, m**4], 1), ("m", "abs_m", "m2", "m4", "binder")
+    return Values(columns, names, dimension="moment", of_means=with_binder, undefined="every sample has m = 0")

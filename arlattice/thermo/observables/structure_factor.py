@@ -12,6 +12,7 @@ from torch import Tensor
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.lattice import Lattice
+from arlattice.symmetry import Symmetry
 from arlattice.thermo.observables.values import Values
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def structure_factor(samples: SampleSet, options: StructureFactorOptions) -> Val
     """abs(sum_j b_j exp(2 pi i k.r_j))^2 / sites for each wavevector, b the scattering length of the species on site j.
 
     Results are named by their wavevector, ``"0.5 0.5 0"``. Wavevectors that differ by a reciprocal lattice vector count
-    as one where the primitive cell has one site.
+    as one where the primitive cell has one site. Positions are idealised (`arlattice.symmetry`): coordinates that were
+    rounded in a file leave no intensity where symmetry allows none.
 
     Raises:
         InputError: a wavevector that does not fit the supercell, or no scattering lengths for three or more species.
@@ -41,7 +43,9 @@ def structure_factor(samples: SampleSet, options: StructureFactorOptions) -> Val
     lattice = samples.lattice
     wavevectors = commensurate_wavevectors(lattice) if options.wavevectors is None else _checked(lattice, options.wavevectors)
     amplitude = _scattering(lattice, options)[samples.occupations]  # (n, sites)
-    phase = 2 * np.pi * (lattice.cell_offsets + lattice.basis[lattice.sublattice]) @ wavevectors.T  # (sites, wavevectors)
+    phase = (
+        2 * np.pi * (lattice.cell_offsets + Symmetry.of(lattice).lattice.basis[lattice.sublattice]) @ wavevectors.T
+    )  # (sites, wavevectors)
     real, imaginary = (amplitude @ torch.from_numpy(wave(phase)) for wave in (np.cos, np.sin))
     names = tuple(" ".join(f"{round(k, 6) + 0.0:g}" for k in row) for row in wavevectors.tolist())
     return Values((real.square() + imaginary.square()) / lattice.n_sites, names, dimension="wavevector")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,11 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 
-__all__ = ["Values"]
+__all__ = ["UndefinedWarning", "Values"]
+
+
+class UndefinedWarning(UserWarning):
+    """A result is not defined for these samples and is given as nan; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Values:
         units: of all results, ``"1"`` where there is none.
         dimension: name of the axis that the results form in a dataset; None: one of its own, or none for a single result.
         of_means: averages (columns,) -> results (results,), differentiable; None: the averages are the results.
+        undefined: why a result may be nan, for the warning; None where nan is an answer that calls for no warning.
 
     Raises:
         InputError: not one finite row a sample, or not one name a column.
@@ -37,6 +44,7 @@ class Values:
     units: str = "1"
     dimension: str | None = None
     of_means: Callable[[Tensor], Tensor] | None = None
+    undefined: str | None = "the averages do not define it"
 
     def __post_init__(self) -> None:
         columns = self.columns.detach().cpu().double()
@@ -67,8 +75,12 @@ class Values:
         return given
 
     def results(self, means: Tensor) -> Tensor:
-        """The results (results,) that follow from averages of the columns (columns,)."""
-        return means if self.of_means is None else self.of_means(means)
+        """The results (results,) that follow from averages of the columns (columns,); `UndefinedWarning` where they are nan."""
+        results = means if self.of_means is None else self.of_means(means)
+        missing = [name for name, value in zip(self.names, results.tolist(), strict=True) if math.isnan(value)]
+        if missing and self.undefined:
+            warnings.warn(f"{', '.join(missing)}: nan, since {self.undefined}", UndefinedWarning, stacklevel=3)
+        return results
 
     def derivatives(self, means: Tensor) -> Tensor:
         """d results / d averages, (results, columns); NaN only where the result itself is."""
