@@ -100,7 +100,10 @@ def test_two_samples_by_hand() -> None:
 def test_weights_survive_log_weights_beyond_the_range_of_floats() -> None:
     samples = set_of(torch.zeros(3, 16).long(), torch.tensor([-5000.0, -5000.0, -5001.0]))
     assert samples.log_z().value == pytest.approx(32 / 10 + 5000 + math.log((2 + math.e) / 3))
+    assert samples.weights.tolist() == pytest.approx([1 / (2 + math.e), 1 / (2 + math.e), math.e / (2 + math.e)], rel=1e-12)
     assert 0 < samples.ess < 1 and math.isfinite(samples.log_z().error)
+    near = set_of(torch.zeros(2, 16).long(), torch.tensor([-5000.0, -5000.0001], dtype=torch.float64)).weights
+    assert float((near[1] / near[0]).log()) == pytest.approx(1e-4, rel=1e-6)  # float32 cannot tell them apart
 
 
 def test_an_observable_is_a_name_a_tensor_or_a_function() -> None:
