@@ -104,6 +104,15 @@ def test_errors_of_a_boundary_and_of_its_tie_line_are_the_spread_over_resampled_
         assert np.std([p.x[end].value for p in points]) == pytest.approx(told.x[end].error, rel=0.05)
 
 
+def test_states_elsewhere_on_a_line_of_unequal_steps_change_nothing() -> None:
+    """A state far before and one after the two between which the lead changes."""
+    share, x = [[0.95, 0.05], [0.8, 0.2], [0.4, 0.6], [0.1, 0.9]], [[0.2, 0.3], [0.3, 0.4], [0.35, 0.6], [0.36, 0.9]]
+    alone = coexistences(two_states(share[1:3], [0.01, 0.03], x[1:3], 0.01))[0]
+    among = sweep_of(np.array([share]), np.array([x]), [500.0], np.array([-0.05, 0.0, 0.01, 0.03]), ("disordered", "L1_0"))
+    among["fcc_phase_error"] = among["fcc_phase"].dims, np.repeat([0.2, 0.01, 0.03, 0.2], 2).reshape(1, 4, 2)
+    assert coexistences(among) == [alone]
+
+
 def test_the_error_of_a_boundary_holds_for_weights_that_depend_on_the_phase() -> None:
     """4,000 pairs of states of 1,000 weighted samples, each phase with weights of its own spread; two phases: within 5 % (4.5 sigma).
 
@@ -141,6 +150,8 @@ def test_a_boundary_beside_a_phase_that_was_not_seen_covers_where_it_is() -> Non
         sweep["ess"][:], sweep["samples"][:] = 1.0, samples
         found = coexistences(sweep)[0].delta_mu
         errors.append(found.error)
+        unseen = np.log(0.5 / samples)  # half an effective sample
+        assert found.value == pytest.approx(0.1 * unseen / (unseen - np.log(1.5)))
         assert samples > 100 or abs(found.value - exact) < found.error < 0.03
     assert errors[0] > errors[1] > 0
 
@@ -148,7 +159,7 @@ def test_a_boundary_beside_a_phase_that_was_not_seen_covers_where_it_is() -> Non
 def test_a_phase_without_samples_on_one_side_takes_its_composition_from_the_other() -> None:
     share, x = np.array([[[1.0, 0.0], [0.0, 1.0]]]), np.array([[[0.3, np.nan], [np.nan, 0.7]]])
     c = coexistences(sweep_of(share, x, [500.0], np.array([0.0, 0.1]), PHASES))[0]
-    assert (c.x[0].value, c.x[1].value) == (0.3, 0.7)
+    assert (c.x[0], c.x[1]) == ((0.3, 0.01), (0.7, 0.01))  # value and error of the state in which it was seen
     assert c.delta_mu.value == pytest.approx(0.05)
     x[:] = np.nan
     c = coexistences(sweep_of(share, x, [500.0], np.array([0.0, 0.1]), PHASES))[0]
@@ -161,6 +172,7 @@ def test_the_top_of_an_ordered_phase_is_congruent() -> None:
     assert [(p.kind, p.phase) for p in points] == [("congruent maximum", "L1_0")]
     assert abs(points[0].temperature.value - TOP) <= points[0].temperature.error
     assert points[0].x == pytest.approx(0.5, abs=0.01)
+    assert points[0].delta_mu == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(

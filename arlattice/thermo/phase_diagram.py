@@ -125,7 +125,7 @@ def _crossing(share: np.ndarray, error: np.ndarray, delta_mu: np.ndarray) -> tup
     weight = float(np.clip(-ratio[0] / (ratio[1] - ratio[0]), 0.0, 1.0))
     slope = (ratio[1] - ratio[0]) / (delta_mu[1] - delta_mu[0])
     spread = math.hypot(*(np.array([1 - weight, weight]) * _ratio_errors(share, error)))
-    return weight, Estimate(float(delta_mu[0] + weight * (delta_mu[1] - delta_mu[0])), abs(spread / slope))
+    return weight, Estimate(float(delta_mu[0] + weight * (delta_mu[1] - delta_mu[0])), abs(float(spread / slope)))
 
 
 def _ratio_errors(share: np.ndarray, error: np.ndarray) -> np.ndarray:
