@@ -12,13 +12,13 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+import arlattice_icet
+import arlattice_ising
 import pytest
 import torch
 from torch import Tensor
 
 import arlattice as arl
-import arlattice_icet
-import arlattice_ising
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
@@ -366,5 +366,3 @@ def test_spins_that_point_one_way_have_the_energy_by_hand() -> None:
     assert [float(potts.energy(all_of(s))) for s in range(4)] == pytest.approx([12 * -1.4] * 4)
     mixed = torch.arange(12).view(1, -1) % 4  # rows of 4 different states, the same in every row of the torus
     assert float(potts.energy(mixed)) == pytest.approx(12 * -0.7)
-
-

@@ -128,7 +128,8 @@ def test_the_error_of_a_boundary_holds_for_weights_that_depend_on_the_phase() ->
         return share, np.sqrt((w**2 * (phase - share[:, None]) ** 2).sum(1)) / w.sum(1)
 
     first, second = (weighted(p, 1000, 4000)[0] for p in (0.3, 0.6))
-    found = [c.delta_mu.value for c in coexistences(two_states(np.array([[1 - first, first], [1 - second, second]]).transpose(2, 0, 1), [0.0, 0.0]))]
+    share = np.array([[1 - first, first], [1 - second, second]]).transpose(2, 0, 1)
+    found = [c.delta_mu.value for c in coexistences(two_states(share, [0.0, 0.0]))]
     (a, e), (b, f) = (weighted(p, 400_000, 1) for p in (0.3, 0.6))
     errors = [float(e[0]) * 20, float(f[0]) * 20]
     told = coexistences(two_states([[1 - a[0], a[0]], [1 - b[0], b[0]]], errors))[0].delta_mu.error

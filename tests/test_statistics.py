@@ -13,7 +13,17 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.testing import ConformanceError, FrequencyTest, MeanTest, ShareTest, SpotCheck, check_hamiltonian, check_model, randomise, small_cases
+from arlattice.testing import (
+    ConformanceError,
+    FrequencyTest,
+    MeanTest,
+    ShareTest,
+    SpotCheck,
+    check_hamiltonian,
+    check_model,
+    randomise,
+    small_cases,
+)
 from arlattice.testing.statistics import StatisticalTest
 from arlattice.thermo.exact import enumerate_configurations
 
@@ -67,7 +77,7 @@ def test_chi_square_agrees_with_scipy() -> None:
 
 @pytest.mark.parametrize("probabilities", [EVEN, SKEWED], ids=["even", "skewed"])
 def test_frequencies_have_the_false_alarms_and_the_power_they_state(probabilities: torch.Tensor) -> None:
-    """n = 3,000 draws. The power at the smallest defect is 0.95 within 0.03, as the defect moves the variance too; at half of it below 0.5."""
+    """n = 3,000 draws. At the smallest defect the power is 0.95 within 0.03, as the variance moves too; at half of it below 0.5."""
     test, n = FrequencyTest(probabilities, false_alarm=0.02, power=0.95), 3000
     smallest = test.min_discrepancy(n)
     has_rate(frequency_failures(test, n, 0.0), 0.02)
@@ -99,7 +109,9 @@ def test_the_bound_of_a_mean_is_hoeffdings() -> None:
     test = MeanTest(-1.0, 3.0, false_alarm=0.01, power=0.9)
     assert test.min_discrepancy(100) == pytest.approx(4 * (math.sqrt(math.log(200) / 200) + math.sqrt(math.log(10) / 200)))
     test.check(torch.full((100,), 0.65), 0.0)  # the limit is 4 sqrt(log(200) / 200) = 0.651
-    with pytest.raises(ConformanceError, match=r"mean 0\.66, expected 0 within 0\.65 .* finds an error of the mean of 1\.1 with probability 0\.9"):
+    with pytest.raises(
+        ConformanceError, match=r"mean 0\.66, expected 0 within 0\.65 .* finds an error of the mean of 1\.1 with probability 0\.9"
+    ):
         test.check(torch.full((100,), 0.66), 0.0)
 
 

@@ -12,7 +12,7 @@ the test. For example::
     test.min_num_samples(0.01)  # 177,310 samples find an error of 0.01
     test.check(samples.composition[:, 1], 0.25, "x_Au")
 
-The model is ``assert_true_mean...``, ``min_discrepancy_...`` and ``min_num_samples_...`` of TensorFlow Probability (``statistical_testing``).
+The model is ``statistical_testing`` of TensorFlow Probability: ``assert_true_mean...``, ``min_discrepancy_...``, ``min_num_samples_...``.
 """
 
 from __future__ import annotations
@@ -241,4 +241,3 @@ class SpotCheck(StatisticalTest):
     def sees(self, n: int) -> str:
         share = self.min_discrepancy(n)
         return f"n = {n} at random; it never fails for nothing and finds {self.defect} of {share:.2g} with probability {self.power:g}"
-
