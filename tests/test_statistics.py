@@ -28,8 +28,8 @@ from arlattice.testing.statistics import StatisticalTest
 from arlattice.thermo.exact import enumerate_configurations
 
 REPEATS = 2000
-EVEN = torch.full((60,), 1 / 60)
-SKEWED = torch.arange(1, 41).double().pow(2) / torch.arange(1, 41).double().pow(2).sum()
+EVEN = torch.full((24,), 1 / 24)
+SKEWED = torch.arange(1, 25).double().pow(2) / torch.arange(1, 25).double().pow(2).sum()
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -53,7 +53,8 @@ def mean_failures(test: MeanTest, n: int, error: float, at: float = 0.5) -> int:
 def frequency_failures(test: FrequencyTest, n: int, error: float) -> int:
     """Failures where every other outcome is too likely by a relative ``error`` and the next one too rare."""
     p = test.probabilities.numpy() * (1 + error * (-1.0) ** np.arange(len(test.probabilities)))
-    return sum(fails(test, torch.from_numpy(row)) for row in rng().multinomial(n, p / p.sum(), size=REPEATS))
+    drawn = rng().multinomial(n, p / p.sum(), size=REPEATS)
+    return sum(test.p_value(torch.from_numpy(row)) < test.false_alarm for row in drawn)
 
 
 def share_failures(test: ShareTest, n: int, error: float) -> int:
