@@ -26,6 +26,7 @@ from arlattice.lattice import Lattice
 __all__ = ["ClusterHamiltonian"]
 
 _CHUNK = 2**24  # table look-ups held in memory at once
+_DIGITS = 14  # of table entries over the largest: all but the last bits, which sums in another order change
 FORMAT = "arlattice-hamiltonian-1"
 
 
@@ -271,10 +272,11 @@ def _fold(sites: tuple[int, ...], table: np.ndarray, lattice: Lattice) -> tuple[
 
 
 def _stack(merged: Mapping[tuple[int, ...], np.ndarray], k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Clusters of k sites with their tables, equal tables (to 1e-15) shared."""
+    """Clusters of k sites with their tables; those that are equal but for rounding, 1e-14 of the largest energy, are shared."""
     sites = sorted(s for s in merged if len(s) == k)
     tables = np.stack([merged[s] for s in sites])
-    _, first, inverse = np.unique(np.round(tables, 15).reshape(len(sites), -1), axis=0, return_index=True, return_inverse=True)
+    digits = np.round(tables / (np.abs(tables).max() or 1.0), _DIGITS).reshape(len(sites), -1)
+    _, first, inverse = np.unique(digits, axis=0, return_index=True, return_inverse=True)
     return torch.tensor(sites), torch.from_numpy(inverse.reshape(-1).astype(np.int64)), torch.from_numpy(tables[first])
 
 

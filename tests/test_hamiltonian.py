@@ -183,6 +183,35 @@ def test_clusters_on_the_same_sites_merge() -> None:
     assert merged.energy(torch.tensor([[0, 1, 1, 0]])).tolist() == [2.0 + 3.0 + 5.0]
 
 
+@pytest.mark.parametrize("stronger", [4e-6, 4e-7, 4e-9, 4e-11])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e6])
+def test_tables_that_differ_a_little_are_not_shared(stronger: float, scale: float) -> None:
+    """Nine pairs of 0.0066... on 3x3, each second one stronger, all sites up: the sum of the nine, to 1e-14 of it, in any unit.
+
+    Sharing equal tables to 1e-5, 1e-7, 1e-9 or 1e-11 of the largest would lose what is added; in any unit of energy.
+    """
+    lattice, aligned = arl.square(3), np.array([[0.0, 0.0], [0.0, 1.0]])
+    strength = [scale * (0.02 / 3 + stronger * (i % 2)) for i in range(9)]
+    pairs = [((i, int(lattice.site_index(lattice.cell_offsets[i] + [1, 0, 0], 0))), aligned * strength[i]) for i in range(9)]
+    hamiltonian = arl.ClusterHamiltonian.from_terms(lattice, pairs)
+    up = torch.ones(1, 9, dtype=torch.long)
+    assert float(hamiltonian.energy(up)) == pytest.approx(sum(strength), rel=1e-14, abs=0)
+    assert float(hamiltonian.site_energies(up, 1)[0, 1]) == pytest.approx(strength[1] + strength[_left(lattice, 1)], rel=1e-13, abs=0)
+    assert len(hamiltonian.to_tensors()[0]["clusters.2.energies"]) == 2  # and those that are equal are
+
+
+def _left(lattice: arl.Lattice, site: int) -> int:
+    return int(lattice.site_index(lattice.cell_offsets[site] - [1, 0, 0], 0))
+
+
+def test_nine_pairs_of_which_the_odd_ones_are_stronger() -> None:
+    """Pairs of 0.02 and, every second one, 0.020004 on 3x3; both sites of three odd ones are up: 0.060012, not 0.060000."""
+    pairs = [((i, (i + 3) % 9), np.diag([0.0, 0.02 + 4e-6 * (i % 2)])) for i in range(9)]
+    up = torch.zeros(1, 9, dtype=torch.long)
+    up[0, [1, 4, 3, 6, 5, 8]] = 1
+    assert float(arl.ClusterHamiltonian.from_terms(arl.square(3), pairs).energy(up)) == pytest.approx(0.060012, abs=1e-15)
+
+
 @pytest.mark.parametrize(
     ("sites", "table", "argument"),
     [

@@ -66,9 +66,9 @@ def test_any_supercell_has_as_many_cells_as_its_determinant_and_its_translations
 
 def test_a_translation_moves_every_site_by_the_same_vector_and_keeps_its_sublattice(lattice: arl.Lattice) -> None:
     inverse = np.linalg.inv(lattice.supercell_vectors)
-    for row in lattice.translations.numpy():
-        moved = (lattice.positions[row] - lattice.positions) @ inverse
-        difference = moved - moved[0]
+    vectors = lattice.cell_offsets[lattice.sublattice == 0] @ lattice.cell  # row t is that of the t-th cell
+    for row, vector in zip(lattice.translations.numpy(), vectors, strict=True):
+        difference = (lattice.positions[row] - lattice.positions - vector) @ inverse
         assert np.allclose(difference, np.rint(difference), atol=1e-9)
         assert (lattice.sublattice[row] == lattice.sublattice).all()
 

@@ -133,6 +133,23 @@ def test_the_last_site_is_exact_on_the_energies_of_the_large_lattice(window: tup
     assert torch.allclose(found, log_f.log_softmax(1), rtol=0, atol=1e-9) == exact
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.7])
+def test_the_small_model_is_asked_at_a_factor_times_the_temperature(factor: float) -> None:
+    """Nothing is known, so the network part is the small torus' marginal at ``factor`` T; its own Boltzmann factor is taken back.
+
+    By hand, from the enumerated 2x2 torus: log p(s; factor T) - (1 / T - 1 / (factor T)) (e_s - mu_s), e_s the energy of the lone site.
+    """
+    small, large = spins(2, 2), spins(4, 5)
+    painted = paint(Exact(small), large, window_temperature=factor)
+    everything = Enumeration.of(small)
+    p = everything.log_f(arl.SemiGrandCanonical(factor * STATE.temperature, STATE.chemical_potentials)).softmax(0)
+    marginal = torch.stack([p[everything.occupations[:, 0] == s].sum() for s in (0, 1)])
+    lone = small.completed_site_energies(torch.full((1, 4), -1), torch.tensor([0]))[0] - torch.tensor(STATE.mu_vector(small.lattice))
+    expected = marginal.log() - (1 - 1 / factor) / STATE.temperature * lone
+    found = painted.next_logits(torch.full((1, 20), -1), torch.tensor([7]), Conditions.from_states([STATE], large))[0]
+    torch.testing.assert_close(found.log_softmax(0), expected.log_softmax(0), rtol=0, atol=1e-8)
+
+
 def test_without_interactions_every_weight_is_the_partition_sum() -> None:
     small, large = (neighbours(arl.square(size), []) for size in ((2, 2), (4, 5)))
     samples = paint(Exact(small), large).sample(20, STATE, order="random")

@@ -92,6 +92,12 @@ def test_two_samples_by_hand() -> None:
     assert samples.log_z().value == pytest.approx(math.log(sum(w) / 2))
     assert samples.log_z().error == pytest.approx(abs(w[0] - w[1]) / 2 / (sum(w) / 2))
     assert samples.mean("x_up").value == pytest.approx(w[1] / sum(w))
+    share = [v / sum(w) for v in w]  # sqrt(sum of (share (x - <x>))^2) times sqrt(n / (n - 1))
+    assert samples.mean("x_up").error == pytest.approx(math.hypot(share[0] * share[1], share[1] * share[0]) * math.sqrt(2))
+    surprise = [samples.log_z().value - f for f in log_f]
+    mean = share[0] * surprise[0] + share[1] * surprise[1]
+    each = [2 * s * (a - mean) + 2 * s - 1 for s, a in zip(share, surprise, strict=True)]  # of <log f>, and of log Z
+    assert samples.entropy() == pytest.approx((mean, math.sqrt((each[0] ** 2 + each[1] ** 2) / 2)))
     assert samples.composition.tolist() == [[1, 0], [0, 1]]
     assert samples.energy_per_site.tolist() == [-2, -2]
     assert samples.energy_minus_mu_n.tolist() == pytest.approx([-32, -40])
@@ -100,7 +106,10 @@ def test_two_samples_by_hand() -> None:
 def test_weights_survive_log_weights_beyond_the_range_of_floats() -> None:
     samples = set_of(torch.zeros(3, 16).long(), torch.tensor([-5000.0, -5000.0, -5001.0]))
     assert samples.log_z().value == pytest.approx(32 / 10 + 5000 + math.log((2 + math.e) / 3))
+    assert samples.weights.tolist() == pytest.approx([1 / (2 + math.e), 1 / (2 + math.e), math.e / (2 + math.e)], rel=1e-12)
     assert 0 < samples.ess < 1 and math.isfinite(samples.log_z().error)
+    near = set_of(torch.zeros(2, 16).long(), torch.tensor([-5000.0, -5000.0001], dtype=torch.float64)).weights
+    assert float((near[1] / near[0]).log()) == pytest.approx(1e-4, rel=1e-6)  # float32 cannot tell them apart
 
 
 def test_an_observable_is_a_name_a_tensor_or_a_function() -> None:
@@ -183,6 +192,7 @@ def test_at_fixed_composition_other_compositions_weigh_nothing(all_states: Tenso
     assert samples.mean("x_up").value == pytest.approx(0.5, abs=1e-12)
     assert sigmas(samples.log_z(), log_z) < 4
     assert sigmas(samples.mean("energy"), energy) < 4
+    assert sigmas(samples.entropy(), log_z + energy / 10.0) < 4
     with pytest.raises(InputError, match="composition of the state"):
         _ = set_of(torch.zeros(2, 16).long(), torch.zeros(2), state).weights
 
@@ -254,6 +264,14 @@ GOOD = {
     "state": STATE,
     "units": "reduced",
 }
+
+
+@pytest.mark.parametrize("species", [0, 1])
+def test_samples_must_hold_what_is_known(species: int) -> None:
+    known = torch.full((16,), -1)
+    known[3] = species
+    with pytest.raises(InputError, match="must hold the known species"):
+        SampleSet(**{**GOOD, "occupations": torch.full((2, 16), 1 - species), "known": known})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

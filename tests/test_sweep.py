@@ -91,6 +91,22 @@ def test_dimensions_units_and_errors_are_named(dataset: xarray.Dataset) -> None:
     assert dataset["heat_capacity"].attrs["units"] == dataset["entropy"].attrs["units"] == "k_B"
 
 
+def test_errors_of_the_columns_are_those_of_the_samples() -> None:
+    """By hand from one set: per site where the column is, kT times the error of log Z in phi, nothing lost and nothing doubled."""
+    samples = exact_sets()[0][2].select(slice(0, 300))
+    found, log_z = sweep_state.averages(samples, {"magnetisation": {}}), samples.log_z()
+    w = samples.weights
+    by_hand = {
+        "log_z": log_z.error,
+        "phi": 2.5 * log_z.error / 9,
+        "entropy": samples.entropy().error / 9,
+        "energy_per_site": math.sqrt(float((w**2 * (samples.energy - w @ samples.energy) ** 2).sum()) * 300 / 299) / 9,
+        "heat_capacity": samples.mean("heat_capacity").error,
+    }
+    assert {name: found[name]["value"].error for name in by_hand} == pytest.approx(by_hand, rel=1e-12)
+    assert found["x"] == samples.means("composition") and found["magnetisation"] == samples.means("magnetisation")
+
+
 def test_entropy_is_energy_less_mu_n_less_phi_over_kt(dataset: xarray.Dataset) -> None:
     mu_x = dataset["field"] * (dataset["x"].sel(species="up") - dataset["x"].sel(species="down"))
     entropy = (dataset["energy_per_site"] - mu_x - dataset["phi"]) / dataset["temperature"]

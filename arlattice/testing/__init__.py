@@ -12,7 +12,8 @@ For example::
         check_model(randomise(MyModel(case.hamiltonian, MyOptions())), [case.state])
 
 Each check returns None or raises `ConformanceError` (an AssertionError) with one message: what is wrong, by how
-much. The checks enumerate small lattices; what is random has a fixed seed and a stated rate of false alarms.
+much. The checks enumerate small lattices; what is random has a fixed seed and says how often it fails for nothing and the smallest
+defect that it finds (`arlattice.testing.statistics`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ from arlattice.testing.failure import ConformanceError
 from arlattice.testing.hamiltonians import check_hamiltonian
 from arlattice.testing.models import check_model
 from arlattice.testing.moves import check_move, transition_matrix
+from arlattice.testing.statistics import FrequencyTest, MeanTest, ShareTest, SpotCheck
 
 __all__ = [
     "Case",
     "ConformanceError",
+    "FrequencyTest",
+    "MeanTest",
+    "ShareTest",
+    "SpotCheck",
     "check_hamiltonian",
     "check_model",
     "check_move",

@@ -14,12 +14,16 @@ __all__ = ["check_hamiltonian"]
 _SINGLE = 1e-4  # relative, for energies in float32
 
 
-def check_hamiltonian(hamiltonian: Hamiltonian, *, n: int = 8, seed: int = 0, tolerance: float = 1e-9) -> None:
+def check_hamiltonian(hamiltonian: Hamiltonian, *, n: int = 32, seed: int = 0, tolerance: float = 1e-9) -> None:
     """Check that a Hamiltonian keeps the contract of `arlattice.Hamiltonian`.
 
     Energies have the right shape and type, are finite, come out the same every time, and do not depend on the rest of
     the batch; single-site energies, flip and swap differences are differences of energies; completed-cluster
     energies add up to the energy less a constant in any order, or are all zero; ``to(float32)`` says the same.
+
+    What it sees: nothing is a matter of chance but the configurations, so a right Hamiltonian never fails, and a fault larger than
+    ``tolerance`` that shows in a share s of all configurations is missed with probability (1 - s)^n: with n = 32 a share of 0.13 is
+    found 99 times in 100, a fifth of that half of the time (`SpotCheck`).
 
     Args:
         hamiltonian: on any device.

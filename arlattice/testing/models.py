@@ -17,12 +17,12 @@ from arlattice.models.marginal import MarginalModel
 from arlattice.models.orders import draw_orders
 from arlattice.samples import SampleSet
 from arlattice.testing.failure import ConformanceError, require, require_close
+from arlattice.testing.statistics import FrequencyTest
 from arlattice.thermo.exact import enumerate_configurations
 
-__all__ = ["check_model", "chi_square_p_value"]
+__all__ = ["check_model"]
 
 _LARGEST = 2**16  # configurations
-_EXPECTED = 8.0  # samples in a bin of the chi-square test
 _TOLERANCE = 1e-10
 _SAMPLED = 1e-9
 
@@ -36,6 +36,12 @@ def check_model(model: Model, states: Sequence[Ensemble], *, n: int = 2000, seed
     conditional of the same order; ``next_logits`` and ``log_marginal`` are the enumerated ones (the marginal head of a
     `MarginalModel` is trained to be, and not checked here); the same seed gives the same samples; no global random
     number is used.
+
+    What it sees: sums, conditionals and marginals are enumerated, to 1e-10 and 1e-9 of a probability or a log-probability, at one
+    order of each kind; ``log_prob`` of samples is compared at all of them, so a fault in a share of 0.0023 of the samples (0.018 in
+    orders drawn at random, of which 256 are tried) is found 99 times in 100. Frequencies are random: on the lattices of
+    `small_cases`, 2,000 samples find a relative error of the probabilities of 0.21 to 0.31 (root mean square) 99 times in 100, and
+    half of it seldom. `FrequencyTest` tells the number for other n, and the n for other errors.
 
     Args:
         model: on a lattice of at most 65,536 configurations; a copy is checked. Give it random weights
@@ -159,8 +165,7 @@ class _Check:
 
     def frequencies(self, rows: Tensor, probabilities: Tensor, where: str) -> None:
         counts = torch.bincount(rows, minlength=len(probabilities))
-        p = chi_square_p_value(counts, probabilities)
-        require(p >= self.false_alarm, f"{where} do not have the frequencies that log_prob() says (chi-square, n = {self.n}, p = {p:.1g})")
+        FrequencyTest(probabilities, false_alarm=self.false_alarm).check(counts, where)
 
 
 def _log_prob(samples: SampleSet) -> Tensor:
@@ -173,25 +178,3 @@ def _order(samples: SampleSet) -> Tensor:
     if samples.order is None:
         raise ConformanceError("samples come without their orders")
     return samples.order
-
-
-def chi_square_p_value(counts: Tensor, probabilities: Tensor) -> float:
-    """Chance of counts (k,) at least as far from ``probabilities`` (k,) as these, by Pearson's chi-square test.
-
-    Rare outcomes are put together until a bin expects 8 counts. Source: K. Pearson, Phil. Mag. 50, 157 (1900).
-    """
-    n = int(counts.sum())
-    expected, order = (probabilities.double() * n).sort(descending=True)
-    bins, filled, number = [], 0.0, 0
-    for value in expected.tolist():
-        bins.append(number)
-        filled += value
-        if filled >= _EXPECTED:
-            filled, number = 0.0, number + 1
-    index = torch.tensor(bins).clamp(max=max(number - 1, 0))  # what is left over joins the last full bin
-    wanted = torch.zeros(int(index.max()) + 1, dtype=torch.float64).index_add_(0, index, expected)
-    found = torch.zeros_like(wanted).index_add_(0, index, counts[order].double())
-    if len(wanted) == 1:
-        return 1.0
-    chi_square = ((found - wanted) ** 2 / wanted).sum() / 2
-    return float(torch.special.gammaincc(torch.tensor((len(wanted) - 1) / 2, dtype=torch.float64), chi_square))

@@ -66,6 +66,9 @@ def transition_matrix(move: Move, configurations: Tensor) -> Tensor:
 def check_move(move: Move, configurations: Tensor, log_f: Tensor, *, reversible: bool = True, tolerance: float = 1e-12) -> None:
     """Check that a move keeps a distribution.
 
+    What it sees: nothing is random, so a right move never fails; a flow of probability that is off by ``tolerance`` is found, from
+    any configuration to any other. Blind to an outcome that needs less than a sixteenth of the noise (`transition_matrix`).
+
     Args:
         move: see `transition_matrix`.
         configurations: all configurations of positive probability, (n, sites).

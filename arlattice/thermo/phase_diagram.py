@@ -8,6 +8,13 @@ sum and phi_a = -kT log Z_a / sites its grand potential, so that phi_a = phi_b w
 nearly a constant: the log ratio is interpolated linearly between the states of a sweep. Compositions of the phases at that
 point are the ends of the tie line.
 
+Errors: a sample that is in one phase is not in the other, so the shares of a state are anticorrelated, as those of a multinomial:
+
+    var log(P_b / P_a) = e_a^2 + e_b^2 - 2 r e_a e_b,   e = error of P / P,   r^2 = P_a P_b / ((1 - P_a)(1 - P_b)),   r < 0.
+
+With two phases r = -1 and this is exact, whatever the weights of the samples; with more it holds where weights do not depend on the
+phase. The error of a composition on the tie line holds that of its own two values and that of where the line lies between them.
+
 Source: C. Borgs and R. Kotecky, J. Stat. Phys. 61, 79 (1990): at first-order transitions the equal-weight rule is off by an
 amount that falls exponentially with the size. Where phases pass into one another continuously the point says only where
 samples are as near to one ideal phase as to the other.
@@ -98,7 +105,8 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
         for j in np.flatnonzero(leading[1:] != leading[:-1]):
             pair, where = [int(leading[j]), int(leading[j + 1])], slice(j, j + 2)
             weight, point = _crossing(share[t, where][:, pair], error[t, where][:, pair], delta_mu[where])
-            ends = tuple(_between(x[t, where, p], x_error[t, where, p], weight) for p in pair)
+            moved = point.error / (delta_mu[j + 1] - delta_mu[j])
+            ends = tuple(_between(x[t, where, p], x_error[t, where, p], weight, moved) for p in pair)
             found.append(Coexistence(float(temperature), point, (names[pair[0]], names[pair[1]]), ends))  # type: ignore[arg-type]
     return found
 
@@ -115,21 +123,29 @@ def _crossing(share: np.ndarray, error: np.ndarray, delta_mu: np.ndarray) -> tup
     """Where log(P_b / P_a) passes zero between two states: the weight of the second state, and Delta mu."""
     ratio = np.log(share[:, 1] / share[:, 0])
     weight = float(np.clip(-ratio[0] / (ratio[1] - ratio[0]), 0.0, 1.0))
-    each = np.sqrt(((error / share) ** 2).sum(1))
     slope = (ratio[1] - ratio[0]) / (delta_mu[1] - delta_mu[0])
-    spread = math.hypot((1 - weight) * each[0], weight * each[1])
-    return weight, Estimate(float(delta_mu[0] + weight * (delta_mu[1] - delta_mu[0])), abs(spread / slope))
+    spread = math.hypot(*(np.array([1 - weight, weight]) * _ratio_errors(share, error)))
+    return weight, Estimate(float(delta_mu[0] + weight * (delta_mu[1] - delta_mu[0])), abs(float(spread / slope)))
 
 
-def _between(x: np.ndarray, error: np.ndarray, weight: float) -> Estimate:
-    """Linear between two states; the one that is known where the phase was not seen in the other."""
+def _ratio_errors(share: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Standard error of log(P_b / P_a) in every state, (states,), from shares and errors of both phases (states, 2)."""
+    a, b = share.T
+    correlation = -np.sqrt(a * b / (np.maximum(1 - a, b) * np.maximum(1 - b, a)))  # the other phases have no less than none
+    first, second = (error / share).T
+    return np.sqrt(first**2 + second**2 - 2 * correlation * first * second)
+
+
+def _between(x: np.ndarray, error: np.ndarray, weight: float, moved: float) -> Estimate:
+    """Linear between two states, ``weight`` known to ``moved``; the one that is known where the phase was not seen in the other."""
     known = np.isfinite(x)
     share = np.array([1 - weight, weight]) if known.all() else known.astype(float)
     used = share > 0
     if not used.any():
         return Estimate(math.nan, math.inf)
     each = np.where(np.isfinite(error[used]), error[used], np.inf)
-    return Estimate(float(share[used] @ x[used]), float(np.hypot.reduce(share[used] * each)))
+    slope = x[1] - x[0] if known.all() else 0.0
+    return Estimate(float(share[used] @ x[used]), math.hypot(*(share[used] * each), slope * moved))
 
 
 def invariants(found: Sequence[Coexistence], temperatures: Sequence[float]) -> list[Invariant]:
