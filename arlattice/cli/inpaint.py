@@ -44,7 +44,7 @@ def inpaint(
     mu: tuple[str, ...],
     composition: tuple[str, ...],
     order: str | None,
-    seed: int,
+    seed: int | None,
     batch_size: int | None,
     hamiltonian: str | None,
     quiet: bool,
