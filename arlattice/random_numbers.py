@@ -96,9 +96,7 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[T
     return a, b.bitwise_and_(_WORD), c, d.bitwise_and_(_WORD)
 
 
-def uniform(
-    seed: int, purpose: int, steps: tuple[int, int], samples: tuple[int, int], device: torch.device | str = "cpu"
-) -> Tensor:
+def uniform(seed: int, purpose: int, steps: tuple[int, int], samples: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
     """Numbers in [0, 1), each a function of (seed, purpose, sample, step) alone.
 
     Args:

@@ -14,6 +14,7 @@ import click
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
 from arlattice.errors import InputError
+from arlattice.random_numbers import HIGHEST_SEED
 
 if TYPE_CHECKING:
     import torch

@@ -67,7 +67,7 @@ def population_annealing(
     population: int = 1000,
     blocks: int = 16,
     sweeps: int = 1,
-    seed: int | None = None,
+    seed: int | Stream | None = None,
     fuse: bool = False,
 ) -> Iterator[Rung]:
     """Anneal independent populations through the states of a ladder, one `Rung` a state.
@@ -78,7 +78,7 @@ def population_annealing(
         population: members of a block, which resample among themselves.
         blocks: independent populations, moved as one batch.
         sweeps: heat-bath sweeps in every state.
-        seed: repeats a run; None takes a fresh one, which every rung tells.
+        seed: repeats a run; None takes a fresh one, which every rung tells; or the stream of a larger run.
         fuse: compile the heat bath (GPUs).
 
     Raises:
@@ -92,7 +92,7 @@ def population_annealing(
     for state in ladder:
         if not isinstance(state, SemiGrandCanonical):
             raise InputError("ladder", state, "every state must be SemiGrandCanonical: heat baths change the composition")
-    return _anneal(hamiltonian, ladder, Stream(seed, "population", hamiltonian.device), (blocks, population), sweeps, fuse)
+    return _anneal(hamiltonian, ladder, Stream.of(seed, "population", hamiltonian.device), (blocks, population), sweeps, fuse)
 
 
 def systematic_resampling(weights: Tensor, uniform: Tensor) -> Tensor:

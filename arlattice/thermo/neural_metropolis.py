@@ -115,9 +115,7 @@ def neural_metropolis(
         "autocorrelation_time": float(autocorrelation_time(energy, chains)),
     }
     used = proposals.stream[: len(occupations)] if proposals.stream is not None else None  # the proposals come from these
-    return replace(
-        proposals, occupations=occupations, energy=energy, log_prob=None, order=None, stream=used, metadata=metadata
-    )
+    return replace(proposals, occupations=occupations, energy=energy, log_prob=None, order=None, stream=used, metadata=metadata)
 
 
 def _batches(proposals: SampleSet, chains: int) -> list[Pairs]:
@@ -126,9 +124,7 @@ def _batches(proposals: SampleSet, chains: int) -> list[Pairs]:
     return [Pairs(*rows) for rows in zip(*parts, strict=True)]
 
 
-def _run(
-    model: Model, state: Ensemble, batches: list[Pairs], burn_in: int, sweeps: int, stream: Stream
-) -> tuple[Tensor, float]:
+def _run(model: Model, state: Ensemble, batches: list[Pairs], burn_in: int, sweeps: int, stream: Stream) -> tuple[Tensor, float]:
     """Configurations (steps, chains, sites), and the share of the kept proposals that were accepted."""
     current, kept, accepted = batches[0], [], 0.0
     for step, proposed in enumerate(batches[1:]):

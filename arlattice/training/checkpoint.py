@@ -99,7 +99,9 @@ def checkpoint_seed(path: Path) -> int:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, description = read_tensors(path)
     if description.get("format") == _BEFORE_COUNTERS:
-        cure = "was begun by an earlier release with another generator of random numbers: finish it there, or start a new run from its model"
+        cure = (
+            "was begun by an earlier release with another generator of random numbers: finish it there, or start a new run from its model"
+        )
         raise InputError("checkpoint", str(path), f"{cure} (start, --start)")
     if description.get("format") != FORMAT:
         raise InputError("checkpoint", str(path), f"not a checkpoint (format {FORMAT})")

@@ -46,9 +46,7 @@ def mam(model: Model, batch: Batch) -> Loss:
     return Loss(loss, {"consistency": difference.square().mean().detach(), "reverse_spread": score.std(1).mean()})
 
 
-def _heads(
-    head: MarginalModel, x: Tensor, order: Tensor, conditions: Conditions, stream: Stream
-) -> tuple[Tensor, Tensor, Tensor]:
+def _heads(head: MarginalModel, x: Tensor, order: Tensor, conditions: Conditions, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
     """d at one random step of each row, or at all where that costs no more (batch, k); log p of nothing, and of x (batch,)."""
     n = x.shape[1]
     if head.all_at_once:
