@@ -25,7 +25,7 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 
-__all__ = ["HIGHEST_SEED", "Stream", "check_seed", "known_seed", "philox", "purpose_word", "uniform"]
+__all__ = ["HIGHEST_SEED", "Stream", "check_seed", "fresh_seed", "known_seed", "philox", "purpose_word", "uniform"]
 
 HIGHEST_SEED = 2**63 - 1
 """The largest seed: what fits into a signed 64-bit integer, as files hold it."""
@@ -58,9 +58,14 @@ def check_seed(seed: Any, argument: str = "seed") -> int:
     return number
 
 
+def fresh_seed() -> int:
+    """From the entropy of the operating system."""
+    return secrets.randbits(_FRESH_BITS)
+
+
 def known_seed(seed: int | None, argument: str = "seed") -> int:
-    """The seed given, checked; for None a fresh one from the entropy of the operating system, to be recorded."""
-    return secrets.randbits(_FRESH_BITS) if seed is None else check_seed(seed, argument)
+    """The seed given, checked; for None a fresh one, to be recorded."""
+    return fresh_seed() if seed is None else check_seed(seed, argument)
 
 
 def purpose_word(name: str) -> int:
@@ -190,8 +195,8 @@ class Stream:
     def counters(self) -> dict[str, int]:
         """The next step of this stream and of all its branches, by name."""
         found = {self.name: self.step}
-        for branch in self._branches.values():
-            found |= branch.counters()
+        for name in sorted(self._branches):
+            found |= self._branches[name].counters()
         return found
 
     def restore(self, counters: Mapping[str, int]) -> None:

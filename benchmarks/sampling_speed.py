@@ -20,7 +20,6 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.hooks.manager import default_manager
-from arlattice.models.any_order_transformer import AnyOrderTransformer
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
@@ -89,7 +88,7 @@ def _model(size: int, device: str) -> Model:
 
 
 @torch.no_grad()
-def _rerun(model: AnyOrderTransformer, noise: Tensor, order: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
+def _rerun(model: Model, noise: Tensor, order: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
     occupations = torch.zeros_like(order)
     log_prob = torch.zeros(len(order), dtype=torch.float64, device=order.device)
     with model.autocast():

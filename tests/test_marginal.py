@@ -121,7 +121,7 @@ def test_a_marginal_takes_one_pass_however_many_sites_are_known(monkeypatch: pyt
 
 
 def brief(objective: str, **more: object) -> dict[str, object]:
-    common = {"objective": objective, "learning_rate": 5e-3, "warmup_steps": 10, "ema_decay": 0.97, "evaluate_every": 10_000}
+    common = {"seed": 0, "objective": objective, "learning_rate": 5e-3, "warmup_steps": 10, "ema_decay": 0.97, "evaluate_every": 10_000}
     chains = {"reverse_states": 1, "reverse_samples": 128, "chain_refresh": 20, "replica_copies": 64, "equilibration_sweeps": 20}
     return common | chains | {"batch_size": 64} | more
 

@@ -35,6 +35,7 @@ TRAINING: dict[str, Any] = {
     "evaluate_every": 2,
     "evaluate_samples": 8,
     "checkpoint_every": 2,
+    "seed": 0,
 }
 
 

@@ -48,6 +48,7 @@ QUICK: dict[str, Any] = {
     "evaluate_samples": 16,
 }
 BRIEF: dict[str, Any] = {
+    "seed": 0,
     "steps": 6,
     "batch_size": 8,
     "reverse_states": 2,
