@@ -131,7 +131,8 @@ def _fill(numbers: Tensor, seed: int, purpose: int, first_pair: int, first_sampl
     words = philox((pair & _WORD, pair >> 32, sample & _WORD, torch.full_like(sample, purpose)), seed)
     for half in (0, 1):
         high, low = words[2 * half], words[2 * half + 1]
-        torch.mul(high.bitwise_left_shift_(21).bitwise_or_(low.bitwise_right_shift_(11)), 2.0**-53, out=numbers[:, half])
+        numbers[:, half] = high.bitwise_left_shift_(21).bitwise_or_(low.bitwise_right_shift_(11))
+    numbers.mul_(2.0**-53)  # after the copy to float64: a product of integers and a number would be float32
 
 
 class Stream:
