@@ -646,3 +646,31 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     arl.hamiltonian("ising", size=(3, 3), J=2.0).save(tmp_path / "other.safetensors")  # type: ignore[attr-defined]
     with pytest.raises(arl.InputError, match="was compiled as"):
         run(config, tmp_path / "other", device="cpu", progress=False, hamiltonian_file=tmp_path / "other.safetensors")
+
+
+def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_bits(tmp_path: Path) -> None:
+    """config.json and the record tell the seed; with it, another run from the start gives the same."""
+    unset = {"training": {"seed": None}}
+    brief(tmp_path / "run", time_limit=0, **unset)
+    seed = json.loads((tmp_path / "run" / "config.json").read_text())["training"]["seed"]
+    resumed = brief(tmp_path / "run", resume=True, **unset)
+    assert resumed.record["seed"] == seed
+    assert resumed.fingerprint == brief(training={"seed": seed}).fingerprint != brief(**unset).fingerprint
+
+
+def test_a_checkpoint_keeps_the_seed_and_counters_of_steps(tmp_path: Path) -> None:
+    brief(tmp_path / "run", time_limit=0)
+    tensors, description = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    assert "generator" not in tensors and description["seed"] == 0
+    assert description["counters"]["training/state"] > 0 and description["counters"]["training/supercell 0/replay/sweep"] > 0
+
+
+def test_a_checkpoint_of_the_earlier_generator_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    brief(tmp_path / "run", time_limit=0)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    tensors, description = read_tensors(path)
+    generator = {"generator": torch.Generator().get_state()}
+    write_tensors(path, tensors | generator, {key: description[key] for key in ("step", "identity")} | {"format": "arlattice-checkpoint-1"})
+    for training in ({}, {"seed": None}):
+        with pytest.raises(arl.InputError, match="another generator of random numbers: finish it there, or start a new run from its model"):
+            brief(tmp_path / "run", resume=True, training=training)

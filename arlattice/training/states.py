@@ -92,8 +92,8 @@ def _box(
     if states.compositions:
         lengths.append(len(states.compositions))
     cells = torch.cartesian_prod(*[torch.arange(n) for n in lengths]).view(-1, len(lengths)).repeat_interleave(copies, 0)
-    points = torch.quasirandom.SobolEngine(len(lengths)).draw(len(cells) // group, dtype=torch.float64)
-    jitter = (points + stream.uniform(len(lengths), 1).T) % 1.0
+    places = torch.quasirandom.SobolEngine(len(lengths)).draw(len(cells) // group, dtype=torch.float64)
+    jitter = (places + stream.uniform(len(lengths), 1).T) % 1.0
     where = (cells + jitter.repeat_interleave(group, 0)) / torch.tensor(lengths)
     values = [a + where[:, k] * (b - a) for k, (a, b) in enumerate(ranges)]
     ensembles: list[Ensemble] = []
