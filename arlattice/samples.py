@@ -17,6 +17,7 @@ Monte Carlo samples come without q: their weights are equal, and the errors hold
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
@@ -29,7 +30,9 @@ from torch import Tensor
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
+from arlattice.independence import check_independent, joined_streams
 from arlattice.lattice import Lattice
+from arlattice.random_numbers import Stream, known_seed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -61,6 +64,9 @@ class SampleSet:
         order: the order in which the sites were drawn, permutations of the sites, (n, sites), or None.
         known: occupations that were given before drawing (inpainting), -1 where drawn, (sites,), or
             None. ``log_prob`` is then conditional on them.
+        stream: the random numbers behind every sample, (n, 3), int64: seed, purpose (`arlattice.random_numbers.purpose_word`),
+            number of the sample; None where it is not known (older files, sets of other programs). Sets that share a row
+            are not independent (`arlattice.independence`).
         metadata: plain facts about the origin: identifier -> str, int, float or bool.
 
     Raises:
@@ -76,6 +82,7 @@ class SampleSet:
     log_prob: Tensor | None = None
     order: Tensor | None = None
     known: Tensor | None = None
+    stream: Tensor | None = None
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,6 +98,7 @@ class SampleSet:
             "log_prob": None if self.log_prob is None else _log_prob(self.log_prob, len(occupations)),
             "order": None if self.order is None else _order(self.order, occupations),
             "known": None if self.known is None else _known(self.known, occupations, self.lattice),
+            "stream": None if self.stream is None else _stream(self.stream, len(occupations)),
             "metadata": _metadata(self.metadata),
         }
         for name, value in checked.items():
@@ -288,6 +296,7 @@ class SampleSet:
             energy=self.energy[rows],
             log_prob=None if self.log_prob is None else self.log_prob[rows],
             order=None if self.order is None else self.order[rows],
+            stream=None if self.stream is None else self.stream[rows],
         )
 
     @staticmethod
@@ -295,14 +304,15 @@ class SampleSet:
         """One set of all samples, in order. Metadata on which the sets differ (seeds, say) is left out.
 
         Raises:
-            InputError: sets of different lattices, Hamiltonians, states, units or known sites, or with
-                and without log-probabilities.
+            InputError: sets of different lattices, Hamiltonians, states, units or known sites, with and without
+                log-probabilities, or drawn with the same random numbers.
         """
         if not sets:
             raise InputError("sets", [], "give at least one SampleSet")
         first = sets[0]
         for other in sets[1:]:
             _check_same(first, other)
+        check_independent(sets)
         orders = [s.order for s in sets if s.order is not None]
         return replace(
             first,
@@ -310,19 +320,36 @@ class SampleSet:
             energy=torch.cat([s.energy for s in sets]),
             log_prob=None if first.log_prob is None else torch.cat([s.log_prob for s in sets if s.log_prob is not None]),
             order=torch.cat(orders) if len(orders) == len(sets) else None,
+            stream=joined_streams(sets),
             metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)},
         )
 
-    def resample(self, n: int, generator: torch.Generator) -> SampleSet:
-        """``n`` equally weighted samples, drawn with replacement by weight (a CPU generator).
+    def resample(self, n: int, generator: torch.Generator | None = None, *, seed: int | None = None) -> SampleSet:
+        """``n`` equally weighted samples, drawn with replacement by weight.
 
         The result carries no ``log_prob``: its average of anything is the plain mean. Draw fewer than
         ``ess * len(self)``, or configurations repeat.
+
+        Args:
+            n: how many.
+            generator: deprecated, give ``seed``.
+            seed: repeats a choice; None takes a fresh one, kept as ``metadata["resample_seed"]``.
         """
         if n < 1:
             raise InputError("n", n, "draw at least one sample")
-        rows = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        return replace(self._rows(rows), log_prob=None, metadata={**self.metadata, "resampled_from": len(self)})
+        facts: dict[str, str | int | float | bool] = {**self.metadata, "resampled_from": len(self)}
+        if generator is None:
+            facts["resample_seed"] = chosen = known_seed(seed)
+            rows = self._chosen(Stream(chosen, "resample").uniform(1, n)[0])
+        else:
+            warnings.warn("resample: give seed= instead of a torch.Generator", DeprecationWarning, stacklevel=2)
+            rows = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        return replace(self._rows(rows), log_prob=None, metadata=facts)
+
+    def _chosen(self, uniform: Tensor) -> Tensor:
+        """Sample of every number in [0, 1), by weight."""
+        ends = self.weights.cumsum(0)
+        return torch.searchsorted(ends, uniform * ends[-1], right=True)
 
     # -- out and in ------------------------------------------------------------------------------
 
@@ -398,6 +425,13 @@ def _known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:
     if bool(((occupations != tensor) & (tensor >= 0)).any()):
         raise InputError("known", tensor.tolist(), "the samples must hold the known species on the known sites")
     return tensor
+
+
+def _stream(values: Any, n: int) -> Tensor:
+    tensor = _cpu(values)
+    if tensor.shape != (n, 3) or tensor.is_floating_point():
+        raise InputError("stream", tuple(tensor.shape), f"give seed, purpose and number of every sample, whole numbers of shape ({n}, 3)")
+    return tensor.long()
 
 
 def _metadata(given: Mapping[str, str | int | float | bool] | None) -> dict[str, str | int | float | bool]:

@@ -39,6 +39,7 @@ from arlattice.hamiltonian import Hamiltonian
 from arlattice.io.files import replacing, write_text
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 from arlattice.thermo.phase_diagram import COMPOSITIONS, SHARES, Coexistence, coexistences
 
 if TYPE_CHECKING:
@@ -144,10 +145,10 @@ def _chains(hamiltonian: Hamiltonian, arguments: argparse.Namespace) -> tuple[Te
     rungs, line = sorted(arguments.temperatures + arguments.hotter), _line(arguments).tolist()
     states = [arl.SemiGrandCanonical(t, {"Au": mu}) for t in rungs for mu in line]
     rows = torch.arange(len(states)).repeat_interleave(arguments.copies)
-    conditions, generator = Conditions.from_states(states, hamiltonian)[rows], torch.Generator(arguments.device).manual_seed(arguments.seed)
+    conditions, stream = Conditions.from_states(states, hamiltonian)[rows], Stream(arguments.seed, "chains", arguments.device)
     tables, fuse = hamiltonian.to(arguments.device, torch.float32), arguments.device.startswith("cuda")
     shape = (len(rungs), len(line), arguments.copies)
-    chains = ReplicaExchange(tables, conditions, shape, generator, fuse=fuse)
+    chains = ReplicaExchange(tables, conditions, shape, stream, fuse=fuse)
     chains.run(arguments.equilibration)
     keep, kept, rates = [rungs.index(t) for t in arguments.temperatures], [], []
     for _ in range(arguments.snapshots):

@@ -28,6 +28,7 @@ import arlattice as arl
 from arlattice.io.records import read_tensors
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import describe, load, read_record
+from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 
@@ -147,7 +148,7 @@ def _over(gaps: list[float]) -> dict[str, float]:
 def _p_ess(model: Model, state: arl.Ensemble, chains: np.ndarray, order: str, arguments: argparse.Namespace) -> float:
     """1 / (E_p[w] E_p[1/w]) over Monte Carlo samples; equals E_q[w]^2 / E_q[w^2] if q misses nothing."""
     flat = torch.from_numpy(chains.reshape(-1, chains.shape[-1])).long()
-    rows = torch.randperm(len(flat), generator=torch.Generator().manual_seed(arguments.seed))[: arguments.samples]
+    rows = Stream(arguments.seed, "rows").permutation(len(flat))[: arguments.samples]
     x = flat[rows]
     log_q = model.log_prob(x, state, order, seed=arguments.seed)
     log_w = state.log_f(model.lattice, "eV", model.hamiltonian.energy(x), x) - log_q

@@ -29,6 +29,7 @@ from arlattice.hamiltonian import Hamiltonian
 from arlattice.io.files import replacing, write_text
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -119,12 +120,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def scan(hamiltonian: Hamiltonian, temperatures: list[float], delta_mu: np.ndarray, sweeps: int, copies: int, seed: int) -> Tensor:
     """x_Au of every copy: (up and down, temperatures, Delta mu ascending, copies)."""
-    generator, found = torch.Generator().manual_seed(seed), []
+    stream, found = Stream(seed, "scan"), []
     occupations: Tensor | None = None
     for step, pair in enumerate(zip(delta_mu, delta_mu[::-1], strict=True)):
         states = [arl.SemiGrandCanonical(t, {"Au": float(mu)}) for mu in pair for t in temperatures]
         conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(copies)]
-        chains = ReplicaExchange(hamiltonian, conditions, (len(conditions),), generator, occupations)
+        chains = ReplicaExchange(hamiltonian, conditions, (len(conditions),), stream, occupations)
         chains.run(sweeps - sweeps // 2 + BURN_IN * (step == 0))
         found.append(_mean_x(chains, sweeps // 2).view(2, len(temperatures), copies))
         occupations = chains.occupations

@@ -39,6 +39,7 @@ from arlattice.io.files import replacing, write_text
 from arlattice.models.conditions import Conditions, centred
 from arlattice.montecarlo.population_annealing import Rung, population_annealing
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 
 KT = BOLTZMANN["eV"]
 TARGETS = (500.0, 680.0, 1200.0)  # whose configurations are kept, at field 0
@@ -173,10 +174,10 @@ def _chains(
     arguments: argparse.Namespace,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Energies and Au atoms, (beta, mu, snapshots, copies), and the kept configurations (kept, snapshots, copies, sites)."""
-    generator = torch.Generator(arguments.device).manual_seed(arguments.seed + math.prod(shape))
+    stream = Stream(arguments.seed, f"chains {shape}", arguments.device)
     fuse = arguments.device.startswith("cuda")
     tables, exact = hamiltonian.to(arguments.device, torch.float32), hamiltonian.to(arguments.device, torch.float64)
-    chains = ReplicaExchange(tables, _conditions(hamiltonian, beta, mu, shape[-1]), exchanges, generator, fuse=fuse)
+    chains = ReplicaExchange(tables, _conditions(hamiltonian, beta, mu, shape[-1]), exchanges, stream, fuse=fuse)
     chains.run(arguments.equilibration)
     kept_snapshots = np.linspace(arguments.snapshots // 2, arguments.snapshots - 1, max(1, arguments.samples // shape[-1])).astype(int)
     energies, atoms, kept = [], [], []
@@ -206,11 +207,10 @@ def _annealing(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace) -> d
 
 def _annealed(tables: arl.Hamiltonian, beta: np.ndarray, mu: float, arguments: argparse.Namespace) -> Tensor:
     """log Z of every block at every rung, (rungs, blocks)."""
-    generator = torch.Generator(arguments.device).manual_seed(arguments.seed)
     rungs = population_annealing(
         tables,
         [arl.SemiGrandCanonical(1 / (KT * b), {"Au": mu}) for b in beta],
-        generator,
+        seed=Stream(arguments.seed, f"population {mu}", arguments.device),
         population=arguments.population,
         blocks=arguments.blocks,
         sweeps=arguments.annealing_sweeps,

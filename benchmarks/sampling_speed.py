@@ -19,9 +19,12 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
+from arlattice.hooks.manager import default_manager
+from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
+from arlattice.testing import randomise
 
 
 def main() -> None:
@@ -47,9 +50,9 @@ def main() -> None:
 def _compare(size: int, batch: int, precision: str, repeats: int, device: str, fuse: bool) -> dict[str, object]:
     model = _model(size, device)
     model.precision = precision
-    generator = torch.Generator(device).manual_seed(0)
-    order = draw_orders(model.lattice, batch, "random", generator)
-    noise = torch.rand(model.lattice.n_sites, batch, dtype=torch.float64, generator=generator, device=device)
+    stream = Stream(0, "speed", device)
+    order = draw_orders(model.lattice, batch, "random", stream["order"])
+    noise = stream.uniform(model.lattice.n_sites, batch)
     conditions = Conditions.from_states([arl.SemiGrandCanonical(2.269)], model.hamiltonian, device).expand(batch)
     slow, (x_slow, log_slow) = _timed(lambda: _rerun(model, noise, order, conditions), device)
     if fuse:
@@ -78,19 +81,14 @@ def _compare(size: int, batch: int, precision: str, repeats: int, device: str, f
     return row
 
 
-def _model(size: int, device: str) -> AnyOrderTransformer:
+def _model(size: int, device: str) -> Model:
     """Default size, weights away from their zero start (the time does not depend on training)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)
-        model = AnyOrderTransformer(arl.hamiltonian("ising", size=(size, size)), AnyOrderTransformerOptions())
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(torch.randn(parameter.shape) * 0.02)
-    return model.to(device).eval()
+    model = default_manager().build_model("any-order-transformer", arl.hamiltonian("ising", size=(size, size)))
+    return randomise(model, scale=0.02).to(device).eval()
 
 
 @torch.no_grad()
-def _rerun(model: AnyOrderTransformer, noise: Tensor, order: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
+def _rerun(model: Model, noise: Tensor, order: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
     occupations = torch.zeros_like(order)
     log_prob = torch.zeros(len(order), dtype=torch.float64, device=order.device)
     with model.autocast():

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 import arlattice as arl
@@ -155,7 +154,7 @@ def draw_line(axes: Any, sets: dict[State, arl.SampleSet], reference: Reference)
 
 def draw_supercell(axes: Any, samples: arl.SampleSet, title: str) -> None:
     """One supercell, chosen by weight, as a 2 x 2 x 4 box of cubic cells: long side where its layers differ most."""
-    chosen = samples.resample(1, torch.Generator().manual_seed(0)).occupations[0].numpy()
+    chosen = samples.resample(1, seed=0).occupations[0].numpy()
     half = samples.lattice.cell.max()  # half a cubic cell: the spacing of the layers
     steps = (samples.lattice.positions / half).round().astype(int)
     imbalance = [abs(chosen[steps[:, axis] % 2 == 0].mean() - chosen[steps[:, axis] % 2 == 1].mean()) for axis in range(3)]

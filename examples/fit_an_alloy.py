@@ -119,7 +119,7 @@ def export(model: arl.Model, folder: Path, n: int) -> None:
     """Weighted samples of one state as extxyz; ten of them, chosen by weight, as CIF."""
     samples = model.sample(n, EXPORTED, seed=1)
     samples.write(folder / "samples.extxyz")
-    samples.resample(10, torch.Generator().manual_seed(0)).write(folder / "cif", format="cif")
+    samples.resample(10, seed=0).write(folder / "cif", format="cif")
 
 
 def draw(path: Path, fitted: Fit, sweep: Dataset, exact: Exact) -> None:

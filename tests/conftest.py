@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from arlattice import random_numbers
 from arlattice.hooks.manager import default_manager
 
 
@@ -18,6 +20,17 @@ class Ran(NamedTuple):
 
 
 RunCli = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What takes a fresh seed gets 10^6, 10^6 + 1, ... in this test, so that the suite is the same in every run.
+
+    The mark ``fresh_seeds`` leaves the library as it is.
+    """
+    if "fresh_seeds" not in request.keywords:
+        seeds = itertools.count(10**6)
+        monkeypatch.setattr(random_numbers, "fresh_seed", lambda: next(seeds))
 
 
 @pytest.fixture

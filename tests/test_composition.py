@@ -13,6 +13,7 @@ import arlattice as arl
 from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.start import random_occupations
+from arlattice.random_numbers import Stream
 from arlattice.testing import Case, FrequencyTest, small_cases
 from arlattice.thermo.exact import enumerate_configurations
 
@@ -87,7 +88,7 @@ def test_captives_are_the_sites_left_that_hold_only_species_of_a_set(case: Case)
 def test_random_starts_have_the_composition_on_allowed_sites(case: Case) -> None:
     lattice = case.hamiltonian.lattice
     conditions = Conditions.from_states([case.state] * 200, case.hamiltonian)
-    x = random_occupations(lattice, conditions, torch.Generator().manual_seed(0))
+    x = random_occupations(lattice, conditions, Stream(0))
     assert torch.equal(lattice.check_occupations(x), x)
     counts = torch.nn.functional.one_hot(x, lattice.n_species).sum(1)
     assert torch.equal(counts, torch.tensor(counts_of(case)).expand_as(counts))
@@ -96,7 +97,7 @@ def test_random_starts_have_the_composition_on_allowed_sites(case: Case) -> None
 def start_counts(case: Case, n: int, possible: Tensor) -> Tensor:
     """How often random starts are each of the possible configurations."""
     conditions = Conditions.from_states([case.state] * n, case.hamiltonian)
-    x = random_occupations(case.hamiltonian.lattice, conditions, torch.Generator().manual_seed(0))
+    x = random_occupations(case.hamiltonian.lattice, conditions, Stream(0))
     number = {tuple(row): i for i, row in enumerate(possible.tolist())}
     return torch.bincount(torch.tensor([number[tuple(row)] for row in x.tolist()]), minlength=len(possible))
 

@@ -1,34 +1,63 @@
-"""A trained model that does not go where its Monte Carlo chains are says so."""
+"""Error bars at default settings cover as often as they should: benchmarks/coverage.py, small and with fixed seeds."""
 
 from __future__ import annotations
 
-from itertools import combinations
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
 
-import numpy as np
 import pytest
 
 import arlattice as arl
-from arlattice.lattice import chain
-from arlattice.training.coverage import UncoveredWarning
+from arlattice import random_numbers
+from arlattice.models.base import Model
 
-TRAINING = {"objective": "forward", "steps": 3, "batch_size": 16, "equilibration_sweeps": 30, "evaluate_samples": 32}
-OPTIONS = {"width": 16, "heads": 2, "layers": 1}
-
-
-def charged(penalty: float) -> arl.ClusterHamiltonian:
-    """penalty x charge^2 over all sites: eight of a cation, 3+ or 4+, and a fixed background of 28-."""
-    lattice, q = chain(8, ("Fe", "Mn")), np.array([3.0, 4.0])
-    pairs = [(pair, 2 * penalty * np.outer(q, q)) for pair in combinations(range(8), 2)]
-    fields = [((i,), penalty * (q**2 - 2 * 28 * q)) for i in range(8)]
-    return arl.ClusterHamiltonian.from_terms(lattice, [*pairs, *fields], 28.0**2 * penalty, units="eV")
+REPEATS = 150
 
 
-def test_a_stiff_penalty_loses_the_neutral_cells_and_it_is_said() -> None:
-    """What is known of a half-filled cell says nothing of its charge at the end: the logits start thousands of nats off."""
-    with pytest.warns(UncoveredWarning, match="good ESS"):
-        arl.train(charged(5.0), states=arl.SemiGrandCanonical(700), model_options=OPTIONS, training=TRAINING, progress=False)
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_a_soft_energy_is_covered_from_the_start() -> None:
-    """Warnings are errors."""
-    arl.train(charged(0.001), states=arl.SemiGrandCanonical(700), model_options=OPTIONS, training=TRAINING, progress=False)
+program = load("coverage")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return program.train()  # type: ignore[no-any-return]
+
+
+def failures(model: Model, call: str = "sample", repeats: int = REPEATS) -> list[str]:
+    repeat, exact = program.calls(model, n=200)[call]
+    return program.judged(program.covered(call, repeat, exact, repeats, progress=False))["failed"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("call", ["sample", "sweep"])
+def test_one_sigma_covers_two_thirds_of_the_repeats(call: str, model: Model) -> None:
+    """150 repeats of 200 samples (a sweep: 40), seeds fixed. False alarm 1e-3 over all columns of a call; a column whose errors are
+    1.6 times too small or 2 times too large (coverage 0.47, 0.95) is seen with probability > 0.95 at 150 repeats.
+    """
+    assert failures(model, call, REPEATS if call == "sample" else 40) == []
+
+
+def test_equal_seeds_are_seen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known-wrong library: every call draws the same samples, so every repeat covers or none."""
+    monkeypatch.setattr(random_numbers, "fresh_seed", lambda: 0)
+    assert "sample: log_z" in failures(model)
+
+
+def test_errors_that_are_too_small_or_too_large_are_seen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known-wrong formulas of one column: log Z 1.6 times too small, the energy 2 times too large."""
+    log_z, mean = arl.SampleSet.log_z, arl.SampleSet.mean
+    monkeypatch.setattr(arl.SampleSet, "log_z", lambda self: arl.Estimate(log_z(self).value, log_z(self).error / 1.6))
+    monkeypatch.setattr(arl.SampleSet, "mean", lambda self, name: arl.Estimate(mean(self, name).value, 2 * mean(self, name).error))
+    assert {"sample: log_z", "sample: energy", "sample: x_up"} <= set(failures(model))
+
+
+def test_the_expected_share_is_that_of_one_sigma() -> None:
+    assert math.erf(math.sqrt(0.5)) == pytest.approx(0.6827, abs=1e-4) == program.SHARE

@@ -14,6 +14,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
 from arlattice.thermo.exact import Enumeration
 from arlattice.training.chains import ModelChains
@@ -113,7 +114,7 @@ def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) ->
     h = arl.hamiltonian("ising", size=(3, 3))
     model = randomise(default_manager().build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
     states = Conditions.from_states([arl.SemiGrandCanonical(2.0, {"up": 0.2})], h).to("cuda")
-    chains = ModelChains(states, 2, 16, 4, 100, torch.Generator("cuda").manual_seed(3))
+    chains = ModelChains(states, 2, 16, 4, 100, Stream(3, "chains", "cuda"))
     for _ in range(3):
         chains.advance(model)
         noise, block = torch.rand(4, 32, dtype=torch.float64, device="cuda"), torch.rand(32, 9, device="cuda").argsort(1)[:, :4]
@@ -131,7 +132,7 @@ def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
     h = arl.hamiltonian("ising", size=(3, 3))
     states = [arl.SemiGrandCanonical(t, {"up": 0.1}) for t in (1.5, 3.0)]
     conditions = Conditions.from_states(states, h)[torch.arange(2).repeat_interleave(4000)]
-    chains = ReplicaExchange(h.to("cuda"), conditions.to("cuda"), (2, 4000), torch.Generator("cuda").manual_seed(0))
+    chains = ReplicaExchange(h.to("cuda"), conditions.to("cuda"), (2, 4000), Stream(0, "chains", "cuda"))
     chains.run(60)
     exact, energy = Enumeration.of(h), h.energy(chains.occupations.cpu()).view(2, 4000)
     for k, state in enumerate(states):

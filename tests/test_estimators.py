@@ -447,7 +447,7 @@ def test_chains_in_random_orders_with_sweeps_agree_with_enumeration(state: Ensem
 
 def test_a_perfect_model_accepts_everything_and_the_same_seed_gives_the_same_chain() -> None:
     state, model = SYSTEMS["Ising 3x3"][1][0], Table(ising(), roughness=0.0)
-    first, again = (neural_metropolis(model, state, 50, chains=4) for _ in range(2))
+    first, again = (neural_metropolis(model, state, 50, chains=4, seed=0) for _ in range(2))
     assert first.metadata["acceptance"] == pytest.approx(1.0)
     assert torch.equal(first.occupations, again.occupations)
     assert (first.metadata["chains"], first.metadata["draws"], len(first)) == (4, 50, 200)
@@ -532,10 +532,10 @@ def test_a_mode_without_probability_has_an_infinite_upper_bound() -> None:
 @systems
 @pytest.mark.parametrize("roughness", [0.4, ROUGHNESS])
 def test_a_good_model_raises_no_warning(system: str, roughness: float) -> None:
-    """200 repeats of 400 samples of either kind, ESS 0.5 to 0.9; in trials of 2,000 repeats there was no false alarm."""
+    """200 repeats of 400 samples of either kind, ESS 0.5 to 0.9; in 4,000 trials of the roughest ternary there was one false alarm."""
     enumeration, states, _ = SYSTEMS[system][0](), *SYSTEMS[system][1:]
     model = Table(enumeration, roughness)
-    drawn, chained = model.sample(REPEATS * 400, states[0]), monte_carlo(enumeration, states[0], REPEATS * 400, 1)
+    drawn, chained = model.sample(REPEATS * 400, states[0], seed=1), monte_carlo(enumeration, states[0], REPEATS * 400, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = [bracket(q, p, model) for q, p in zip(parts(drawn, 400), parts(chained, 400), strict=True)]

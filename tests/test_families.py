@@ -10,6 +10,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
 
 CASES = small_cases()
@@ -47,7 +48,7 @@ def test_a_centred_perceptron_passes_too_and_translations_change_nothing(case: C
     model = randomise(build("any-order-mlp", case, centred=True), seed=1)
     check_model(model, [case.state], n=400)
     model, x, states = model.double(), some(case, 3), conditions(case, 3)
-    order = draw_orders(model.lattice, 3, "random", torch.Generator().manual_seed(0))
+    order = draw_orders(model.lattice, 3, "random", Stream(0))
     expected = model.step_logits(x, order, states) - model.steps.along(x, order, states).base
     for images in model.lattice.translations:
         moved = torch.empty_like(x)
@@ -118,7 +119,7 @@ def test_a_masked_perceptron_sees_only_earlier_sites() -> None:
 def test_any_order_logits_depend_on_the_earlier_sites_alone(family: str) -> None:
     case = GRAND[1]
     model, x = randomise(build(family, case), seed=4).double(), some(case, 6)
-    order, states = draw_orders(model.lattice, 6, "random", torch.Generator().manual_seed(0)), conditions(case, 6)
+    order, states = draw_orders(model.lattice, 6, "random", Stream(0)), conditions(case, 6)
     before = model.step_logits(x, order, states)
     for step in range(0, x.shape[1], 3):
         later = torch.where(order.argsort(1) >= step, 1 - x, x)

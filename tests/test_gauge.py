@@ -9,6 +9,7 @@ import arlattice as arl
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.gauge import SpinGauge
 from arlattice.models.orders import ORDERS, draw_orders
+from arlattice.random_numbers import Stream
 from arlattice.testing import check_model, random_hamiltonian, randomise
 from arlattice.thermo.exact import enumerate_configurations
 
@@ -30,7 +31,7 @@ def state(field: float) -> arl.SemiGrandCanonical:
 @pytest.mark.parametrize("field", FIELDS)
 def test_exchanging_all_species_and_the_field_leaves_log_prob_as_it_is(model: AnyOrderTransformer, field: float, kind: str) -> None:
     x = torch.cat(list(enumerate_configurations(ISING.lattice)))
-    order = draw_orders(ISING.lattice, 1, kind, torch.Generator().manual_seed(0))[0]
+    order = draw_orders(ISING.lattice, 1, kind, Stream(0))[0]
     log_q = model.log_prob(x, state(field), order)
     assert torch.equal(log_q, model.log_prob(1 - x, state(-field), order))
     assert abs(float(log_q.logsumexp(0))) < 1e-10

@@ -14,6 +14,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
 from arlattice.thermo.exact import Enumeration
 from arlattice.training.chains import ModelChains
@@ -41,7 +42,7 @@ def some(hamiltonian: arl.Hamiltonian, n: int, seed: int = 0) -> Tensor:
 
 
 def orders(model: MarginalModel, n: int) -> Tensor:
-    return draw_orders(model.lattice, n, "random", torch.Generator().manual_seed(1))
+    return draw_orders(model.lattice, n, "random", Stream(1))
 
 
 # -- what holds for any weights ----------------------------------------------------------------------
@@ -121,7 +122,7 @@ def test_a_marginal_takes_one_pass_however_many_sites_are_known(monkeypatch: pyt
 
 
 def brief(objective: str, **more: object) -> dict[str, object]:
-    common = {"objective": objective, "learning_rate": 5e-3, "warmup_steps": 10, "ema_decay": 0.97, "evaluate_every": 10_000}
+    common = {"seed": 0, "objective": objective, "learning_rate": 5e-3, "warmup_steps": 10, "ema_decay": 0.97, "evaluate_every": 10_000}
     chains = {"reverse_states": 1, "reverse_samples": 128, "chain_refresh": 20, "replica_copies": 64, "equilibration_sweeps": 20}
     return common | chains | {"batch_size": 64} | more
 
@@ -138,12 +139,12 @@ def trained(family: str, objective: str, steps: int) -> MarginalModel:
 
 def marginal_errors(model: MarginalModel) -> Tensor:
     """Marginal head minus the enumerated marginal of the model's own distribution, 24 random partial configurations (24,)."""
-    generator = torch.Generator().manual_seed(5)
+    generator, stream = torch.Generator().manual_seed(5), Stream(5)
     enumeration, errors = Enumeration.of(model.hamiltonian), []
     x = enumeration.occupations.long()
     for row in model.sample(24, STATE, order="random", seed=7).occupations:
         known = torch.where(torch.rand(model.lattice.n_sites, generator=generator) < 0.5, row, -1)
-        own = torch.stack([model.log_prob(x, STATE, order) for order in draw_orders(model.lattice, 4, "random", generator)])
+        own = torch.stack([model.log_prob(x, STATE, order) for order in draw_orders(model.lattice, 4, "random", stream)])
         matching = ((x == known) | (known < 0)).all(1)
         enumerated = own[:, matching].logsumexp(1).exp().mean().log()
         errors.append(model.log_marginal(known[None], STATE)[0] - enumerated)
@@ -186,13 +187,13 @@ def test_training_makes_the_heads_agree_and_the_model_good(family: str, objectiv
 
 def unexplained(model: MarginalModel, steps: int) -> float:
     """Share of the variance of log f that the marginal head leaves after it was taught log f of random configurations."""
-    generator, batch, left = torch.Generator().manual_seed(0), 128, []
-    model.initialise(torch.Generator().manual_seed(1))
+    generator, stream, batch, left = torch.Generator().manual_seed(0), Stream(0), 128, []
+    model.initialise(1)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
     states = conditions(model, arl.SemiGrandCanonical(3.0), batch).to(dtype=torch.float32)
     for _ in range(steps):
         x = torch.randint(2, (batch, model.lattice.n_sites), generator=generator)
-        order = draw_orders(model.lattice, batch, "random", generator)
+        order = draw_orders(model.lattice, batch, "random", stream)
         log_f = states.log_f(model.tables.energy(x), x)
         log_p = model.prefix_log_probs(x, order, states, torch.full((batch, 1), model.lattice.n_sites))[0][:, 0]
         variance = (log_p - log_f).var()
@@ -257,7 +258,7 @@ def test_at_fixed_composition_the_whole_lattice_may_depend_on_the_composition(fa
 def chains(block: int = 3, refresh: int = 4) -> tuple[MarginalModel, ModelChains]:
     model = randomise(build("marginal-mlp", arl.hamiltonian("ising", size=(3, 3))), seed=6)
     states = Conditions.from_states([arl.SemiGrandCanonical(t) for t in (2.0, 3.0, 4.0)], model.hamiltonian)
-    return model, ModelChains(states.to(dtype=torch.float32), 2, 5, block, refresh, torch.Generator().manual_seed(3))
+    return model, ModelChains(states.to(dtype=torch.float32), 2, 5, block, refresh, Stream(3))
 
 
 def test_an_advance_changes_at_most_a_block_and_a_refresh_draws_new_states() -> None:
@@ -295,12 +296,12 @@ def test_chains_continue_with_the_same_bits() -> None:
     model, kept = chains()
     kept.advance(model)
     kept.advance(model)
-    saved, state = {k: v.clone() for k, v in kept.to_tensors().items()}, kept.generator.get_state()
+    saved, state = {k: v.clone() for k, v in kept.to_tensors().items()}, kept.stream.counters()
     for _ in range(4):
         kept.advance(model)
     _, again = chains()
     again.restore(saved)
-    again.generator.set_state(state)
+    again.stream.restore(state)
     for _ in range(4):
         again.advance(model)
     assert torch.equal(kept.occupations, again.occupations) and torch.equal(kept.rows, again.rows)

@@ -13,6 +13,7 @@ import arlattice as arl
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.conditions import Conditions, centred
 from arlattice.models.orders import ORDERS, draw_orders
+from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
 from arlattice.thermo.exact import Enumeration, enumerate_configurations
 
@@ -39,7 +40,7 @@ def transformer(hamiltonian: arl.Hamiltonian, seed: int = 0) -> AnyOrderTransfor
 
 
 def some_order(lattice: arl.Lattice, kind: str, seed: int = 0) -> Tensor:
-    return draw_orders(lattice, 1, kind, torch.Generator().manual_seed(seed))[0]
+    return draw_orders(lattice, 1, kind, Stream(seed))[0]
 
 
 def all_configurations(lattice: arl.Lattice) -> Tensor:
@@ -92,7 +93,7 @@ def sample_by_rerunning(model: AnyOrderTransformer, noise: Tensor, order: Tensor
 def test_cached_sampling_is_rerunning_the_network_for_every_site(case: Case, kind: str) -> None:
     model, lattice = transformer(case.hamiltonian), case.hamiltonian.lattice
     generator = torch.Generator().manual_seed(5)
-    order = draw_orders(lattice, 40, kind, generator)
+    order = draw_orders(lattice, 40, kind, Stream(5))
     noise = torch.rand(lattice.n_sites, 40, generator=generator, dtype=torch.float64)
     conditions = Conditions.from_states([case.state] * 40, case.hamiltonian)
     cached, log_prob = model.draw(noise, order, conditions)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.models.orders import ORDERS, draw_orders, levels, resolve_orders
+from arlattice.random_numbers import Stream
 
 FCC = bulk("Cu", "fcc", a=4.0)
 ROCK_SALT = bulk("NaCl", "rocksalt", a=5.6)
@@ -26,8 +27,8 @@ LATTICES = {
 }
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def stream(seed: int = 0) -> Stream:
+    return Stream(seed)
 
 
 def neighbours(lattice: arl.Lattice, sites: Tensor, cutoff: float) -> np.ndarray:
@@ -39,21 +40,21 @@ def neighbours(lattice: arl.Lattice, sites: Tensor, cutoff: float) -> np.ndarray
 @pytest.mark.parametrize("kind", ORDERS)
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 def test_orders_are_permutations_of_the_sites(lattice: arl.Lattice, kind: str) -> None:
-    orders = draw_orders(lattice, 50, kind, generator())
+    orders = draw_orders(lattice, 50, kind, stream())
     assert torch.equal(orders.sort(1).values, torch.arange(lattice.n_sites).expand(50, -1))
 
 
 @pytest.mark.parametrize("kind", ORDERS)
-def test_orders_come_from_the_generator_alone(kind: str) -> None:
+def test_orders_come_from_the_seed_alone(kind: str) -> None:
     lattice, before = LATTICES["square 5"], torch.get_rng_state()
-    one, same, other = (draw_orders(lattice, 5, kind, generator(seed)) for seed in (1, 1, 2))
+    one, same, other = (draw_orders(lattice, 5, kind, stream(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same) and torch.equal(one, other) == (kind == "raster")
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_random_orders_put_every_site_everywhere_equally_often() -> None:
     """n = 4,000: each count is 1000 +- 27 of 4 x 4; 5 sigma, so false alarms 1e-5."""
-    orders = draw_orders(arl.square(2), 4000, "random", generator())
+    orders = draw_orders(arl.square(2), 4000, "random", stream())
     counts = torch.stack([torch.bincount(orders[:, step], minlength=4) for step in range(4)])
     assert int((counts - 1000).abs().max()) < 5 * 27.4
 
@@ -80,14 +81,14 @@ def test_levels_grow_by_the_prime_factors_of_the_supercell(lattice: arl.Lattice,
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 def test_coarse_to_fine_orders_finish_a_level_before_the_next_one_from_any_origin(lattice: arl.Lattice) -> None:
     origins = levels(lattice)[lattice.translations]
-    for order in draw_orders(lattice, 20, "coarse-to-fine", generator()):
+    for order in draw_orders(lattice, 20, "coarse-to-fine", stream()):
         visited = origins[:, order]
         assert bool((visited.diff(dim=1) >= 0).all(1).any())
 
 
 def test_within_a_level_the_order_is_random_and_so_is_the_origin() -> None:
     """n = 800 on 4x4: 16 origins, 50 +- 6.8 each; 5 sigma, false alarms 1e-5. The last 8 sites in 8! orders."""
-    orders = draw_orders(arl.square(4), 800, "coarse-to-fine", generator())
+    orders = draw_orders(arl.square(4), 800, "coarse-to-fine", stream())
     counts = torch.bincount(orders[:, 0], minlength=16)
     assert int((counts - 50).abs().max()) < 5 * 6.85
     assert len(torch.unique(orders[:, 8:], dim=0)) > 700
@@ -132,7 +133,7 @@ def test_levels_follow_the_lattice_and_not_the_choice_of_its_supercell_vectors()
 def test_known_sites_come_first_and_nothing_else_moves() -> None:
     known = torch.tensor([-1, 0, -1, 1])
     order = torch.tensor([2, 3, 0, 1])
-    assert resolve_orders(arl.square(2), 2, order, generator(), known).tolist() == [[3, 1, 2, 0]] * 2
+    assert resolve_orders(arl.square(2), 2, order, stream(), known).tolist() == [[3, 1, 2, 0]] * 2
 
 
 @pytest.mark.parametrize(
@@ -148,4 +149,4 @@ def test_known_sites_come_first_and_nothing_else_moves() -> None:
 )
 def test_a_wrong_order_is_told(order: str | Tensor, complaint: str) -> None:
     with pytest.raises(arl.InputError, match=complaint):
-        resolve_orders(arl.square(2), 3, order, generator())
+        resolve_orders(arl.square(2), 3, order, stream())

@@ -27,7 +27,7 @@ def ladder(case: Case, steps: int = 12) -> list[arl.SemiGrandCanonical]:
 
 
 def anneal(case: Case, seed: int = 0, **sizes: int) -> list[Rung]:
-    return list(population_annealing(case.hamiltonian, ladder(case), torch.Generator().manual_seed(seed), **sizes))
+    return list(population_annealing(case.hamiltonian, ladder(case), seed=seed, **sizes))
 
 
 # -- resampling ------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_the_start_and_one_rung_are_exact_by_hand() -> None:
     """Without energies log Z is the number of configurations, chemical potentials or not, without noise at mu = 0."""
     lattice = CASES[-1].hamiltonian.lattice
     nothing = arl.FunctionHamiltonian(lattice, lambda x: torch.zeros(len(x), dtype=torch.float64), units="reduced")
-    (rung,) = population_annealing(nothing, [arl.SemiGrandCanonical(0.5)], torch.Generator(), population=3, blocks=2)
+    (rung,) = population_annealing(nothing, [arl.SemiGrandCanonical(0.5)], seed=0, population=3, blocks=2)
     assert rung.log_z == pytest.approx((float(lattice.allowed.sum(1).double().log().sum()), 0.0), abs=1e-12)
     lattice.check_occupations(rung.occupations)
 
@@ -116,7 +116,7 @@ def test_the_start_and_one_rung_are_exact_by_hand() -> None:
 def test_a_common_shift_of_the_chemical_potentials_counts() -> None:
     """f = exp(-beta (E - mu N)) as enumeration has it, not with centred mu; the noise is the same."""
     shifted = [arl.SemiGrandCanonical(s.temperature, {"up": s.chemical_potentials["up"] + 0.7, "down": 0.7}) for s in ladder(ISING)]
-    rungs = population_annealing(ISING.hamiltonian, shifted, torch.Generator().manual_seed(0), population=10, blocks=3)
+    rungs = population_annealing(ISING.hamiltonian, shifted, seed=0, population=10, blocks=3)
     for moved, rung in zip(rungs, anneal(ISING, population=10, blocks=3), strict=True):
         assert torch.equal(moved.occupations, rung.occupations)
         expected = torch.full((3,), 16 * 0.7 / rung.state.temperature, dtype=torch.float64)
@@ -158,7 +158,7 @@ def test_one_block_has_no_error_bar() -> None:
 @pytest.mark.parametrize("sizes", [{"population": 0}, {"blocks": 0}, {"sweeps": -1}], ids=str)
 def test_sizes_that_make_no_sense_are_told_before_anything_runs(sizes: dict[str, int]) -> None:
     with pytest.raises(arl.InputError, match=f"^{next(iter(sizes))} = "):
-        population_annealing(ISING.hamiltonian, ladder(ISING), torch.Generator(), **sizes)
+        population_annealing(ISING.hamiltonian, ladder(ISING), **sizes)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_sizes_that_make_no_sense_are_told_before_anything_runs(sizes: dict[str,
 )
 def test_ladders_that_cannot_be_annealed_are_told(states: list[arl.Ensemble], cure: str) -> None:
     with pytest.raises(arl.InputError, match=cure):
-        population_annealing(ISING.hamiltonian, states, torch.Generator())
+        population_annealing(ISING.hamiltonian, states)

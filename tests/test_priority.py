@@ -34,11 +34,12 @@ TRAINING: dict[str, Any] = {
     "evaluate_every": 2,
     "evaluate_samples": 8,
     "checkpoint_every": 2,
+    "seed": 0,
 }
 
 
 def priority(share: float = 0.5, weights: tuple[float, ...] = (1.0, 0.2, 0.6)) -> StatePriority:
-    made = StatePriority(len(weights), 4 * len(weights), share, torch.Generator().manual_seed(0))
+    made = StatePriority(len(weights), 4 * len(weights), share, 0)
     made.weights = torch.tensor(weights, dtype=torch.float64)
     return made
 

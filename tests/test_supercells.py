@@ -20,7 +20,15 @@ from arlattice.training.trainer import Trainer, run
 
 TINY = {"width": 16, "heads": 2, "layers": 1, "positions": "primitive"}
 STATE = arl.SemiGrandCanonical(2.5)
-BRIEF = {"objective": "forward", "steps": 6, "batch_size": 16, "replica_copies": 16, "equilibration_sweeps": 2, "evaluate_every": 100}
+BRIEF = {
+    "seed": 0,
+    "objective": "forward",
+    "steps": 6,
+    "batch_size": 16,
+    "replica_copies": 16,
+    "equilibration_sweeps": 2,
+    "evaluate_every": 100,
+}
 
 
 def ising(*size: int) -> arl.Hamiltonian:

@@ -119,8 +119,8 @@ def test_a_state_gives_the_same_numbers_whatever_the_grid(model: Model, dataset:
 
 
 def test_delta_mu_is_the_second_species_less_the_first_and_twice_the_field(model: Model) -> None:
-    by_delta_mu = arl.sweep(model, 2.5, delta_mu=[0.4], n=2000)
-    by_name = arl.sweep(model, 2.5, chemical_potentials={"up": [0.4]}, n=2000)
+    by_delta_mu = arl.sweep(model, 2.5, delta_mu=[0.4], n=2000, seed=1)
+    by_name = arl.sweep(model, 2.5, chemical_potentials={"up": [0.4]}, n=2000, seed=1)
     by_field = arl.sweep(model, 2.5, field=[0.2], n=2000)
     assert (by_delta_mu["log_z"].dims, by_name["log_z"].dims) == (("temperature", "delta_mu"), ("temperature", "mu_up"))
     assert float(by_delta_mu["log_z"].squeeze()) == float(by_name["log_z"].squeeze())
@@ -248,7 +248,7 @@ def arlattice_register_observables(register):
 def test_processes_give_what_one_process_gives_with_plugins_of_strangers(model: Model, tmp_path: Path) -> None:
     plugin = tmp_path / "stranger.py"
     plugin.write_text(STRANGER)
-    settings: dict[str, Any] = {"field": [0.0, 0.1], "n": 50, "observables": ["square"]}
+    settings: dict[str, Any] = {"field": [0.0, 0.1], "n": 50, "observables": ["square"], "seed": 1}
     with using(Manager([str(plugin)])):
         here = arl.sweep(model, TEMPERATURES, **settings)
         elsewhere = arl.sweep(model, TEMPERATURES, **settings, workers=2, out=tmp_path / "out.nc")
@@ -259,7 +259,7 @@ def test_processes_give_what_one_process_gives_with_plugins_of_strangers(model: 
 def test_any_executor_runs_a_sweep(model: Model, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = arl.sweep(model, TEMPERATURES, n=50, pool=pool, folder=tmp_path)
-    xarray.testing.assert_allclose(found, arl.sweep(model, TEMPERATURES, n=50), rtol=1e-5)
+    xarray.testing.assert_allclose(found, arl.sweep(model, TEMPERATURES, n=50, seed=found.seed), rtol=1e-5)
 
 
 def test_an_error_in_another_process_comes_back_in_words(model: Model, tmp_path: Path) -> None:
@@ -332,6 +332,8 @@ def test_the_command_writes_the_dataset_that_python_gives(
         "correlation",
         "--set",
         "correlation.shells=2",
+        "--seed",
+        1,
     ]
     ran = run_cli("sweep", ising_model, *options, "--target-error", "x=0.05", "--quiet", "--json", "-o", out)
     assert ran.code == 0, ran.err
@@ -341,6 +343,7 @@ def test_the_command_writes_the_dataset_that_python_gives(
         same = arl.sweep(
             model,
             [2.5, 4.0],
+            seed=1,
             delta_mu=[-0.4, 0.0, 0.4],
             n=50,
             observables={"correlation": {"shells": 2}},
@@ -384,3 +387,12 @@ def test_the_observables_are_listed_with_their_options(run_cli: Callable[..., An
     listed = {row["name"] for row in json.loads(run_cli("observables", "--json").out)}
     assert {"l1_0", "short_range_order", "structure_factor", "magnetisation"} <= listed
     assert "neighbour shells" in run_cli("observables", "short_range_order").out
+
+
+def test_a_sweep_without_a_seed_goes_on_with_that_of_its_parts(model: Model, tmp_path: Path) -> None:
+    first = arl.sweep(model, 2.5, n=20, folder=tmp_path)
+    more = arl.sweep(model, [2.5, 3.0], n=20, folder=tmp_path)
+    assert first.seed == more.seed and float(first["log_z"][0]) == float(more["log_z"][0])
+    assert arl.sweep(model, 2.5, n=20).seed != first.seed
+    with pytest.raises(InputError, match="is a part made with seed"):
+        arl.sweep(model, 2.5, n=20, folder=tmp_path, seed=first.seed + 1)

@@ -24,6 +24,7 @@ from arlattice.models.base import Model
 from arlattice.models.checkpoint import read_record
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders, levels
+from arlattice.random_numbers import Stream
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import Enumeration
 from arlattice.training.checkpoint import Progress
@@ -50,6 +51,7 @@ QUICK: dict[str, Any] = {
     "evaluate_samples": 16,
 }
 BRIEF: dict[str, Any] = {
+    "seed": 0,
     "steps": 6,
     "batch_size": 8,
     "reverse_states": 2,
@@ -93,7 +95,7 @@ def divergence(model: Model, state: arl.Ensemble) -> float:
     enumeration = Enumeration.of(model.hamiltonian)
     log_p, x, found = enumeration.log_f(state).log_softmax(0), enumeration.occupations.long(), []
     for kind in ("coarse-to-fine", "random"):
-        for order in draw_orders(model.lattice, 3, kind, torch.Generator().manual_seed(0)):
+        for order in draw_orders(model.lattice, 3, kind, Stream(0)):
             log_q = model.log_prob(x, state, order)
             possible = log_q > -torch.inf
             found.append(float((log_q.exp() * (log_q - log_p))[possible].sum()))
@@ -163,7 +165,7 @@ class OneOrder(Batch):
 
 
 def batch(conditions: Conditions | None, group_size: int, x: Tensor | None = None, kind: type[Batch] = OneOrder, **keywords: Any) -> Batch:
-    values: dict[str, Any] = {"coarse_share": 0.5, "reverse_weight": 0.3, "generator": torch.Generator().manual_seed(0)}
+    values: dict[str, Any] = {"coarse_share": 0.5, "reverse_weight": 0.3, "stream": Stream(0)}
     own = None if x is None else Conditions.from_states([CRITICAL] * len(x), ising(3, 3))
     return kind(x, own, conditions, group_size, **(values | keywords))
 
@@ -216,7 +218,7 @@ def test_the_log_variance_gradient_is_exact_on_average(size: int) -> None:
     exact = flat_gradient(0.5 * ((p * advantage**2).sum() - (p * advantage).sum() ** 2), model)
     expected = torch.zeros_like(exact)
     for drawn in itertools.product(range(4), repeat=size):
-        group = OneOrder(x[list(drawn)], states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=size)
+        group = OneOrder(x[list(drawn)], states, None, 0, 0.5, 0.0, Stream(0), replay_group=size)
         expected += float(p[list(drawn)].prod()) * flat_gradient(log_variance(model, group).value, model)
     assert float(exact.abs().max()) > 1e-3
     assert float((expected - exact).abs().max()) < 1e-6
@@ -233,7 +235,7 @@ def test_where_the_model_has_far_too_little_weight_the_log_variance_pulls_as_the
     rest = (advantage.sum() - advantage) / 15
     weight = (advantage - rest).clamp(-1, 1)
     assert float((weight == -1).sum()) >= 4 and float((weight.abs() < 1).sum()) >= 1
-    loss = log_variance(model, OneOrder(x, states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=16))
+    loss = log_variance(model, OneOrder(x, states, None, 0, 0.5, 0.0, Stream(0), replay_group=16))
     assert loss.value.item() == pytest.approx(float((weight * log_q).mean().detach()), rel=1e-5)
 
 
@@ -254,7 +256,7 @@ def test_the_balanced_objective_weighs_each_group_by_its_variance() -> None:
     x = torch.randint(2, (16, 9), generator=torch.Generator().manual_seed(1))
     model = randomise(untrained(hamiltonian), scale=0.1)
     states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
-    group = OneOrder(x, states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=8)
+    group = OneOrder(x, states, None, 0, 0.5, 0.0, Stream(0), replay_group=8)
     log_q = model.step_log_probs(x, group.orders(model, 16), states).sum(1).double()
     advantage = (log_q - states.log_f(hamiltonian.energy(x), x)).detach() * torch.tensor([100.0] * 8 + [0.01] * 8)
     group.conditions = Told(**vars(states), told=log_q.detach() - advantage)
@@ -271,7 +273,7 @@ def test_only_the_log_variance_is_blind_to_what_the_replay_never_holds() -> None
     """One configuration over and over, far below its weight: no gradient; the balanced objective keeps that of the forward KL."""
     hamiltonian = ising(3, 3)
     model, x = randomise(untrained(hamiltonian)), torch.ones(8, 9, dtype=torch.long)
-    group = OneOrder(x, Conditions.from_states([CRITICAL] * 8, hamiltonian), None, 0, 0.5, 0.0, torch.Generator(), replay_group=8)
+    group = OneOrder(x, Conditions.from_states([CRITICAL] * 8, hamiltonian), None, 0, 0.5, 0.0, Stream(0), replay_group=8)
     kept, pull = flat_gradient(balanced(model, group).value, model), flat_gradient(forward(model, group).value, model)
     assert float(flat_gradient(log_variance(model, group).value, model).abs().max()) < 1e-6
     torch.testing.assert_close(kept, pull * 0.1 / 1.1, rtol=1e-4, atol=1e-6)
@@ -289,7 +291,7 @@ def test_a_perfect_model_has_no_gradient_not_even_noise(objective: str) -> None:
     model = AnyOrderTransformer(hamiltonian, AnyOrderTransformerOptions(**TINY)).double()
     states = Conditions.from_states([CRITICAL, arl.SemiGrandCanonical(0.7)], hamiltonian)[torch.arange(2).repeat_interleave(8)]
     x = torch.randint(2, (16, 4), generator=torch.Generator().manual_seed(2))
-    replayed = Batch(x, states, None, 0, 0.5, 0.0, torch.Generator(), replay_group=8)
+    replayed = Batch(x, states, None, 0, 0.5, 0.0, Stream(0), replay_group=8)
     loss = reverse(model, batch(states, 8, kind=Batch)) if objective == "reverse" else log_variance(model, replayed)
     assert float(flat_gradient(loss.value, model).abs().max()) < 1e-6
     assert float(flat_gradient(forward(model, replayed).value, model).abs().max()) > 1e-2
@@ -616,11 +618,9 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
         with pytest.raises(arl.InputError, match="damaged"):
             brief(tmp_path / "run", resume=True)
     incomplete: list[tuple[dict[str, Tensor], Any]] = [
-        ({k: t for k, t in tensors.items() if not k.startswith(part)}, description)
-        for part in ("model.", "average.", "replay.", "generator")
+        ({k: t for k, t in tensors.items() if not k.startswith(part)}, description) for part in ("model.", "average.", "source.")
     ]
-    incomplete += [(tensors, {k: v for k, v in description.items() if k != key}) for key in ("format", "step", "identity")]
-    incomplete += [(tensors | {"what.is.this": torch.zeros(1)}, description), (tensors | {"generator": torch.zeros(3)}, description)]
+    incomplete += [(tensors, {k: v for k, v in description.items() if k != key}) for key in ("format", "step", "identity", "counters")]
     for some, about in incomplete:
         write_tensors(path, some, about)
         with pytest.raises(arl.InputError, match="checkpoint"):
@@ -657,3 +657,31 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     arl.hamiltonian("ising", size=(3, 3), J=2.0).save(tmp_path / "other.safetensors")  # type: ignore[attr-defined]
     with pytest.raises(arl.InputError, match="was compiled as"):
         run(config, tmp_path / "other", device="cpu", progress=False, hamiltonian_file=tmp_path / "other.safetensors")
+
+
+def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_bits(tmp_path: Path) -> None:
+    """config.json and the record tell the seed; with it, another run from the start gives the same."""
+    unset = {"training": {"seed": None}}
+    brief(tmp_path / "run", time_limit=0, **unset)
+    seed = json.loads((tmp_path / "run" / "config.json").read_text())["training"]["seed"]
+    resumed = brief(tmp_path / "run", resume=True, **unset)
+    assert resumed.record["seed"] == seed
+    assert resumed.fingerprint == brief(training={"seed": seed}).fingerprint != brief(**unset).fingerprint
+
+
+def test_a_checkpoint_keeps_the_seed_and_counters_of_steps(tmp_path: Path) -> None:
+    brief(tmp_path / "run", time_limit=0)
+    tensors, description = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    assert "generator" not in tensors and description["seed"] == 0
+    assert description["counters"]["training/state"] > 0 and description["counters"]["training/supercell 0/replay/sweep"] > 0
+
+
+def test_a_checkpoint_of_the_earlier_generator_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    brief(tmp_path / "run", time_limit=0)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    tensors, description = read_tensors(path)
+    generator = {"generator": torch.Generator().get_state()}
+    write_tensors(path, tensors | generator, {key: description[key] for key in ("step", "identity")} | {"format": "arlattice-checkpoint-1"})
+    for training in ({}, {"seed": None}):
+        with pytest.raises(arl.InputError, match="another generator of random numbers: finish it there, or start a new run from its model"):
+            brief(tmp_path / "run", resume=True, training=training)

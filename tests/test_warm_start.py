@@ -15,7 +15,15 @@ from arlattice.training.trainer import Trainer
 
 TINY = {"width": 16, "heads": 2, "layers": 1}
 STATE = arl.SemiGrandCanonical(2.5)
-BRIEF = {"objective": "forward", "steps": 8, "batch_size": 8, "replica_copies": 4, "equilibration_sweeps": 1, "evaluate_samples": 4}
+BRIEF = {
+    "seed": 0,
+    "objective": "forward",
+    "steps": 8,
+    "batch_size": 8,
+    "replica_copies": 4,
+    "equilibration_sweeps": 1,
+    "evaluate_samples": 4,
+}
 
 
 def trainer(hamiltonian: arl.Hamiltonian, start: Path | None = None, **training: float) -> Trainer:

@@ -25,6 +25,7 @@ from arlattice.hamiltonian import Hamiltonian
 from arlattice.io.files import replacing, write_text
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 
@@ -64,7 +65,8 @@ def draw(table: Table, settings: Settings) -> list[Path]:
     paths = [settings.results / f"figure-2{scale}.{suffix}" for suffix in ("png", "json")]
     with replacing(paths[0]) as temporary:
         figure.savefig(temporary, format="png")
-    command = f"arlattice bench figure-2{' --small' * bool(scale)} --samples {settings.samples} --seed {settings.seed}"
+    seed = "" if settings.seed is None else f" --seed {settings.seed}"
+    command = f"arlattice bench figure-2{' --small' * bool(scale)} --samples {settings.samples}{seed}"
     data = {"command": command, "device": device_name(settings.device), **versions(), "systems": [facts for facts, _ in found]}
     write_text(paths[1], json.dumps(data, indent=1) + "\n")
     return paths
@@ -75,6 +77,7 @@ def draw(table: Table, settings: Settings) -> list[Path]:
 
 def _panels(job: Job, settings: Settings, scale: str) -> tuple[dict[str, Any], list[SampleSet]]:
     """The numbers of one system, and a few samples to show."""
+    settings = settings.seeded(job)
     model, length = model_of(job, settings), job.system.options["size"][0]
     critical = _sample(model, CRITICAL, settings.samples, settings, 1)
     per_state = math.ceil(settings.samples / len(TEMPERATURES))
@@ -84,6 +87,7 @@ def _panels(job: Job, settings: Settings, scale: str) -> tuple[dict[str, Any], l
         "system": job.system.name,
         "row": ROW,
         "order": ORDER,
+        "seed": settings.seed,
         "temperature": CRITICAL,
         "model_scores": _histogram(-critical.energy / CRITICAL, None),
         "reference_scores": _histogram(-energies / CRITICAL, weights),
@@ -97,7 +101,7 @@ def _panels(job: Job, settings: Settings, scale: str) -> tuple[dict[str, Any], l
 
 
 def _sample(model: Model, temperature: float, n: int, settings: Settings, draw: int) -> SampleSet:
-    return model.sample(n, SemiGrandCanonical(temperature), order=ORDER, seed=settings.seed + draw, progress=settings.progress)
+    return model.sample(n, SemiGrandCanonical(temperature), order=ORDER, seed=known_seed(settings.seed) + draw, progress=settings.progress)
 
 
 def _exact(length: int, temperature: float) -> float:
@@ -125,10 +129,10 @@ def monte_carlo_energies(hamiltonian: Hamiltonian, settings: Settings, before: i
     from arlattice.training.states import replica_grid
 
     states = [SemiGrandCanonical(CRITICAL * 1.06**k) for k in range(11)]
-    conditions, shape = replica_grid(states, hamiltonian, (1, 1), 64, settings.seed)
-    generator = torch.Generator(settings.device).manual_seed(settings.seed)
+    stream = Stream(settings.seed, "reference", settings.device)
+    conditions, shape = replica_grid(states, hamiltonian, (1, 1), 64)
     tables = hamiltonian.to(settings.device, torch.float32)
-    chains = ReplicaExchange(tables, conditions.to(settings.device, torch.float32), shape, generator)
+    chains = ReplicaExchange(tables, conditions.to(settings.device, torch.float32), shape, stream)
     chains.run(before)
     found = []
     for _ in range(snapshots):

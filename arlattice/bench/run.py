@@ -26,6 +26,7 @@ from arlattice.hamiltonian import Hamiltonian
 from arlattice.io.files import write_text
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
+from arlattice.random_numbers import known_seed
 from arlattice.samples import SampleSet
 
 __all__ = ["Unfinished", "evaluate", "model_of", "run", "specification", "state_figures", "steps_done"]
@@ -42,7 +43,7 @@ def run(job: Job, settings: Settings) -> dict[str, Any]:
         Unfinished: training stopped at the time limit.
         InputError: the run folder holds a run made with other settings.
     """
-    path = settings.folder(job) / "result.json"
+    path, settings = settings.folder(job) / "result.json", settings.seeded(job)
     asked = specification(job, settings)
     if path.is_file():
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -191,11 +192,11 @@ def _check_same(folder: Path, job: Job, settings: Settings) -> None:
 
 def evaluate(model: Model, conditions: Sequence[Condition], settings: Settings) -> list[dict[str, Any]]:
     """Samples of every condition in every order worth reporting: one entry a condition and order."""
-    found = []
+    found, first = [], known_seed(settings.seed) + 1
     for condition in conditions:
         n = math.ceil(settings.samples / len(condition.states))
         for order in _orders(model):
-            seeds = range(settings.seed + 1, settings.seed + 1 + len(condition.states))
+            seeds = range(first, first + len(condition.states))
             states = [_state(model, state, n, order, seed, settings) for state, seed in zip(condition.states, seeds, strict=True)]
             found.append({"condition": condition.label, "order": order, "states": states})
     return found

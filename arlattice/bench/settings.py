@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from arlattice.bench.job import Job
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.random_numbers import known_seed
 
 __all__ = ["Settings", "device_name", "versions"]
 
@@ -24,7 +26,7 @@ class Settings:
         results: folder of the tables.
         hamiltonians: folder of compiled Hamiltonians, or None to build them.
         device: where to train and sample.
-        seed: of training; samples are drawn with the seeds that follow.
+        seed: of training; samples are drawn with the seeds that follow. None takes that of the run folder, or a fresh one: see `seeded`.
         samples: configurations per condition and order, shared out over its states.
         time_limit: seconds after which training stops with a checkpoint, or None.
         progress: show progress bars.
@@ -37,7 +39,7 @@ class Settings:
     results: Path
     hamiltonians: Path | None
     device: torch.device
-    seed: int
+    seed: int | None
     samples: int
     time_limit: float | None = None
     progress: bool = False
@@ -48,6 +50,16 @@ class Settings:
         """Run folder of a job."""
         return self.runs / self.table / job.system.name / job.row
 
+    def seeded(self, job: Job) -> Settings:
+        """These settings with the seed that a job is run with."""
+        if self.seed is not None:
+            return self
+        for path in (self.folder(job.painted_from or job) / "config.json", self.folder(job) / "result.json"):
+            if path.is_file():
+                left = json.loads(path.read_text(encoding="utf-8"))
+                return replace(self, seed=left.get("specification", left)["training"]["seed"])
+        return replace(self, seed=known_seed(None))
+
     def build(self, job: Job) -> Hamiltonian:
         """The Hamiltonian of a job's system."""
         return job.system.build(self.hamiltonians)
@@ -55,7 +67,8 @@ class Settings:
     def command(self, job: Job) -> str:
         """The command that makes this row."""
         small = "--small" if self.table.endswith("-small") else ""
-        chosen = f"--rows {job.row} --systems {job.system.name} --samples {self.samples} --seed {self.seed}"
+        seed = "" if self.seed is None else f" --seed {self.seed}"
+        chosen = f"--rows {job.row} --systems {job.system.name} --samples {self.samples}{seed}"
         words = ["arlattice", self.plugins, "bench", self.table.removesuffix("-small"), small, chosen, job.arguments, self.arguments]
         return " ".join(word for word in words if word)
 

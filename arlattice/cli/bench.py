@@ -14,6 +14,7 @@ import click
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
 from arlattice.errors import InputError
+from arlattice.random_numbers import HIGHEST_SEED
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,12 @@ TABLES = {
 @click.option("-o", "--output", "results", default="benchmarks/results", show_default=True, metavar="DIR", help="Where tables go.")
 @click.option("--hamiltonians", metavar="DIR", help="Compiled Hamiltonians, e.g. cuau-2x2x4.safetensors, used where they are.")
 @click.option("--samples", type=click.IntRange(min=2), help="Configurations per condition and order; by default 4096, 256 with --small.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of training and of the samples.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, HIGHEST_SEED),
+    metavar="N",
+    help="Of training and of the samples; by default that of the run folder, or a fresh one. Results keep it.",
+)
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0),
@@ -74,7 +80,7 @@ def bench(
     results: str,
     hamiltonians: str | None,
     samples: int | None,
-    seed: int,
+    seed: int | None,
     time_limit: float | None,
     device: str | None,
     quiet: bool,

@@ -45,7 +45,7 @@ def inpaint(
     mu: tuple[str, ...],
     composition: tuple[str, ...],
     order: str | None,
-    seed: int,
+    seed: int | None,
     batch_size: int | None,
     hamiltonian: str | None,
     quiet: bool,
@@ -88,7 +88,7 @@ def inpaint(
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
     if picture is not None:
-        draw_completions(samples, picture)
+        draw_completions(samples, picture, seed=int(samples.metadata["seed"]))
     report(samples, [*outputs, *([] if picture is None else [picture])], as_json)
 
 

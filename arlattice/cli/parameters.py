@@ -10,10 +10,20 @@ import click
 
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
+from arlattice.random_numbers import HIGHEST_SEED
 
-__all__ = ["drawing_options", "output_options", "read_assignments", "read_state"]
+__all__ = ["drawing_options", "output_options", "read_assignments", "read_state", "seed_option"]
 
 Decorator = Callable[[Any], Any]
+
+
+def seed_option(command: Any) -> Any:
+    """``--seed``, as `Model.sample` takes it."""
+    text = (
+        "Repeats a run: its seed is printed; by default fresh. Batch size and threads do not change the random numbers; with equal "
+        "batch size, threads, device and build the samples are the same to the bit, otherwise log_prob is, within 1e-5."
+    )
+    return click.option("--seed", type=click.IntRange(0, HIGHEST_SEED), metavar="N", help=text)(command)
 
 
 _DRAWING = (
@@ -22,7 +32,7 @@ _DRAWING = (
     click.option("--mu", multiple=True, metavar="SPECIES=VALUE", help="Chemical potential per atom; 0 where not named. May be repeated."),
     click.option("--composition", multiple=True, metavar="SPECIES=N", help="Fix the number of atoms, or the fraction of sites, instead."),
     click.option("--order", help="Order of the sites: coarse-to-fine, random or raster; by default the first that the model has."),
-    click.option("--seed", type=int, default=0, show_default=True, help="The same seed and device give the same configurations."),
+    seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory."),
     click.option("--hamiltonian", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1."),

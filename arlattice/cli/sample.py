@@ -32,7 +32,7 @@ def sample(
     mu: tuple[str, ...],
     composition: tuple[str, ...],
     order: str | None,
-    seed: int,
+    seed: int | None,
     batch_size: int | None,
     hamiltonian: str | None,
     quiet: bool,
@@ -83,6 +83,7 @@ def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
     """Print the averages of a sample set."""
     facts: dict[str, Any] = {
         "samples": samples.n,
+        "seed": samples.metadata["seed"],
         "sites": samples.lattice.n_sites,
         "temperature": samples.state.temperature,
         "units": samples.units,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlattice.cli.parameters import read_assignments
+from arlattice.cli.parameters import read_assignments, seed_option
 from arlattice.cli.sample import load_model
 from arlattice.cli.tables import json_option, print_facts
 from arlattice.errors import InputError
@@ -33,7 +33,7 @@ _RANGE = "FROM:TO:COUNT"
 @click.option("--max-samples", type=click.IntRange(min=2), help="Where to stop drawing; by default 64 times -n with targets.")
 @click.option("--min-ess", type=float, default=100.0, show_default=True, help="Flag states with fewer effective samples.")
 @click.option("--order", help="Order of the sites: coarse-to-fine or random; by default the model's first.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed and device give the same results.")
+@seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the states.")
 @click.option("--hamiltonian", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed.")
@@ -54,7 +54,7 @@ def sweep(
     max_samples: int | None,
     min_ess: float,
     order: str | None,
-    seed: int,
+    seed: int | None,
     batch_size: int | None,
     workers: int,
     hamiltonian: str | None,
@@ -136,6 +136,7 @@ def _read_observables(names: Sequence[str], settings: Sequence[str]) -> dict[str
 def _summary(dataset: Dataset, path: str) -> dict[str, Any]:
     return {
         "states": dataset["ess"].size,
+        "seed": int(dataset.attrs["seed"]),
         "flagged": int(dataset["flagged"].sum()),
         "samples": int(dataset["samples"].sum()),
         "lowest_ess": float(dataset["ess"].min()),

@@ -52,6 +52,7 @@ def _sample_variables(samples: SampleSet) -> dict[str, tuple[Any, ...]]:
         "log_weight": ("sample", samples.log_weight, {"units": "1", "long_name": "log importance weight, unnormalised"}),
         "composition": (("sample", "species"), samples.composition, {"units": "1", "long_name": "fraction of all sites"}),
         "order": (("sample", "site"), samples.order, {"long_name": "site drawn at each step"}),
+        "stream": (("sample", "key"), samples.stream, {"long_name": "seed, purpose and number of the random numbers of a sample"}),
     }
     return {name: (dims, values.numpy(), attrs) for name, (dims, values, attrs) in variables.items() if values is not None}
 
@@ -79,7 +80,7 @@ def from_dataset(dataset: Dataset) -> SampleSet:
     header = {key: json.loads(attributes[key]) for key in ("lattice", "state", "known", "metadata")}
     header |= {"format": attributes["format"], "samples": int(attributes["samples"]), "units": str(attributes["units"])}
     lattice = lattice_of(header)
-    names = ("occupations", "energy", "log_f", "log_weight", "log_prob", "order")
+    names = ("occupations", "energy", "log_f", "log_weight", "log_prob", "order", "stream")
     arrays = {name: dataset[name].to_numpy() if name in dataset else None for name in names}
     if any(values is None for values in list(arrays.values())[:4]):
         raise InputError("dataset", list(dataset.data_vars), f"needs the variables {', '.join(names[:4])}")

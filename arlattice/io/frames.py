@@ -4,14 +4,14 @@
 |---|---|
 | calculator | ``energy`` of the whole supercell |
 | info, the state | ``ensemble``, ``temperature``, ``mu_<species>`` (not at fixed composition), ``units``, ``boltzmann_constant`` |
-| info, the sample | ``sample``, ``x_<species>``, ``energy_minus_mu_n``, ``log_f``, ``log_prob``, ``log_weight``, ``order`` |
+| info, the sample | ``sample``, ``x_<species>``, ``energy_minus_mu_n``, ``log_f``, ``log_prob``, ``log_weight``, ``order``, ``stream`` |
 | info, the species | ``charge_<species>`` and ``charge``, the total, where species have charges |
 | info, the origin | ``supercell_matrix`` (rows) and the metadata of the set |
 | arrays | ``site_index``, ``sublattice``, ``order_rank`` (step at which the site was drawn), ``known`` (given, not drawn) |
 | arrays, the species | ``initial_charges``, ``masses`` (of D and T), ``initial_magmoms`` of spins |
 
-``log_prob`` is absent from Monte Carlo samples, ``order`` and ``known`` where the set has none. ``energy_per_atom`` is in info where
-the lattice has vacancies.
+``log_prob`` is absent from Monte Carlo samples; ``order``, ``stream`` (seed, purpose, number) and ``known`` where the set has none.
+``energy_per_atom`` is in info where the lattice has vacancies.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def _facts(samples: SampleSet) -> Iterator[dict[str, Any]]:
     for i, row in enumerate(rows):
         order = {} if samples.order is None else {"order": samples.order[i].numpy().copy()}
         matrix = samples.lattice.supercell.copy()
-        yield {**shared, "supercell_matrix": matrix, "sample": i, **dict(zip(names, row, strict=True)), **order}
+        stream = {} if samples.stream is None else {"stream": samples.stream[i].numpy().copy()}
+        yield {**shared, "supercell_matrix": matrix, "sample": i, **dict(zip(names, row, strict=True)), **order, **stream}
 
 
 def _shared_facts(samples: SampleSet) -> dict[str, Any]:
@@ -179,12 +180,13 @@ def from_frames(frames: Sequence[Atoms], path: str | Path) -> SampleSet:
         raise InputError("frames", len(frames), "the structures come from different sets")
     lattice = lattice_of(header)
     _check_digests(frames, header, path)
-    drawn_with = {name: name in frames[0].info for name in ("log_prob", "order")}
+    given = {name: name in frames[0].info for name in ("log_prob", "order", "stream")}
     arrays = {
         "occupations": [occupations_in_place(lattice, atoms).numpy() for atoms in frames],
         "energy": [atoms.get_potential_energy() for atoms in frames],
         **{name: [atoms.info[name] for atoms in frames] for name in ("log_f", "log_weight")},
-        "log_prob": [atoms.info["log_prob"] for atoms in frames] if drawn_with["log_prob"] else None,
-        "order": [np.atleast_1d(atoms.info["order"]) for atoms in frames] if drawn_with["order"] else None,
+        "log_prob": [atoms.info["log_prob"] for atoms in frames] if given["log_prob"] else None,
+        "order": [np.atleast_1d(atoms.info["order"]) for atoms in frames] if given["order"] else None,
+        "stream": [atoms.info["stream"] for atoms in frames] if given["stream"] else None,
     }
     return rebuild(header, lattice, arrays)

@@ -54,7 +54,7 @@ def rebuild(header: Mapping[str, Any], lattice: Lattice, arrays: Mapping[str, An
     Args:
         header: what `to_header` gave.
         lattice: what `lattice_of` gave.
-        arrays: ``occupations``, ``energy``, ``log_f``, ``log_weight``, and ``log_prob``, ``order`` or None.
+        arrays: ``occupations``, ``energy``, ``log_f``, ``log_weight``, and ``log_prob``, ``order``, ``stream`` or None.
 
     Raises:
         InputError: samples are missing, or numbers that depend on each other do not agree.

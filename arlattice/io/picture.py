@@ -11,6 +11,7 @@ import torch
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.io.files import replacing
 from arlattice.lattice import UNKNOWN, Lattice
+from arlattice.random_numbers import known_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def check_picture(path: str | Path) -> None:
         raise MissingExtraError("matplotlib", "plot") from None
 
 
-def draw_completions(samples: SampleSet, path: str | Path, *, shown: int = 3, seed: int = 0) -> None:
+def draw_completions(samples: SampleSet, path: str | Path, *, shown: int = 3, seed: int | None = None) -> None:
     """Draw the known sites, then completions chosen by weight. Whole or not at all.
 
     A lattice of one layer is drawn as a grid of its cells, others as atoms seen obliquely; unknown sites are white.
@@ -53,7 +54,7 @@ def draw_completions(samples: SampleSet, path: str | Path, *, shown: int = 3, se
         samples: a set with ``known`` (without, nothing was known).
         path: a .png, .pdf or .svg file.
         shown: completions, at most as many as there are samples.
-        seed: of the choice.
+        seed: repeats a choice; None takes a fresh one. The file's own description keeps it.
     """
     check_picture(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -61,7 +62,8 @@ def draw_completions(samples: SampleSet, path: str | Path, *, shown: int = 3, se
 
     lattice, shown = samples.lattice, min(shown, len(samples))
     known = torch.full((lattice.n_sites,), UNKNOWN) if samples.known is None else samples.known
-    chosen = samples.resample(shown, torch.Generator().manual_seed(seed)).occupations
+    seed = known_seed(seed)
+    chosen = samples.resample(shown, seed=seed).occupations
     figure = Figure(figsize=(3.2 * (1 + shown), 3.5), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 1 + shown, squeeze=False)[0]
@@ -71,8 +73,9 @@ def draw_completions(samples: SampleSet, path: str | Path, *, shown: int = 3, se
     panels[(1 + shown) // 2].set_title("completed" if shown == 1 else f"{shown} completions, chosen by weight", fontsize=9)
     dots = [panels[0].scatter([], [], s=60, c=_color(s), edgecolors="0.5") for s in [*range(lattice.n_species), UNKNOWN]]
     figure.legend(dots, [*lattice.species, "unknown"], loc="outside lower center", ncols=lattice.n_species + 1, frameon=False, fontsize=9)
+    suffix = Path(path).suffix[1:]
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix[1:])
+        figure.savefig(temporary, format=suffix, metadata={"Subject" if suffix == "pdf" else "Description": f"arlattice, seed {seed}"})
 
 
 def _draw(axes: Axes, lattice: Lattice, occupations: np.ndarray) -> None:

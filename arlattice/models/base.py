@@ -24,14 +24,21 @@ from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
+from arlattice.independence import stream_of
 from arlattice.lattice import Lattice
 from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import ORDERS, resolve_orders
 from arlattice.models.steps import Steps, choose
+from arlattice.random_numbers import Stream, known_seed, purpose_word, uniform
 from arlattice.samples import SampleSet
 
-__all__ = ["Model"]
+__all__ = ["DRAWN", "Model"]
+
+DRAWN = "sample"
+"""The purpose of the random numbers behind the samples of a model."""
+
+_WEIGHED = "order of given configurations"
 
 
 class Model(nn.Module, ABC):
@@ -197,7 +204,7 @@ class Model(nn.Module, ABC):
         state: Ensemble,
         *,
         order: str | Tensor | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         batch_size: int | None = None,
         progress: bool = False,
     ) -> SampleSet:
@@ -207,7 +214,10 @@ class Model(nn.Module, ABC):
             n: number of configurations, >= 1.
             state: the thermodynamic state.
             order: a kind (one of `orders`; None takes the first), or site numbers (sites,) or (n, sites).
-            seed: of the generator; the same seed, device and batch size give the same bits.
+            seed: repeats a draw; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers depend on the seed, the
+                sample and the step alone, not on batch size or threads. With equal batch size, threads, device and build the
+                samples are the same to the bit; otherwise rounding moves their ``log_prob`` by less than 1e-5, and may, rarely,
+                turn a site.
             batch_size: configurations drawn at once; None chooses by device.
             progress: show a progress bar.
         """
@@ -220,7 +230,7 @@ class Model(nn.Module, ABC):
         state: Ensemble,
         *,
         order: str | Tensor | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         batch_size: int | None = None,
         progress: bool = False,
     ) -> SampleSet:
@@ -244,7 +254,7 @@ class Model(nn.Module, ABC):
         order: str | Tensor | None = None,
         *,
         known: Tensor | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
         """Exact log-probability of configurations under given drawing orders.
@@ -254,6 +264,7 @@ class Model(nn.Module, ABC):
             state: the thermodynamic state.
             order: site numbers (batch, sites) or (sites,), e.g. ``SampleSet.order``, or a kind, then drawn
                 with ``seed``. Any order is a normalised distribution; different orders differ a little.
+            seed: of orders that are drawn; None takes a fresh one.
             known: (sites,) given species, -1 elsewhere: the log-probability of the rest given these.
 
         Returns:
@@ -261,8 +272,7 @@ class Model(nn.Module, ABC):
         """
         rows = self.lattice.check_occupations(occupations)
         known = None if known is None else _check_known(known, self.lattice)
-        generator = torch.Generator().manual_seed(seed)
-        orders = self.resolve_orders(len(rows), order, generator, known)
+        orders = self.resolve_orders(len(rows), order, Stream(seed, _WEIGHED), known)
         conditions = self._conditions(state)
         size = batch_size or max(1, self._batch_size() // self.passes)
         parts = zip(rows.split(size), orders.split(size), strict=True)
@@ -275,7 +285,7 @@ class Model(nn.Module, ABC):
             result = torch.where(((rows == known) | (known < 0)).all(1), result, -torch.inf)
         return result
 
-    def log_marginal(self, partial: Tensor, state: Ensemble, *, order: str | Tensor | None = None, seed: int = 0) -> Tensor:
+    def log_marginal(self, partial: Tensor, state: Ensemble, *, order: str | Tensor | None = None, seed: int | None = None) -> Tensor:
         """Log-probability of partial configurations: what is known, summed over what is not.
 
         The sum of the conditionals of the known sites, which come first in the order; families with a marginal
@@ -285,18 +295,18 @@ class Model(nn.Module, ABC):
             partial: (batch, sites) species indices, -1 where unknown.
             state: the thermodynamic state.
             order: a kind, or site numbers (sites,) or (batch, sites); known sites are read first. Different orders differ a little.
-            seed: of the orders.
+            seed: of orders that are drawn; None takes a fresh one.
 
         Returns:
             (batch,) float64, on the CPU; -inf where a fixed composition leaves no completion.
         """
         rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
-        generator = torch.Generator().manual_seed(seed)
         conditions = self._conditions(state)
         if len(rows) == 0:
             return torch.zeros(0, dtype=torch.float64)
+        stream = Stream(seed, _WEIGHED)
         each = order if isinstance(order, Tensor) and order.ndim == 2 else [order] * len(rows)
-        orders = torch.cat([self.resolve_orders(1, o, generator, row) for o, row in zip(each, rows, strict=True)])
+        orders = torch.cat([self.resolve_orders(1, o, stream, row) for o, row in zip(each, rows, strict=True)])
         size = max(1, self._batch_size() // self.passes)
         parts = zip(rows.split(size), orders.split(size), strict=True)
         with torch.no_grad(), self.autocast():
@@ -337,22 +347,29 @@ class Model(nn.Module, ABC):
 
     @torch.no_grad()
     def _sample(
-        self, n: int, state: Ensemble, known: Tensor | None, order: str | Tensor | None, seed: int, batch_size: int | None, progress: bool
+        self,
+        n: int,
+        state: Ensemble,
+        known: Tensor | None,
+        order: str | Tensor | None,
+        seed: int | None,
+        batch_size: int | None,
+        progress: bool,
     ) -> SampleSet:
         if not isinstance(n, int) or n < 1:
             raise InputError("n", n, "give a whole number >= 1")
         if batch_size is not None and batch_size < 1:
             raise InputError("batch_size", batch_size, "give a whole number >= 1")
-        generator = torch.Generator(self.device).manual_seed(seed)
-        orders = self.resolve_orders(n, order, generator, known)
+        seed = known_seed(seed)
+        orders = self.resolve_orders(n, order, Stream(seed, "order", self.device), known)
         conditions = self._conditions(state)
         size = min(n, batch_size or self._batch_size())
         given = None if known is None else known.to(self.device)
         parts = []
         with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {self.hamiltonian.name}", leave=False) as bar:
-            for rows in orders.split(size):
+            for first, rows in zip(range(0, n, size), orders.split(size), strict=True):
                 padded = torch.cat([rows, rows[:1].expand(size - len(rows), -1)])  # one batch size: one recorded graph
-                noise = torch.rand(self.lattice.n_sites, size, dtype=torch.float64, generator=generator, device=self.device)
+                noise = uniform(seed, purpose_word(DRAWN), (0, self.lattice.n_sites), (first, size), self.device)
                 x, log_prob = self.draw(noise, padded, conditions.expand(size), None if given is None else given.expand(size, -1))
                 parts.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
                 bar.update(len(rows))
@@ -366,10 +383,11 @@ class Model(nn.Module, ABC):
             log_prob=log_prob,
             order=orders.cpu(),
             known=None if known is None else known.cpu(),
+            stream=stream_of(seed, DRAWN, torch.arange(n)),
             metadata=self._metadata(seed, order),
         )
 
-    def resolve_orders(self, n: int, order: str | Tensor | None, generator: torch.Generator, known: Tensor | None = None) -> Tensor:
+    def resolve_orders(self, n: int, order: str | Tensor | None, stream: Stream, known: Tensor | None = None) -> Tensor:
         """``n`` drawing orders (n, sites), known sites first; see `arlattice.models.orders.resolve_orders`.
 
         Raises:
@@ -378,7 +396,7 @@ class Model(nn.Module, ABC):
         chosen = self.orders[0] if order is None else order
         if isinstance(chosen, str) and chosen not in self.orders:
             raise InputError("order", chosen, f"{self.name} draws in these orders: {', '.join(self.orders)}")
-        return resolve_orders(self.lattice, n, chosen, generator, known)
+        return resolve_orders(self.lattice, n, chosen, stream, known)
 
     def _metadata(self, seed: int, order: str | Tensor | None) -> dict[str, str | int | float | bool]:
         import arlattice
@@ -420,13 +438,14 @@ class Model(nn.Module, ABC):
         self.state_inverse_scale.copy_(torch.where(varies, 1 / deviation.clamp(min=1e-300), 0.0))
 
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights of all linear layers anew from a CPU generator; layers that start at zero stay there."""
+    def initialise(self, seed: int | Stream | None = None) -> None:
+        """Draw the weights of all linear layers anew; layers that start at zero stay there."""
+        stream = Stream.of(seed, "weights", "cpu")
         for layer in self.modules():
             if isinstance(layer, nn.Linear) and bool(layer.weight.any()):
                 bound = layer.in_features**-0.5
                 for parameter in layer.parameters():
-                    parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
+                    parameter.copy_(((2 * stream.uniform(1, parameter.numel()) - 1) * bound).view(parameter.shape))
 
     # -- precision, identity, files --------------------------------------------------------------
 

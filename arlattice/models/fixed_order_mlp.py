@@ -21,6 +21,7 @@ from arlattice.hamiltonian import Hamiltonian
 from arlattice.models.any_order_mlp import MLPOptions
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
+from arlattice.random_numbers import Stream
 
 __all__ = ["FixedOrderMLP", "FixedOrderMLPOptions"]
 
@@ -93,13 +94,13 @@ class FixedOrderMLP(Model):
         """Compile the network with torch.compile."""
         self._network = torch.compile(self._network, dynamic=False)  # type: ignore[method-assign]
 
-    def resolve_orders(self, n: int, order: str | Tensor | None, generator: torch.Generator, known: Tensor | None = None) -> Tensor:
+    def resolve_orders(self, n: int, order: str | Tensor | None, stream: Stream, known: Tensor | None = None) -> Tensor:
         """The order of the sites' numbers, ``n`` times.
 
         Raises:
             InputError: another order, or known sites that are not the first ones.
         """
-        orders = super().resolve_orders(n, order, generator, known)
+        orders = super().resolve_orders(n, order, stream, known)
         if not torch.equal(orders, torch.arange(self.n, device=orders.device).expand(n, -1)):
             name, value = ("order", order) if known is None else ("known", known.tolist())
             cure = f"{self.name} draws sites 0 to {self.n - 1} as they are numbered: only the first sites can be given"

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
+from arlattice.random_numbers import Stream
 
 __all__ = ["ORDERS", "draw_orders", "levels", "resolve_orders"]
 
@@ -37,14 +38,14 @@ def levels(lattice: Lattice) -> Tensor:
     return _LEVELS[lattice]
 
 
-def draw_orders(lattice: Lattice, n: int, kind: str, generator: torch.Generator) -> Tensor:
-    """``n`` orders (n, sites) of the given kind, on the generator's device."""
+def draw_orders(lattice: Lattice, n: int, kind: str, stream: Stream) -> Tensor:
+    """``n`` orders (n, sites) of the given kind, one a sample of the stream, on its device."""
     if kind == "raster":
-        return torch.arange(lattice.n_sites, device=generator.device).repeat(n, 1)
-    key = torch.rand(n, lattice.n_sites, generator=generator, device=generator.device)
+        return torch.arange(lattice.n_sites, device=stream.device).repeat(n, 1)
+    key = stream.uniform(lattice.n_sites, n).T
     if kind == "coarse-to-fine":
-        shift = torch.randint(lattice.n_cells, (n,), generator=generator, device=generator.device)
-        key = key + _shifted_levels(lattice, generator.device)[shift]
+        shift = stream["origin"].integers(lattice.n_cells, 1, n)[0]
+        key = key + _shifted_levels(lattice, stream.device)[shift]
     elif kind != "random":
         raise InputError("order", kind, f"one of {', '.join(ORDERS)}, or a tensor of site numbers")
     return key.argsort(1)
@@ -58,16 +59,16 @@ def _shifted_levels(lattice: Lattice, device: torch.device) -> Tensor:
     return kept[device]
 
 
-def resolve_orders(lattice: Lattice, n: int, order: str | Tensor, generator: torch.Generator, known: Tensor | None = None) -> Tensor:
+def resolve_orders(lattice: Lattice, n: int, order: str | Tensor, stream: Stream, known: Tensor | None = None) -> Tensor:
     """Orders (n, sites) from a kind or from given ones (sites,) or (n, sites); known sites come first.
 
     Raises:
         InputError: an unknown kind, or rows that are not permutations of the sites.
     """
     if isinstance(order, str):
-        orders = draw_orders(lattice, n, order, generator)
+        orders = draw_orders(lattice, n, order, stream)
     else:
-        orders = _check_orders(lattice, n, torch.as_tensor(order)).to(generator.device)
+        orders = _check_orders(lattice, n, torch.as_tensor(order)).to(stream.device)
     if known is None:
         return orders
     unknown_first = (known.to(orders.device) < 0).expand(n, -1).gather(1, orders)

@@ -10,9 +10,11 @@ import torch
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.independence import stream_of
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.moves import MOVES, choose_move
-from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.montecarlo.replica_exchange import CHAINS, ReplicaExchange
+from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 
 __all__ = ["check_schedule", "origin", "sample_chains", "sample_replicas"]
@@ -27,7 +29,7 @@ def sample_chains(
     burn_in: int = 200,
     thin: int = 10,
     move: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     device: torch.device | str = "cpu",
 ) -> SampleSet:
     """Run independent chains of one state from random configurations.
@@ -40,7 +42,8 @@ def sample_chains(
         burn_in: sweeps before the first that counts.
         thin: every how many sweeps the configurations are kept.
         move: one of `arlattice.montecarlo.moves.MOVES`; None takes heat baths, or swaps at fixed composition.
-        seed: of the one generator behind all of it.
+        seed: repeats a run; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers of a chain depend on the seed, the
+            chain and the sweep alone, not on threads. With equal threads, device and build the configurations are the same.
         device: where to run; energies are float64.
 
     Returns:
@@ -65,7 +68,7 @@ def sample_replicas(
     burn_in: int = 200,
     thin: int = 10,
     move: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     device: torch.device | str = "cpu",
 ) -> list[SampleSet]:
     """Run chains in several states that exchange configurations after every sweep; see `ReplicaExchange`.
@@ -82,28 +85,37 @@ def sample_replicas(
     check_schedule(chains, sweeps, burn_in, thin)
     if not states:
         raise InputError("states", list(states), "give at least one")
-    exact, generator = hamiltonian.to(device, torch.float64), torch.Generator(device).manual_seed(seed)
+    exact, stream = hamiltonian.to(device, torch.float64), Stream(seed, CHAINS, device)
     name = choose_move(move, states[0])
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
     make = MOVES[name][0]
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
-    replicas = ReplicaExchange(exact, conditions, (*(grid or [len(states)]), chains), generator, sweep=make and make(exact))
+    replicas = ReplicaExchange(exact, conditions, (*(grid or [len(states)]), chains), stream, sweep=make and make(exact))
     replicas.run(burn_in)
-    kept, rate = [], torch.zeros((), device=generator.device)
+    kept, rate = [], torch.zeros((), device=stream.device)
     for step in range(1, sweeps // thin * thin + 1):
         replicas.run(1)
         rate = rate + (replicas.exchange_rate - rate) / step
         if step % thin == 0:
             kept.append(replicas.occupations.view(len(states), chains, -1).cpu())
-    metadata = origin(hamiltonian, f"monte-carlo/{name}", chains, sweeps, burn_in, thin, seed)
+    metadata = origin(hamiltonian, f"monte-carlo/{name}", chains, sweeps, burn_in, thin, stream.seed)
     if len(states) > 1:
         metadata["exchange_rate"] = float(rate)
     at_home = hamiltonian.to("cpu", torch.float64)
     by_state = torch.stack(kept, 1).flatten(1, 2)
+    number = torch.arange(len(kept) * len(states) * chains).view(-1, len(states), chains).movedim(1, 0).flatten(1)
     return [
-        SampleSet(hamiltonian.lattice, x, at_home.energy(x), state, hamiltonian.units, metadata=metadata)
-        for state, x in zip(states, by_state, strict=True)
+        SampleSet(
+            hamiltonian.lattice,
+            x,
+            at_home.energy(x),
+            state,
+            hamiltonian.units,
+            stream=stream_of(stream.seed, CHAINS, numbers),
+            metadata=metadata,
+        )
+        for state, x, numbers in zip(states, by_state, number, strict=True)
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
@@ -15,21 +14,22 @@ from arlattice.montecarlo.bonds import Bonds
 from arlattice.montecarlo.metropolis import metropolis_sweep
 from arlattice.montecarlo.swendsen_wang import swendsen_wang_step
 from arlattice.montecarlo.wolff import wolff_step
+from arlattice.random_numbers import Stream
 
 __all__ = ["MOVES", "Sweep", "choose_move"]
 
-Sweep = Callable[[Tensor, Conditions, torch.Generator], Tensor]
-"""(occupations (chains, sites), states of the chains, generator) -> new occupations."""
+Sweep = Callable[[Tensor, Conditions, Stream], Tensor]
+"""(occupations (chains, sites), states of the chains, random numbers of the chains) -> new occupations."""
 
 
 def metropolis(hamiltonian: Hamiltonian) -> Sweep:
     """As many offers as there are sites, at random sites."""
     allowed = hamiltonian.lattice.allowed
 
-    def sweep(x: Tensor, state: Conditions, generator: torch.Generator) -> Tensor:
+    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
         inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "allowed": allowed.to(x.device)}
-        scan = torch.randint(x.shape[1], x.T.shape, generator=generator, device=x.device)
-        return metropolis_sweep(hamiltonian, inputs | {"scan": scan, "noise": _uniform(generator, *x.T.shape)})[0]
+        scan, noise = stream["site"].integers(x.shape[1], *x.T.shape), stream.uniform(*x.T.shape)
+        return metropolis_sweep(hamiltonian, inputs | {"scan": scan, "noise": noise})[0]
 
     return sweep
 
@@ -38,9 +38,9 @@ def swendsen_wang(hamiltonian: Hamiltonian) -> Sweep:
     """All clusters."""
     bonds = Bonds.of(hamiltonian)
 
-    def sweep(x: Tensor, state: Conditions, generator: torch.Generator) -> Tensor:
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": _uniform(generator, *x.shape)}
-        return swendsen_wang_step(bonds, inputs | {"bond_noise": _uniform(generator, len(x), len(bonds.pairs))})
+    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": stream.uniform(*x.T.shape).T}
+        return swendsen_wang_step(bonds, inputs | {"bond_noise": stream["bond"].uniform(len(bonds.pairs), len(x)).T})
 
     return sweep
 
@@ -49,10 +49,10 @@ def wolff(hamiltonian: Hamiltonian) -> Sweep:
     """One cluster."""
     bonds = Bonds.of(hamiltonian)
 
-    def sweep(x: Tensor, state: Conditions, generator: torch.Generator) -> Tensor:
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": _uniform(generator, len(x))}
-        site = torch.randint(x.shape[1], (len(x),), generator=generator, device=x.device)
-        return wolff_step(bonds, inputs | {"site": site, "bond_noise": _uniform(generator, len(x), len(bonds.pairs))})
+    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": stream.uniform(1, len(x))[0]}
+        site = stream["site"].integers(x.shape[1], 1, len(x))[0]
+        return wolff_step(bonds, inputs | {"site": site, "bond_noise": stream["bond"].uniform(len(bonds.pairs), len(x)).T})
 
     return sweep
 
@@ -80,7 +80,3 @@ def choose_move(name: str | None, state: Ensemble) -> str:
     if chosen not in fitting:
         raise InputError("move", name, f"for a {type(state).__name__} state give one of {', '.join(fitting)}")
     return chosen
-
-
-def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.rand(*shape, dtype=torch.float64, generator=generator, device=generator.device)

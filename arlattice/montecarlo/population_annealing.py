@@ -29,6 +29,7 @@ from arlattice.estimate import Estimate
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 
 __all__ = ["Rung", "population_annealing", "systematic_resampling"]
 
@@ -39,12 +40,14 @@ class Rung:
 
     Attributes:
         state: the state reached.
+        seed: of the run's random numbers.
         block_log_z: log of the unbiased estimate of Z of every block, (blocks,), float64.
         occupations: the population after its moves, (blocks * population, sites), block by block, on the
-            generator's device. Members that descend from one ancestor are correlated.
+            device of the Hamiltonian. Members that descend from one ancestor are correlated.
     """
 
     state: Ensemble
+    seed: int
     block_log_z: Tensor
     occupations: Tensor
 
@@ -60,11 +63,11 @@ class Rung:
 def population_annealing(
     hamiltonian: Hamiltonian,
     ladder: Sequence[Ensemble],
-    generator: torch.Generator,
     *,
     population: int = 1000,
     blocks: int = 16,
     sweeps: int = 1,
+    seed: int | Stream | None = None,
     fuse: bool = False,
 ) -> Iterator[Rung]:
     """Anneal independent populations through the states of a ladder, one `Rung` a state.
@@ -72,10 +75,10 @@ def population_annealing(
     Args:
         hamiltonian: on the device and in the precision to move with; weights are computed in float64.
         ladder: states in the order to visit, the first close enough to infinite temperature, which comes before it.
-        generator: on the same device.
         population: members of a block, which resample among themselves.
         blocks: independent populations, moved as one batch.
         sweeps: heat-bath sweeps in every state.
+        seed: repeats a run; None takes a fresh one, which every rung tells; or the stream of a larger run.
         fuse: compile the heat bath (GPUs).
 
     Raises:
@@ -89,7 +92,7 @@ def population_annealing(
     for state in ladder:
         if not isinstance(state, SemiGrandCanonical):
             raise InputError("ladder", state, "every state must be SemiGrandCanonical: heat baths change the composition")
-    return _anneal(hamiltonian, ladder, generator, (blocks, population), sweeps, fuse)
+    return _anneal(hamiltonian, ladder, Stream.of(seed, "population", hamiltonian.device), (blocks, population), sweeps, fuse)
 
 
 def systematic_resampling(weights: Tensor, uniform: Tensor) -> Tensor:
@@ -109,14 +112,14 @@ def systematic_resampling(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 def _anneal(
-    hamiltonian: Hamiltonian, ladder: Sequence[Ensemble], generator: torch.Generator, shape: tuple[int, int], sweeps: int, fuse: bool
+    hamiltonian: Hamiltonian, ladder: Sequence[Ensemble], stream: Stream, shape: tuple[int, int], sweeps: int, fuse: bool
 ) -> Iterator[Rung]:
     lattice, units, n = hamiltonian.lattice, hamiltonian.units, math.prod(shape)
-    exact = hamiltonian.to(generator.device, torch.float64)
-    conditions = Conditions.from_states(ladder, hamiltonian, generator.device).to(dtype=hamiltonian.dtype)
-    chains = ReplicaExchange(hamiltonian, conditions.expand(n), (n,), generator, fuse=fuse)  # copies only: no exchange
-    log_z = lattice.allowed.sum(1).double().log().sum().expand(shape[0]).to(generator.device)
-    offsets = torch.arange(shape[0], device=generator.device)[:, None] * shape[1]
+    exact = hamiltonian.to(stream.device, torch.float64)
+    conditions = Conditions.from_states(ladder, hamiltonian, stream.device).to(dtype=hamiltonian.dtype)
+    chains = ReplicaExchange(hamiltonian, conditions.expand(n), (n,), stream["chains"], fuse=fuse)  # copies only: no exchange
+    log_z = lattice.allowed.sum(1).double().log().sum().expand(shape[0]).to(stream.device)
+    offsets = torch.arange(shape[0], device=stream.device)[:, None] * shape[1]
     before: Ensemble | None = None
     for k, state in enumerate(ladder):
         x = chains.occupations
@@ -126,8 +129,7 @@ def _anneal(
             log_w = log_w - before.log_f(lattice, units, energy, x)
         log_w = log_w.view(shape)
         log_z = log_z + log_w.logsumexp(1) - math.log(shape[1])
-        uniform = torch.rand(shape[0], dtype=torch.float64, generator=generator, device=generator.device)
-        source = systematic_resampling(log_w.softmax(1), uniform) + offsets
+        source = systematic_resampling(log_w.softmax(1), stream["resampling"].uniform(1, shape[0])[0]) + offsets
         chains.occupations, chains.conditions, before = x[source.flatten()], conditions[k : k + 1].expand(n), state
         chains.run(sweeps)
-        yield Rung(state, log_z.cpu(), chains.occupations)
+        yield Rung(state, stream.seed, log_z.cpu(), chains.occupations)

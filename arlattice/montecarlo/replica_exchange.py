@@ -24,11 +24,15 @@ from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.heat_bath import fused_heat_bath_sweep, heat_bath_sweep
 from arlattice.montecarlo.start import random_occupations
 from arlattice.montecarlo.swap import swap_sweep
+from arlattice.random_numbers import Stream
 
 if TYPE_CHECKING:
     from arlattice.montecarlo.moves import Sweep
 
-__all__ = ["ReplicaExchange"]
+__all__ = ["CHAINS", "ReplicaExchange"]
+
+CHAINS = "chains"
+"""The purpose of the random numbers of Monte Carlo chains."""
 
 
 class ReplicaExchange:
@@ -39,13 +43,14 @@ class ReplicaExchange:
         conditions: one state a chain (chains,); with counts, swaps replace heat baths.
         shape: grid of the states, its product is the number of chains; the last axis holds copies,
             which do not exchange.
-        generator: on the same device.
+        seed: of all random numbers, those of a chain by its place in the grid; None takes a fresh one; or the stream of a larger run.
         occupations: where to start, (chains, sites); None starts at random.
         fuse: compile the heat bath (GPUs).
         sweep: another move, see `arlattice.montecarlo.moves`; None takes heat baths, or swaps at fixed composition.
 
     Attributes:
         occupations: (chains, sites).
+        stream: the random numbers, with ``seed``.
         exchange_rate: fraction of the last exchanges that were accepted, a scalar tensor.
     """
 
@@ -54,19 +59,20 @@ class ReplicaExchange:
         hamiltonian: Hamiltonian,
         conditions: Conditions,
         shape: tuple[int, ...],
-        generator: torch.Generator,
+        seed: int | Stream | None = None,
         occupations: Tensor | None = None,
         fuse: bool = False,
         sweep: Sweep | None = None,
     ) -> None:
         if torch.Size(shape).numel() != len(conditions):
             raise InputError("shape", shape, f"must multiply to the {len(conditions)} chains")
-        self.hamiltonian, self.shape, self.generator = hamiltonian, tuple(shape), generator
-        self.conditions = conditions.to(generator.device, hamiltonian.dtype)
-        self.allowed = hamiltonian.lattice.allowed.to(generator.device)
-        start = random_occupations(hamiltonian.lattice, self.conditions, generator) if occupations is None else occupations
+        self.hamiltonian, self.shape, self.stream = hamiltonian, tuple(shape), Stream.of(seed, CHAINS, hamiltonian.device)
+        device = self.stream.device
+        self.conditions = conditions.to(device, hamiltonian.dtype)
+        self.allowed = hamiltonian.lattice.allowed.to(device)
+        start = random_occupations(hamiltonian.lattice, self.conditions, self.stream["start"]) if occupations is None else occupations
         self.occupations = start.clone()
-        self.exchange_rate = torch.zeros((), device=generator.device)
+        self.exchange_rate = torch.zeros((), device=device)
         self._turn = 0
         self._graphs = Graphs()
         self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, hamiltonian)
@@ -81,18 +87,16 @@ class ReplicaExchange:
     def sweep(self) -> None:
         """Visit every site once (heat bath), propose as many swaps as there are sites, or do the move given."""
         if self._move is not None:
-            self.occupations = self._move(self.occupations, self.conditions, self.generator)
+            self.occupations = self._move(self.occupations, self.conditions, self.stream["sweep"])
             return
         chains, sites = self.occupations.shape
-        device = self.generator.device
-        noise = torch.rand(sites, chains, dtype=torch.float64, generator=self.generator, device=device)
+        noise = self.stream["sweep"].uniform(sites, chains)
         inputs = {"occupations": self.occupations, "beta": self.conditions.beta, "noise": noise, "allowed": self.allowed}
         if self.conditions.counts is None:
-            scan = torch.rand(sites, generator=self.generator, device=device).argsort()
-            inputs |= {"mu": self.conditions.mu, "scan": scan}
+            inputs |= {"mu": self.conditions.mu, "scan": self.stream["scan"].permutation(sites)}
             (self.occupations,) = self._graphs(self._heat_bath, inputs)
         else:
-            pairs = torch.randint(sites, (sites, 2, chains), generator=self.generator, device=device)
+            pairs = self.stream["pair"].integers(sites, 2 * sites, chains).view(sites, 2, chains)
             (self.occupations,) = self._graphs(partial(swap_sweep, self.hamiltonian), inputs | {"pairs": pairs})
 
     def exchange(self) -> None:
@@ -102,7 +106,7 @@ class ReplicaExchange:
             return
         axis, parity = axes[self._turn % len(axes)], self._turn // len(axes) % 2
         self._turn += 1
-        grid = torch.arange(len(self.occupations), device=self.generator.device).view(self.shape).movedim(axis, 0)[parity:]
+        grid = torch.arange(len(self.occupations), device=self.stream.device).view(self.shape).movedim(axis, 0)[parity:]
         grid = grid[: len(grid) // 2 * 2]
         if len(grid):
             self._exchange(grid[0::2].flatten(), grid[1::2].flatten())
@@ -111,8 +115,7 @@ class ReplicaExchange:
         energy, x, c = self.hamiltonian.energy(self.occupations), self.occupations, self.conditions
         crossed = c[a].log_f(energy[b], x[b]) + c[b].log_f(energy[a], x[a])
         straight = c[a].log_f(energy[a], x[a]) + c[b].log_f(energy[b], x[b])
-        uniform = torch.rand(len(a), dtype=torch.float64, generator=self.generator, device=a.device)
-        accept = uniform < (crossed - straight).double().exp()
+        accept = self.stream["exchange"].uniform(1, len(a))[0] < (crossed - straight).double().exp()
         if c.counts is not None:
             accept = accept & (c.counts[a] == c.counts[b]).all(1)
         source = torch.arange(len(x), device=x.device)
@@ -120,11 +123,11 @@ class ReplicaExchange:
         self.occupations, self.exchange_rate = x[source], accept.float().mean()
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """State to continue from with the same bits (the generator's is the caller's)."""
+        """State to continue from with the same bits (the counters of the stream are the caller's)."""
         return {"occupations": self.occupations.to(torch.int16), "turn": torch.tensor(self._turn), "exchange_rate": self.exchange_rate}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from `to_tensors`."""
-        self.occupations = tensors["occupations"].to(self.generator.device, torch.long)
+        self.occupations = tensors["occupations"].to(self.stream.device, torch.long)
         self._turn = int(tensors["turn"])
-        self.exchange_rate = tensors.get("exchange_rate", self.exchange_rate).to(self.generator.device)
+        self.exchange_rate = tensors.get("exchange_rate", self.exchange_rate).to(self.stream.device)

@@ -9,18 +9,19 @@ from arlattice.lattice import Lattice
 from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
 
 __all__ = ["random_occupations"]
 
 
-def random_occupations(lattice: Lattice, conditions: Conditions, generator: torch.Generator) -> Tensor:
+def random_occupations(lattice: Lattice, conditions: Conditions, stream: Stream) -> Tensor:
     """One configuration a state (batch, sites): allowed species at random, fixed compositions met.
 
     With one sublattice every configuration of a composition is equally likely; with several this is a
     valid start, not an equilibrium at infinite temperature.
     """
-    n, device = len(conditions), generator.device
-    order = draw_orders(lattice, n, "random", generator)
+    n, device = len(conditions), stream.device
+    order, noise = draw_orders(lattice, n, "random", stream["order"]), stream.uniform(lattice.n_sites, n)
     mask = CompositionMask(lattice).to(device)
     allowed = lattice.allowed.to(device)
     captives = mask.captives_after(order)
@@ -30,7 +31,8 @@ def random_occupations(lattice: Lattice, conditions: Conditions, generator: torc
         weight = allowed[order[:, i]].double()
         if remaining is not None:
             weight = weight * mask.feasible(remaining, captives[:, i]) * remaining
-        species = torch.multinomial(weight, 1, generator=generator)
+        ends = weight.cumsum(1)
+        species = torch.searchsorted(ends, noise[i, :, None] * ends[:, -1:], right=True)
         occupations.scatter_(1, order[:, i : i + 1], species)
         if remaining is not None:
             remaining = remaining - torch.nn.functional.one_hot(species[:, 0], lattice.n_species)

@@ -13,6 +13,7 @@ from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.lattice import Lattice, square
 from arlattice.models.base import Model
+from arlattice.random_numbers import Stream
 
 __all__ = ["Case", "random_hamiltonian", "randomise", "small_cases"]
 
@@ -71,14 +72,14 @@ def random_hamiltonian(lattice: Lattice, seed: int = 0, scale: float = 0.3) -> C
 def randomise(model: Model, seed: int = 0, scale: float = 0.2) -> Model:
     """Draw all weights from ``seed`` and let the state act: a fresh model often starts at zeros, which hide mistakes.
 
-    Changes the model in place and returns it.
+    Adds noise of standard deviation ``scale``. Changes the model in place and returns it.
     """
-    generator = torch.Generator().manual_seed(seed)
-    model.initialise(generator)
+    model.initialise(seed)
+    stream = Stream(seed, "randomise")
     with torch.no_grad():
         for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.add_(scale * noise.to(parameter))
+            noise = (2 * stream.uniform(1, parameter.numel()) - 1).view(parameter.shape)
+            parameter.add_(3**0.5 * scale * noise.to(parameter))
         model.state_inverse_scale.fill_(0.3)
     return model
 

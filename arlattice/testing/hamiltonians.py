@@ -7,6 +7,7 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.random_numbers import Stream
 from arlattice.testing.failure import require, require_close
 
 __all__ = ["check_hamiltonian"]
@@ -36,16 +37,16 @@ def check_hamiltonian(hamiltonian: Hamiltonian, *, n: int = 32, seed: int = 0, t
     """
     if n < 2:
         raise InputError("n", n, "give at least 2 configurations")
-    generator = torch.Generator().manual_seed(seed)
-    weights = hamiltonian.lattice.allowed.double()
-    x = torch.multinomial(weights, n, replacement=True, generator=generator).T.contiguous().to(hamiltonian.device)
+    stream = Stream(seed, "check")
+    ends = hamiltonian.lattice.allowed.double().cumsum(1)
+    x = torch.searchsorted(ends, stream["x"].uniform(len(ends), n) * ends[:, -1:], right=True).T.contiguous().to(hamiltonian.device)
     energy = _check_energy(hamiltonian, x)
     relative = tolerance if hamiltonian.dtype == torch.float64 else max(tolerance, _SINGLE)
     absolute = relative * max(1.0, float(energy.abs().max()))
     _check_batches(hamiltonian, x, energy, absolute)
     _check_flips(hamiltonian, x, energy, absolute)
-    _check_swaps(hamiltonian, x, energy, absolute, generator)
-    _check_completed(hamiltonian, x, energy, absolute, generator)
+    _check_swaps(hamiltonian, x, energy, absolute, stream["swap"])
+    _check_completed(hamiltonian, x, energy, absolute, stream["order"])
     _check_copies(hamiltonian, x, energy)
 
 
@@ -89,10 +90,10 @@ def _check_flips(h: Hamiltonian, x: Tensor, energy: Tensor, tolerance: float) ->
     require_close(own[mask], expected[mask], tolerance, "site_energies() of one site per configuration are not energies up to a constant")
 
 
-def _check_swaps(h: Hamiltonian, x: Tensor, energy: Tensor, tolerance: float, generator: torch.Generator) -> None:
+def _check_swaps(h: Hamiltonian, x: Tensor, energy: Tensor, tolerance: float, stream: Stream) -> None:
     allowed, rows = h.lattice.allowed.to(x.device), torch.arange(len(x), device=x.device)
     for _ in range(4):
-        first, second = torch.randint(x.shape[1], (2, len(x)), generator=generator).to(x.device)
+        first, second = stream.integers(x.shape[1], 2, len(x)).to(x.device)
         fits = allowed[first, x[rows, second]] & allowed[second, x[rows, first]]
         second = torch.where(fits, second, first)  # a site may always be exchanged with itself
         swapped = x.clone()
@@ -101,8 +102,8 @@ def _check_swaps(h: Hamiltonian, x: Tensor, energy: Tensor, tolerance: float, ge
         require_close(found, h.energy(swapped) - energy, tolerance, "swap_differences() are not differences of energies")
 
 
-def _check_completed(h: Hamiltonian, x: Tensor, energy: Tensor, tolerance: float, generator: torch.Generator) -> None:
-    orders = [torch.rand(x.shape, generator=generator).argsort(1).to(x.device) for _ in range(2)]
+def _check_completed(h: Hamiltonian, x: Tensor, energy: Tensor, tolerance: float, stream: Stream) -> None:
+    orders = [stream.uniform(x.shape[1], len(x)).T.argsort(1).to(x.device) for _ in range(2)]
     tables = [h.completed_energies(x, order) for order in orders]
     for table in tables:
         require(table.shape == (*x.shape, h.lattice.n_species), f"completed_energies() has shape {tuple(table.shape)}")

@@ -15,6 +15,7 @@ from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 from arlattice.testing.failure import ConformanceError, require, require_close
 from arlattice.testing.statistics import FrequencyTest
@@ -83,16 +84,16 @@ class _Check:
 
     def run(self, state: Ensemble, kind: str) -> None:
         where = f"{state}, order {kind}"
-        generator = torch.Generator().manual_seed(self.seed)
-        order = draw_orders(self.model.lattice, 1, kind, generator)[0]
+        stream = Stream(self.seed, "check")
+        order = draw_orders(self.model.lattice, 1, kind, stream["order"])[0]
         log_q = self.normalised(state, order, where)
         samples = self.model.sample(self.n, state, order=order, seed=self.seed)
         self.sampled(samples, log_q, where)
         self.recomputed(self.model.sample(min(self.n, 256), state, order=kind, seed=self.seed), state, where)
         self.seeded(samples, state, order, where)
         if self.model.lattice.n_sites > 1:
-            self.inpainted(samples.occupations[0], state, order, generator, where)
-            self.marginals(samples.occupations[0], state, generator, where)
+            self.inpainted(samples.occupations[0], state, order, stream, where)
+            self.marginals(samples.occupations[0], state, stream, where)
 
     def normalised(self, state: Ensemble, order: Tensor, where: str) -> Tensor:
         log_q = self.model.log_prob(self.configurations, state, order)
@@ -120,10 +121,10 @@ class _Check:
         require(torch.equal(same.occupations, samples.occupations), f"{where}: the same seed gives other samples")
         require(torch.equal(_log_prob(same), _log_prob(samples)), f"{where}: the same seed gives another log_prob")
 
-    def inpainted(self, row: Tensor, state: Ensemble, order: Tensor, generator: torch.Generator, where: str) -> None:
+    def inpainted(self, row: Tensor, state: Ensemble, order: Tensor, stream: Stream, where: str) -> None:
         where = f"{where}: inpainting"
         known = row.clone()
-        known[self.hidden(order, generator)] = -1
+        known[self.hidden(order, stream)] = -1
         completed = self.model.inpaint(known, self.n, state, order=order, seed=self.seed)
         matching = self.configurations[:, known >= 0].eq(known[known >= 0]).all(1)
         joint = torch.where(matching, self.model.log_prob(self.configurations, state, _order(completed)[0]), -torch.inf)
@@ -135,15 +136,15 @@ class _Check:
         require_close(again, conditional[rows], _SAMPLED, f"{where}: log_prob(known=) differs from the enumerated conditional")
         self.frequencies(rows, conditional.exp(), where)
 
-    def hidden(self, order: Tensor, generator: torch.Generator) -> Tensor:
+    def hidden(self, order: Tensor, stream: Stream) -> Tensor:
         """Half of the sites: any in an any-order model, the last ones of a fixed order."""
         half = (len(order) + 1) // 2
-        return torch.randperm(len(order), generator=generator)[:half] if "random" in self.model.orders else order[-half:]
+        return stream.permutation(len(order))[:half] if "random" in self.model.orders else order[-half:]
 
-    def marginals(self, row: Tensor, state: Ensemble, generator: torch.Generator, where: str) -> None:
+    def marginals(self, row: Tensor, state: Ensemble, stream: Stream, where: str) -> None:
         known = row.clone()
         sites = torch.arange(len(row))
-        known[self.hidden(sites, generator)] = -1
+        known[self.hidden(sites, stream)] = -1
         order = torch.cat([sites[known >= 0], sites[known < 0]])
         matching = self.configurations[:, known >= 0].eq(known[known >= 0]).all(1)
         joint = torch.where(matching, self.model.log_prob(self.configurations, state, order), -torch.inf)

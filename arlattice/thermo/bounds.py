@@ -25,6 +25,7 @@ from torch import Tensor
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
+from arlattice.random_numbers import known_seed
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.mbar import check_pool
@@ -54,6 +55,7 @@ class Bracket:
         p_tail: the same by Monte Carlo samples.
         lost_mode: whether p_tail is above q_tail, or p_ess below q_ess and below half of it, by more than 4 of their combined
             errors.
+        seed: of the orders in which the Monte Carlo samples were weighed.
     """
 
     lower: Estimate
@@ -63,29 +65,30 @@ class Bracket:
     q_tail: Estimate
     p_tail: Estimate
     lost_mode: bool
+    seed: int
 
 
-def bracket(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Model, *, seed: int = 0) -> Bracket:
+def bracket(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Model, *, seed: int | None = None) -> Bracket:
     """Bounds of log Z and both ESS, with a `LostModeWarning` where they disagree.
 
     Args:
         model_samples: drawn by ``model``.
         monte_carlo_samples: in equilibrium, of the same state, one whole run.
         model: weighs the Monte Carlo samples.
-        seed: of the orders in which it does.
+        seed: of the orders in which it does; None takes a fresh one, kept as ``Bracket.seed``.
 
     Raises:
         InputError: sets of different states, Hamiltonians or lattices, or of the wrong kind.
     """
     _check(model_samples, monte_carlo_samples, model)
-    order = str(model_samples.metadata["order_kind"])
+    order, seed = str(model_samples.metadata["order_kind"]), known_seed(seed)
     log_q = model.log_prob(monte_carlo_samples.occupations, monte_carlo_samples.state, order, seed=seed)
     q, p = model_samples.log_weight, monte_carlo_samples.log_f - log_q
     chains = number_of_chains(monte_carlo_samples)
     ess = _q_ess(q), _p_ess(p, chains)
     tails = _tails(model_samples, p, chains)
     lost = (_beyond(*ess) and ess[1].value < _RATIO * ess[0].value) or _beyond(tails[1], tails[0])
-    found = Bracket(model_samples.elbo(), _mean(p, chains), *ess, *tails, lost)
+    found = Bracket(model_samples.elbo(), _mean(p, chains), *ess, *tails, lost, seed)
     if lost:
         warnings.warn(_words(found), LostModeWarning, stacklevel=2)
     return found

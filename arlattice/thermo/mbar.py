@@ -32,7 +32,9 @@ from torch import Tensor
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
+from arlattice.independence import check_independent
 from arlattice.models.base import Model
+from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.equilibration import describe, warn_unequilibrated
@@ -51,12 +53,14 @@ class Multistate:
         weights: of every pooled sample at every state, each row sums to 1, (states, n).
         log_z: log of the partition sum of the whole supercell at every state. Relative to the first state, or to what was
             given as ``reference``, where no set came from a model.
+        seed: of the orders in which Monte Carlo samples were weighed.
     """
 
     sets: tuple[SampleSet, ...]
     states: tuple[Ensemble, ...]
     weights: Tensor
     log_z: tuple[Estimate, ...]
+    seed: int
     _log_z_response: Tensor  # of every log Z to one sample more or less, (states, n)
     _parameter_response: Tensor  # the same of the unknown log Z_k of Monte Carlo sets, (unknown, n)
     _sampled: Tensor  # n_k p_k / D of these, (unknown, n)
@@ -95,7 +99,7 @@ def mbar(
     *,
     model: Model | None = None,
     reference: tuple[Ensemble, float] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Multistate:
     """Pool samples of several states.
 
@@ -105,10 +109,10 @@ def mbar(
         states: further states to look at.
         model: what drew the sets that have ``log_prob``; not needed if there is one set only.
         reference: where all sets are Monte Carlo, a state and its log Z, known from elsewhere and taken as exact.
-        seed: of the orders in which Monte Carlo samples are weighed.
+        seed: of the orders in which Monte Carlo samples are weighed; None takes a fresh one, kept as ``Multistate.seed``.
 
     Raises:
-        InputError: sets that do not belong together, samples of inpainting, a missing or another model, a reference
+        InputError: sets that do not belong together or share random numbers, samples of inpainting, a missing or another model, a reference
             that is not needed, or states that do not overlap.
         MissingExtraError: pymbar or arviz-stats, which sets of Monte Carlo need.
 
@@ -118,6 +122,7 @@ def mbar(
     """
     sets = tuple(sample_sets)
     check_pool(sets, model)
+    seed = known_seed(seed)
     absolute = any(s.log_prob is not None for s in sets)
     if absolute and reference:
         raise InputError("reference", reference, "not needed: samples of a model give log Z itself")
@@ -138,7 +143,7 @@ def mbar(
         state, value = reference or (wanted[0], 0.0)
         origin = wanted.index(state)
         log_z, response = log_z - log_z[origin] + value, response - response[origin]
-    return Multistate(sets, wanted, weights, _estimates(log_z, response, sets), response, parameters, sampled)
+    return Multistate(sets, wanted, weights, _estimates(log_z, response, sets), seed, response, parameters, sampled)
 
 
 def _of_any_state(samples: SampleSet, states: Sequence[Ensemble], observable: str | Callable[[SampleSet], Tensor]) -> Tensor:
@@ -173,8 +178,8 @@ def _orders(sets: Sequence[SampleSet], drawn: SampleSet, model: Model | None, se
     """The orders of every set; those of Monte Carlo sets are drawn as the model would."""
     if model is None:
         return [s.order for s in sets]
-    generator, kind = torch.Generator().manual_seed(seed), str(drawn.metadata["order_kind"])
-    return [s.order if s.log_prob is not None else model.resolve_orders(len(s), kind, generator) for s in sets]
+    stream, kind = Stream(seed, "mbar"), str(drawn.metadata["order_kind"])
+    return [s.order if s.log_prob is not None else model.resolve_orders(len(s), kind, stream) for s in sets]
 
 
 def _log_q(source: SampleSet, sets: Sequence[SampleSet], orders: Sequence[Tensor | None], model: Model | None) -> Tensor:
@@ -249,6 +254,7 @@ def check_pool(sets: Sequence[SampleSet], model: Model | None) -> None:
     for name, facts in (("lattice", [s.lattice.fingerprint for s in sets]), ("units", [s.units for s in sets]), *_origins(sets)):
         if len(set(facts)) > 1:
             raise InputError("sample_sets", f"{name} differs", "pool samples of one lattice, Hamiltonian and model")
+    check_independent(sets, "sample_sets")
     if any(s.known is not None for s in sets):
         raise InputError("sample_sets", "known sites", "pool samples of whole configurations")
     drawn = [s for s in sets if s.log_prob is not None]

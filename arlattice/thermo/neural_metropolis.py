@@ -24,13 +24,11 @@ from arlattice.errors import InputError
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import autocorrelation_time
 
 __all__ = ["Pairs", "metropolis_step", "neural_metropolis"]
-
-
-_STREAM = 0x6E6D  # the noise of acceptance is not that of the proposals
 
 
 class Pairs(NamedTuple):
@@ -73,7 +71,7 @@ def neural_metropolis(
     burn_in: int = 100,
     sweeps: int = 0,
     order: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> SampleSet:
     """Run independence-sampler chains.
 
@@ -87,7 +85,7 @@ def neural_metropolis(
         burn_in: proposals a chain before those; a chain starts at a sample of the model.
         sweeps: of local Monte Carlo after every proposal, each visiting every site once.
         order: kind of drawing order of the proposals; None takes the model's first.
-        seed: of all random numbers.
+        seed: of all random numbers; None takes a fresh one, kept as ``metadata["seed"]``.
 
     Returns:
         (steps * chains) samples without ``log_prob``, the first draw of all chains first. Metadata: those of the model, and
@@ -101,8 +99,8 @@ def neural_metropolis(
         if not isinstance(number, int) or number < least:
             raise InputError(argument, number, f"give a whole number >= {least}")
     proposals = model.sample(chains * (1 + burn_in + steps), state, order=order, seed=seed)
-    generator = torch.Generator().manual_seed(seed ^ _STREAM)
-    kept, acceptance = _run(model, state, _batches(proposals, chains), burn_in, sweeps, generator)
+    stream = Stream(cast(int, proposals.metadata["seed"]), "neural metropolis")
+    kept, acceptance = _run(model, state, _batches(proposals, chains), burn_in, sweeps, stream)
     occupations = kept.flatten(0, 1)
     energy = model.hamiltonian.to("cpu", torch.float64).energy(occupations).double()
     metadata = {
@@ -116,7 +114,8 @@ def neural_metropolis(
         "acceptance": acceptance,
         "autocorrelation_time": float(autocorrelation_time(energy, chains)),
     }
-    return replace(proposals, occupations=occupations, energy=energy, log_prob=None, order=None, metadata=metadata)
+    used = proposals.stream[: len(occupations)] if proposals.stream is not None else None  # the proposals come from these
+    return replace(proposals, occupations=occupations, energy=energy, log_prob=None, order=None, stream=used, metadata=metadata)
 
 
 def _batches(proposals: SampleSet, chains: int) -> list[Pairs]:
@@ -125,27 +124,25 @@ def _batches(proposals: SampleSet, chains: int) -> list[Pairs]:
     return [Pairs(*rows) for rows in zip(*parts, strict=True)]
 
 
-def _run(
-    model: Model, state: Ensemble, batches: list[Pairs], burn_in: int, sweeps: int, generator: torch.Generator
-) -> tuple[Tensor, float]:
+def _run(model: Model, state: Ensemble, batches: list[Pairs], burn_in: int, sweeps: int, stream: Stream) -> tuple[Tensor, float]:
     """Configurations (steps, chains, sites), and the share of the kept proposals that were accepted."""
     current, kept, accepted = batches[0], [], 0.0
     for step, proposed in enumerate(batches[1:]):
-        noise = torch.rand(len(current.log_weight), dtype=torch.float64, generator=generator)
+        noise = stream["accept"].uniform(1, len(current.log_weight))[0]
         current, accept = metropolis_step(current, proposed, noise)
         if sweeps:
-            current = _swept(model, state, current, sweeps, generator)
+            current = _swept(model, state, current, sweeps, stream["sweep"])
         if step >= burn_in:
             kept.append(current.occupations)
             accepted += float(accept.double().mean())
     return torch.stack(kept), accepted / len(kept)
 
 
-def _swept(model: Model, state: Ensemble, current: Pairs, sweeps: int, generator: torch.Generator) -> Pairs:
+def _swept(model: Model, state: Ensemble, current: Pairs, sweeps: int, stream: Stream) -> Pairs:
     """Local Monte Carlo at fixed order; the weights are those of where it ends."""
     hamiltonian = model.hamiltonian.to("cpu", torch.float64)
     conditions = Conditions.from_states([state], hamiltonian).expand(len(current.log_weight))
-    local = ReplicaExchange(hamiltonian, conditions, (len(conditions),), generator, current.occupations)  # no exchange
+    local = ReplicaExchange(hamiltonian, conditions, (len(conditions),), stream, current.occupations)  # no exchange
     local.run(sweeps)
     x = local.occupations
     log_f = state.log_f(model.lattice, hamiltonian.units, hamiltonian.energy(x), x)

@@ -27,9 +27,10 @@ from arlattice.io.files import replacing, scratch_folder, writing
 from arlattice.io.netcdf import write_netcdf
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
+from arlattice.random_numbers import Stream, check_seed, known_seed
 from arlattice.thermo.sweep_dataset import Variable, layout, probe_samples, to_dataset
 from arlattice.thermo.sweep_grid import Grid, Numbers
-from arlattice.thermo.sweep_state import Result, SweepOptions, averages, largest_excess, measure, read_part, write_part
+from arlattice.thermo.sweep_state import Result, SweepOptions, averages, kept_seed, largest_excess, measure, read_part, write_part
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -60,7 +61,7 @@ def sweep(
     max_samples: int | None = None,
     min_ess: float = 100.0,
     order: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     workers: int = 1,
@@ -84,7 +85,8 @@ def sweep(
         max_samples: where to stop drawing; by default 64 ``n`` with targets.
         min_ess: states with fewer effective samples (ESS times samples) are flagged.
         order: order of the sites; as in `Model.sample`.
-        seed: of everything; a state gives the same samples whatever the grid around it.
+        seed: repeats a sweep, as in `Model.sample`; None takes that of the parts that are kept already, or a fresh one. A state gives
+            the same samples whatever the grid around it. The attribute ``seed`` of the dataset keeps it.
         batch_size: configurations drawn at once; None chooses by device.
         device: of models that are loaded here.
         workers: processes; each loads the model and uses its share of the cores. Scripts need the usual
@@ -105,9 +107,12 @@ def sweep(
     """
     loaded = _load(model, device)
     grid = Grid.of(loaded.lattice, temperatures, delta_mu, field, chemical_potentials)
-    options = _options(n, max_samples, target_error, observables, order, seed)
+    options = _options(n, max_samples, target_error, observables, order, None if seed is None else check_seed(seed))
     variables = _checked(loaded, grid, options, min_ess)
-    run = _Run(loaded, options, batch_size, _folder(out, folder), progress)
+    parts = _folder(out, folder)
+    if options.seed is None:
+        options = options.model_copy(update={"seed": known_seed(kept_seed(parts))})
+    run = _Run(loaded, options, batch_size, parts, progress)
     results = run.here(grid.states()) if workers == 1 and pool is None else run.elsewhere(grid.states(), workers, pool)
     dataset = to_dataset(loaded, grid, options, variables, results, min_ess)
     if out is not None:
@@ -121,7 +126,7 @@ def _options(
     target_error: Mapping[str, float] | None,
     observables: Sequence[str] | Mapping[str, Mapping[str, Any]],
     order: str | None,
-    seed: int,
+    seed: int | None,
 ) -> SweepOptions:
     names = [observables] if isinstance(observables, str) else observables
     wanted = {name: dict(names[name]) if isinstance(names, Mapping) else {} for name in names}
@@ -136,7 +141,7 @@ def _checked(model: Model, grid: Grid, options: SweepOptions, min_ess: float) ->
     """The variables of the dataset, with every name in ``options`` checked before anything is drawn."""
     if not min_ess >= 0:
         raise InputError("min_ess", min_ess, "must be >= 0")
-    model.resolve_orders(1, options.order, torch.Generator(model.device))
+    model.resolve_orders(1, options.order, Stream(0))
     states = grid.states()
     probe = probe_samples(model.hamiltonian, states[0])
     variables = layout(probe, grid, options.observables)

@@ -13,6 +13,7 @@ import torch
 from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.random_numbers import known_seed
 from arlattice.samples import SampleSet
 from arlattice.thermo.sweep_grid import Grid
 from arlattice.thermo.sweep_state import Result, SweepOptions, largest_excess
@@ -153,6 +154,7 @@ def _attributes(model: Model, options: SweepOptions, min_ess: float) -> dict[str
         "sites": hamiltonian.lattice.n_sites,
         "units": hamiltonian.units,
         "boltzmann_constant": boltzmann_constant(hamiltonian.units),
+        "seed": known_seed(options.seed),
         "options": options.model_dump_json(),
         "min_ess": min_ess,
     }

@@ -18,12 +18,24 @@ from arlattice.estimate import Estimate
 from arlattice.hooks.options import Options
 from arlattice.io.digest import KEY, check, digest
 from arlattice.io.records import plain, read_json, write_record
+from arlattice.random_numbers import HIGHEST_SEED, check_seed, known_seed
 from arlattice.samples import SampleSet
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
 
-__all__ = ["Averages", "Result", "SweepOptions", "averages", "largest_excess", "measure", "part_path", "read_part", "write_part"]
+__all__ = [
+    "Averages",
+    "Result",
+    "SweepOptions",
+    "averages",
+    "kept_seed",
+    "largest_excess",
+    "measure",
+    "part_path",
+    "read_part",
+    "write_part",
+]
 
 FORMAT = "arlattice-sweep-part-1"
 
@@ -39,7 +51,7 @@ class SweepOptions(Options):
     target_error: dict[str, Annotated[float, Field(gt=0)]] = Field({}, description="standard errors to reach: variable -> error")
     observables: dict[str, dict[str, Any]] = Field({}, description="registered observables to average besides, with their options")
     order: str | None = Field(None, description="order in which sites are drawn")
-    seed: int = Field(0, ge=0, description="of all states together")
+    seed: int | None = Field(None, ge=0, le=HIGHEST_SEED, description="of all states together")
 
 
 @dataclass(frozen=True)
@@ -63,11 +75,11 @@ def measure(model: Model, state: SemiGrandCanonical, options: SweepOptions, batc
     All draws have the same size, so that a recorded CUDA graph serves every state. Their seeds depend on the state, not on
     its place in the grid.
     """
-    blocks: list[SampleSet] = []
+    seed, blocks = known_seed(options.seed), list[SampleSet]()
     wanted, most = 1, max(1, options.max_samples // options.n)
     while True:
         for k in range(len(blocks), wanted):
-            blocks.append(model.sample(options.n, state, order=options.order, seed=_seed(options.seed, state, k), batch_size=batch_size))
+            blocks.append(model.sample(options.n, state, order=options.order, seed=_seed(seed, state, k), batch_size=batch_size))
         samples = SampleSet.concatenate(blocks)
         found = averages(samples, options.observables)
         excess = largest_excess(found, options.target_error)
@@ -137,6 +149,16 @@ def write_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, A
         "averages": {name: {key: list(e) for key, e in parts.items()} for name, parts in result.averages.items()},
     }
     write_record(part_path(folder, state), record)
+
+
+def kept_seed(folder: Path | None) -> int | None:
+    """The seed of the parts that a folder holds; None if it holds none that can be read."""
+    for path in [] if folder is None else sorted(folder.glob("*.json")):
+        try:
+            return check_seed(read_json(path, "folder")["settings"]["seed"])
+        except (InputError, KeyError, TypeError, ValueError):
+            continue  # `read_part` says what is wrong with it
+    return None
 
 
 def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, Any]) -> Result | None:

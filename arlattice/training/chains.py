@@ -13,6 +13,7 @@ from torch import Tensor
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
 
 __all__ = ["ModelChains"]
 
@@ -26,17 +27,18 @@ class ModelChains:
         size: configurations of each.
         block: sites drawn anew by an advance.
         refresh: advances between draws from nothing.
-        generator: on the device of the states.
+        seed: of all random numbers; None takes a fresh one; or the stream of a larger run, on the device of the states.
 
     Attributes:
         occupations: (groups * size, sites); configurations of one state follow one another.
         rows: state of every group (groups,).
     """
 
-    def __init__(self, states: Conditions, groups: int, size: int, block: int, refresh: int, generator: torch.Generator) -> None:
-        self.states, self.size, self.block, self.refresh, self.generator = states, size, block, refresh, generator
-        self.rows = torch.zeros(groups, dtype=torch.long, device=generator.device)
-        self.occupations = torch.zeros(groups * size, 0, dtype=torch.long, device=generator.device)
+    def __init__(self, states: Conditions, groups: int, size: int, block: int, refresh: int, seed: int | Stream | None = None) -> None:
+        self.states, self.size, self.block, self.refresh = states, size, block, refresh
+        self.stream = Stream.of(seed, "model chains", states.beta.device)
+        self.rows = torch.zeros(groups, dtype=torch.long, device=self.stream.device)
+        self.occupations = torch.zeros(groups * size, 0, dtype=torch.long, device=self.stream.device)
         self._turn = 0
 
     @property
@@ -54,25 +56,22 @@ class ModelChains:
         self._turn += 1
 
     def _renew(self, model: Model) -> None:
-        self.rows = torch.randint(len(self.states), self.rows.shape, generator=self.generator, device=self.rows.device)
+        self.rows = self.stream["state"].integers(len(self.states), 1, len(self.rows))[0]
         n = len(self.occupations)
-        order = model.resolve_orders(n, "random" if "random" in model.orders else None, self.generator)
-        self.occupations, _ = model.draw(self._noise(model.lattice.n_sites, n), order, self.conditions)
+        order = model.resolve_orders(n, "random" if "random" in model.orders else None, self.stream["order"])
+        self.occupations, _ = model.draw(self.stream["draw"].uniform(model.lattice.n_sites, n), order, self.conditions)
 
     def _redraw(self, model: Model) -> None:
         n, sites = self.occupations.shape
-        block = draw_orders(model.lattice, n, "random", self.generator)[:, : min(self.block, sites)]
-        self.occupations = model.redraw(self.occupations, block, self._noise(block.shape[1], n), self.conditions)
-
-    def _noise(self, steps: int, n: int) -> Tensor:
-        return torch.rand(steps, n, dtype=torch.float64, generator=self.generator, device=self.generator.device)
+        block = draw_orders(model.lattice, n, "random", self.stream["block"])[:, : min(self.block, sites)]
+        self.occupations = model.redraw(self.occupations, block, self.stream["redraw"].uniform(block.shape[1], n), self.conditions)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """State to continue from with the same bits (the generator's is the caller's)."""
+        """State to continue from with the same bits (the counters of the stream are the caller's)."""
         return {"occupations": self.occupations.to(torch.int16), "rows": self.rows, "turn": torch.tensor(self._turn)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from `to_tensors`."""
-        device = self.generator.device
+        device = self.stream.device
         self.occupations, self.rows = (tensors[key].to(device, torch.long) for key in ("occupations", "rows"))
         self._turn = int(tensors["turn"])

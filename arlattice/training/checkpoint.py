@@ -15,12 +15,17 @@ from arlattice.errors import InputError
 from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream, check_seed
 from arlattice.training.chains import ModelChains
 from arlattice.training.priority import StatePriority
 
-__all__ = ["Progress", "RunParts", "load_checkpoint", "save_checkpoint"]
+__all__ = ["CHECKPOINT", "Progress", "RunParts", "checkpoint_seed", "load_checkpoint", "save_checkpoint"]
 
-FORMAT = "arlattice-checkpoint-1"
+FORMAT = "arlattice-checkpoint-2"
+CHECKPOINT = "checkpoint.safetensors"
+"""Name of the file in a run folder."""
+
+_BEFORE_COUNTERS = "arlattice-checkpoint-1"  # it holds the state of a torch.Generator
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,14 @@ class RunParts:
         average: their moving average.
         optimizer: with its moments.
         sources: Monte Carlo chains, the model's own and the priorities of states, of every supercell.
-        generator: of every random number of the run.
+        stream: every random number of the run.
     """
 
     model: Model
     average: Model
     optimizer: torch.optim.Optimizer
     sources: Sequence[ReplicaExchange | ModelChains | StatePriority]
-    generator: torch.Generator
+    stream: Stream
 
 
 class Progress(NamedTuple):
@@ -69,29 +74,50 @@ def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     for index, source in enumerate(parts.sources):
         tensors |= {f"source.{index}.{k}": v for k, v in source.to_tensors().items()}
-    tensors["generator"] = parts.generator.get_state()
-    write_tensors(path, tensors, {"format": FORMAT, **done._asdict(), "identity": identity})
+    drawn = {"seed": parts.stream.seed, "counters": parts.stream.counters()}
+    write_tensors(path, tensors, {"format": FORMAT, **done._asdict(), "identity": identity, **drawn})
 
 
 def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Progress:
     """Put a checkpoint back into ``parts``; returns how far the run was.
 
     Raises:
-        InputError: no checkpoint, a damaged one, or one of another run.
+        InputError: no checkpoint, a damaged one, one of another run, or one of an earlier release.
     """
-    tensors, description = read_tensors(path, "checkpoint")
-    if description.get("format") != FORMAT:
-        raise InputError("checkpoint", str(path), f"not a checkpoint (format {FORMAT})")
+    tensors, description = _read(path)
     ours, theirs = json.loads(json.dumps(identity)), dict(description.get("identity") or {})
     for table, value in ours.items():
         if theirs.get(table) != value:
             raise InputError(f"[{table}]", value, f"the checkpoint was made with {theirs.get(table)}; resume with the same run file")
     try:
         _restore(parts, tensors)
-        return Progress(int(description["step"]), int(description.get("sweeps", 0)))
+        parts.stream.restore(description["counters"])
+        return Progress(int(description["step"]), int(description["sweeps"]))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None
+
+
+def checkpoint_seed(path: Path) -> int:
+    """The seed of the run that left a checkpoint.
+
+    Raises:
+        InputError: no checkpoint, a damaged one, or one of an earlier release.
+    """
+    _, description = _read(path)
+    return check_seed(description.get("seed"), "checkpoint")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, description = read_tensors(path, "checkpoint")
+    if description.get("format") == _BEFORE_COUNTERS:
+        cure = (
+            "was begun by an earlier release with another generator of random numbers: finish it there, or start a new run from its model"
+        )
+        raise InputError("checkpoint", str(path), f"{cure} (start, --start)")
+    if description.get("format") != FORMAT:
+        raise InputError("checkpoint", str(path), f"not a checkpoint (format {FORMAT})")
+    return tensors, description
 
 
 def _restore(parts: RunParts, tensors: dict[str, Tensor]) -> None:
@@ -103,7 +129,6 @@ def _restore(parts: RunParts, tensors: dict[str, Tensor]) -> None:
     parts.optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
     for index, source in enumerate(parts.sources):
         source.restore(_under(f"source.{index}", tensors))
-    parts.generator.set_state(tensors["generator"])
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.io.records import read_text
+from arlattice.random_numbers import HIGHEST_SEED
 from arlattice.training.states import StateRange
 
 __all__ = ["RunConfig", "TrainingOptions"]
@@ -48,7 +49,9 @@ class TrainingOptions(Options):
     replica_copies: Annotated[int, Field(ge=1, description="chains per cell")] = 8
     equilibration_sweeps: Annotated[int, Field(ge=0, description="Monte Carlo sweeps before the first step")] = 500
     sweeps_per_step: Annotated[int, Field(ge=1, description="Monte Carlo sweeps before every step")] = 1
-    seed: Annotated[int, Field(ge=0, description="of every random number of the run")] = 0
+    seed: Annotated[
+        int | None, Field(ge=0, le=HIGHEST_SEED, description="of every random number of the run; none: a fresh one, kept in config.json")
+    ] = None
     precision: Annotated[Literal["float32", "bfloat16"], Field(description="arithmetic of the network in training (bfloat16 on GPUs)")] = (
         "float32"
     )

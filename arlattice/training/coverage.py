@@ -15,6 +15,7 @@ from torch import Tensor
 
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
+from arlattice.random_numbers import Stream
 
 __all__ = ["UncoveredWarning", "warn_uncovered"]
 
@@ -28,25 +29,24 @@ class UncoveredWarning(UserWarning):
 
 
 @torch.no_grad()
-def warn_uncovered(model: Model, occupations: Tensor, conditions: Conditions, seed: int) -> None:
+def warn_uncovered(model: Model, occupations: Tensor, conditions: Conditions, stream: Stream) -> None:
     """Warn if the model does not go where the chains are.
 
     Args:
         model: trained.
         occupations: of the chains, (chains, sites); 64 of them, evenly spread, are looked at.
         conditions: the states of the chains.
-        seed: of the model's own draws.
+        stream: of the model's own draws.
     """
     rows = torch.linspace(0, len(occupations) - 1, min(_ROWS, len(occupations))).long().to(occupations.device)
-    x, state, generator = occupations[rows], conditions[rows], torch.Generator(occupations.device).manual_seed(seed)
-    order = model.resolve_orders(len(rows), None, generator)
+    x, state = occupations[rows], conditions[rows]
+    order = model.resolve_orders(len(rows), None, stream["order"])
 
     def log_weight(x: Tensor, log_prob: Tensor) -> Tensor:
         return state.log_f(model.tables.energy(x), x).double() - log_prob.double()
 
     def draw() -> Tensor:
-        noise = torch.rand(x.shape[1], len(rows), dtype=torch.float64, generator=generator, device=x.device)
-        return log_weight(*model.draw(noise, order, state))
+        return log_weight(*model.draw(stream["draw"].uniform(x.shape[1], len(rows)), order, state))
 
     own, again = draw(), draw()
     beyond = float((log_weight(x, model.step_log_probs(x, order, state).sum(1)) - own).median())

@@ -23,6 +23,7 @@ from arlattice.errors import InputError
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
+from arlattice.random_numbers import Stream
 from arlattice.training.objectives import Batch, Loss, uses
 
 __all__ = ["mam", "self_consistency"]
@@ -36,7 +37,7 @@ def mam(model: Model, batch: Batch) -> Loss:
         raise ValueError("the mam objective needs chains")
     x, conditions, n = chains.occupations, chains.conditions, model.lattice.n_sites
     with model.autocast():
-        difference, start, log_p = _heads(head, x, batch.orders(model, len(x)), conditions, batch.generator)
+        difference, start, log_p = _heads(head, x, batch.orders(model, len(x)), conditions, batch.stream)
     with torch.no_grad():
         score = (log_p - conditions.log_f(model.tables.energy(x), x)).view(-1, chains.size)
         reward = (score - score.mean(1, keepdim=True)) / (score.std(1, keepdim=True) + 1e-6)
@@ -45,15 +46,13 @@ def mam(model: Model, batch: Batch) -> Loss:
     return Loss(loss, {"consistency": difference.square().mean().detach(), "reverse_spread": score.std(1).mean()})
 
 
-def _heads(
-    head: MarginalModel, x: Tensor, order: Tensor, conditions: Conditions, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def _heads(head: MarginalModel, x: Tensor, order: Tensor, conditions: Conditions, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
     """d at one random step of each row, or at all where that costs no more (batch, k); log p of nothing, and of x (batch,)."""
     n = x.shape[1]
     if head.all_at_once:
         marginal, conditional = (t.float() for t in head.prefix_log_probs(x, order, conditions))
         return marginal[:, :-1] + conditional[:, :-1] - marginal[:, 1:], marginal[:, 0], marginal[:, -1]
-    length = torch.randint(n, (len(x), 1), generator=generator, device=x.device)
+    length = stream["length"].integers(n, 1, len(x)).T
     ends = torch.tensor([0, n], device=x.device).expand(len(x), -1)
     lengths = torch.cat([length, length + 1, ends], 1)
     marginal, conditional = (t.float() for t in head.prefix_log_probs(x, order, conditions, lengths))

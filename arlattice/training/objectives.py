@@ -21,6 +21,7 @@ from torch import Tensor
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import draw_orders
+from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
 
 __all__ = ["Batch", "Loss", "Objective", "Part", "balanced", "forward", "hybrid", "log_variance", "needs", "reverse", "uses"]
@@ -41,7 +42,7 @@ class Batch:
         group_size: configurations drawn from the model per state.
         coarse_share: fraction of coarse-to-fine orders, the rest random.
         reverse_weight: weight of the reverse term in the hybrid.
-        generator: on the model's device.
+        stream: random numbers of the run, on the model's device; a branch for each purpose.
         chains: the model's persistent configurations, or None.
         consistency_weight: weight of the self-consistency of marginals.
         replay_group: neighbours in the replay that share their state.
@@ -53,7 +54,7 @@ class Batch:
     group_size: int
     coarse_share: float
     reverse_weight: float
-    generator: torch.Generator
+    stream: Stream
     chains: ModelChains | None = None
     consistency_weight: float = 1.0
     replay_group: int = 1
@@ -61,10 +62,10 @@ class Batch:
     def orders(self, model: Model, n: int) -> Tensor:
         """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
         if "random" not in model.orders:
-            return model.resolve_orders(n, None, self.generator)
+            return model.resolve_orders(n, None, self.stream["order"])
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
-        return torch.cat([draw_orders(model.lattice, k, kind, self.generator) for k, kind in kinds if k])
+        return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
 
 
 @dataclass
@@ -198,9 +199,9 @@ def reverse(model: Model, batch: Batch) -> Loss:
     if conditions is None:
         raise ValueError("the reverse objective needs states")
     n = len(conditions)
-    rows = torch.randperm(n, generator=batch.generator, device=batch.generator.device)  # mix kinds of order within groups of states
+    rows = batch.stream["shuffle"].permutation(n)  # mix kinds of order within groups of states
     orders = batch.orders(model, n)[rows]
-    noise = torch.rand(model.lattice.n_sites, n, dtype=torch.float64, generator=batch.generator, device=orders.device)
+    noise = batch.stream["draw"].uniform(model.lattice.n_sites, n)
     with torch.no_grad():
         x, log_q = model.draw(noise, orders, conditions)
         advantage = _Advantage.of(log_q - conditions.log_f(model.tables.energy(x), x).double(), size)

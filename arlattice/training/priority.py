@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from arlattice.random_numbers import Stream
+
 __all__ = ["StatePriority"]
 
 _RATE = 0.02  # of the running means
@@ -25,15 +27,15 @@ class StatePriority:
         cells: number of cells; their groups follow one another.
         groups: number of groups, a multiple of ``cells``.
         share: of the draws by priority, from 0 to 1; the rest is even.
-        generator: on the device of the states.
+        seed: of all random numbers; None takes a fresh one; or the stream of a larger run, on the device of the states.
 
     Attributes:
         weights: running mean of V / (1 + V) in every cell (cells,); 1 where nothing was seen.
     """
 
-    def __init__(self, cells: int, groups: int, share: float, generator: torch.Generator) -> None:
-        self.share, self.generator, self._per_cell = share, generator, groups // cells
-        self.weights = torch.ones(cells, dtype=torch.float64, device=generator.device)
+    def __init__(self, cells: int, groups: int, share: float, seed: int | Stream | None = None) -> None:
+        self.share, self.stream, self._per_cell = share, Stream.of(seed, "priority", "cpu"), groups // cells
+        self.weights = torch.ones(cells, dtype=torch.float64, device=self.stream.device)
 
     @property
     def probabilities(self) -> Tensor:
@@ -42,10 +44,9 @@ class StatePriority:
 
     def draw(self, n: int) -> Tensor:
         """Groups to train on (n,); `update` is about these."""
-        device, g = self.generator.device, self.generator
-        waits = -torch.rand(n, len(self.weights), dtype=torch.float64, generator=g, device=device).log() / self.probabilities
+        waits = -self.stream["cell"].uniform(len(self.weights), n).T.log() / self.probabilities
         self._drawn = waits.argmin(1)  # the first of exponential waits: the same bits on a GPU, unlike torch.multinomial
-        return self._drawn * self._per_cell + torch.randint(self._per_cell, (n,), generator=g, device=device)
+        return self._drawn * self._per_cell + self.stream["group"].integers(self._per_cell, 1, n)[0]
 
     def update(self, variances: Tensor) -> None:
         """Take in the variance of log q - log f in every group drawn last (n,), nats squared."""
@@ -56,9 +57,9 @@ class StatePriority:
         self.weights = torch.where(count > 0, self.weights.lerp(mean, _RATE), self.weights)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """State to continue from with the same bits (the generator's is the caller's)."""
+        """State to continue from with the same bits (the counters of the stream are the caller's)."""
         return {"weights": self.weights}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from `to_tensors`."""
-        self.weights = tensors["weights"].to(self.generator.device)
+        self.weights = tensors["weights"].to(self.stream.device)

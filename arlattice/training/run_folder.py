@@ -14,6 +14,7 @@ from typing import Any
 
 from arlattice.errors import InputError
 from arlattice.io.files import LOCK, folder_lock, write_text, writing
+from arlattice.training.checkpoint import CHECKPOINT
 
 __all__ = ["RunFolder", "run_folder"]
 
@@ -27,7 +28,7 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """All that the next step reads."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
 
     @property
     def model(self) -> Path:

@@ -13,6 +13,7 @@ from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.conditions import Conditions
+from arlattice.random_numbers import Stream
 
 __all__ = ["Range", "StateRange", "StateSpec", "replica_grid"]
 
@@ -54,19 +55,21 @@ StateSpec = StateRange | Ensemble | Sequence[Ensemble]
 
 
 def replica_grid(
-    states: StateSpec, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int, group: int = 1
+    states: StateSpec, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int | Stream | None = None, group: int = 1
 ) -> tuple[Conditions, tuple[int, ...]]:
     """States of all chains, and their grid (temperatures, chemical potentials..., copies).
 
     A range is divided into equal cells, temperatures evenly in log T; every group of chains sits at a random place in
-    its cell (a scrambled Sobol sequence over the groups), so that the chains cover the box densely.
+    its cell (a Sobol sequence over the groups, shifted as a whole by a random vector), so that the chains cover the box densely.
+
+    Source: R. Cranley and T. N. L. Patterson, SIAM J. Numer. Anal. 13, 904 (1976).
 
     Args:
         states: what to train on.
         hamiltonian: for species and units.
         points: cells along the temperature axis and along every chemical-potential axis.
         copies: chains per cell.
-        seed: of the Sobol scrambling.
+        seed: of the shift; None takes a fresh one; or the stream of a larger run.
         group: neighbouring chains that share a place; divides ``copies``.
     """
     if isinstance(states, Ensemble):
@@ -77,11 +80,11 @@ def replica_grid(
         conditions = Conditions.from_states(list(states), hamiltonian)
         rows = torch.arange(len(states)).repeat_interleave(copies)
         return conditions[rows], (len(states), copies)
-    return _box(states, hamiltonian, points, copies, seed, group)
+    return _box(states, hamiltonian, points, copies, Stream.of(seed, "states", "cpu"), group)
 
 
 def _box(
-    states: StateRange, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int, group: int
+    states: StateRange, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, stream: Stream, group: int
 ) -> tuple[Conditions, tuple[int, ...]]:
     low, high = torch.tensor(_ends(states.temperature), dtype=torch.float64).log()
     ranges = [(float(low), float(high)), *map(_ends, states.chemical_potentials.values())]
@@ -89,7 +92,8 @@ def _box(
     if states.compositions:
         lengths.append(len(states.compositions))
     cells = torch.cartesian_prod(*[torch.arange(n) for n in lengths]).view(-1, len(lengths)).repeat_interleave(copies, 0)
-    jitter = torch.quasirandom.SobolEngine(len(lengths), scramble=True, seed=seed).draw(len(cells) // group).double()
+    places = torch.quasirandom.SobolEngine(len(lengths)).draw(len(cells) // group, dtype=torch.float64)
+    jitter = (places + stream.uniform(len(lengths), 1).T) % 1.0
     where = (cells + jitter.repeat_interleave(group, 0)) / torch.tensor(lengths)
     values = [a + where[:, k] * (b - a) for k, (a, b) in enumerate(ranges)]
     ensembles: list[Ensemble] = []

@@ -31,8 +31,9 @@ from arlattice.models.base import Model
 from arlattice.models.checkpoint import check_device, load
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
-from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
+from arlattice.training.checkpoint import CHECKPOINT, Progress, RunParts, checkpoint_seed, load_checkpoint, save_checkpoint
 from arlattice.training.compiled import load_compiled
 from arlattice.training.config import RunConfig, TrainingOptions
 from arlattice.training.coverage import warn_uncovered
@@ -87,6 +88,8 @@ def train(
         InputError: options out of range, a checkpoint of another run, or nothing to resume.
     """
     options = training if isinstance(training, TrainingOptions) else TrainingOptions.parse(training or {}, "training")
+    if resume and options.seed is None and folder is not None:
+        options = options.model_copy(update={"seed": checkpoint_seed(Path(folder) / CHECKPOINT)})
     trainer = Trainer([hamiltonian, *supercells], states, model, model_options, options, device, start)
     return trainer.fit(None if folder is None else Path(folder), resume, time_limit, progress)
 
@@ -170,7 +173,7 @@ class Trainer:
         self.group = _group(options) if needs(self.objective, "groups") else 1
         if options.priority and not needs(self.objective, "groups"):
             raise InputError("training.priority", options.priority, f"needs log-variance or balanced, not {options.objective}")
-        self.generator = torch.Generator(self.device).manual_seed(options.seed)
+        self.stream = Stream(options.seed, "training", self.device)
         self.model = self._build(model, hamiltonians[0], model_options)
         self.average = copy.deepcopy(self.model).eval()
         self.average.precision = "float32"
@@ -181,13 +184,13 @@ class Trainer:
         else:
             self._start_from(start)
         models = [self.model, *(self.model.on(h) for h in hamiltonians[1:])]
-        self.lanes = [self._lane(m, conditions, shape) for m in models]
+        self.lanes = [self._lane(m, conditions, shape, self.stream[f"supercell {i}"]) for i, m in enumerate(models)]
         self.evaluated = _evaluated(states)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
         sources = [s for lane in self.lanes for s in (lane.replay, lane.chains, lane.priority) if s is not None]
-        self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.generator)
+        self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream)
         self.done = Progress()
         self.figures: dict[str, float] = {}
         self.deadline = math.inf
@@ -198,22 +201,23 @@ class Trainer:
 
     def _grid(self, states: StateSpec, hamiltonian: Hamiltonian) -> tuple[Conditions, tuple[int, ...]]:
         o = self.options
-        return replica_grid(states, hamiltonian, (o.replica_temperatures, o.replica_potentials), o.replica_copies, o.seed, self.group)
+        seed = Stream(self.stream.seed, "states")  # on the CPU: the same states on every device
+        return replica_grid(states, hamiltonian, (o.replica_temperatures, o.replica_potentials), o.replica_copies, seed, self.group)
 
-    def _lane(self, model: Model, conditions: Conditions, shape: tuple[int, ...]) -> Lane:
+    def _lane(self, model: Model, conditions: Conditions, shape: tuple[int, ...], stream: Stream) -> Lane:
         o, conditions = self.options, conditions.to(self.device, torch.float32)
         replay = chains = priority = None
         if o.priority:
-            priority = StatePriority(len(conditions) // shape[-1], len(conditions) // self.group, o.priority, self.generator)
+            priority = StatePriority(len(conditions) // shape[-1], len(conditions) // self.group, o.priority, stream["priority"])
         if needs(self.objective, "replay"):
-            replay = ReplicaExchange(model.tables, conditions, shape, self.generator, fuse=o.compile)
+            replay = ReplicaExchange(model.tables, conditions, shape, stream["replay"], fuse=o.compile)
         if needs(self.objective, "chains"):
-            chains = ModelChains(conditions, o.reverse_states, o.reverse_samples, o.chain_block, o.chain_refresh, self.generator)
+            chains = ModelChains(conditions, o.reverse_states, o.reverse_samples, o.chain_block, o.chain_refresh, stream["model chains"])
         return Lane(model, conditions, replay, chains, priority)
 
     def _build(self, name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None) -> Model:
         model = default_manager().build_model(name, hamiltonian, model_options, "model", by_hand=True)
-        model.initialise(torch.Generator().manual_seed(self.options.seed))
+        model.initialise(self.stream.seed)
         model.precision = self.options.precision
         return model.to(self.device)
 
@@ -338,22 +342,22 @@ class Trainer:
         bar.set_postfix(gap=f"{self.figures['gap']:.3f}", ESS=f"{self.figures['ess']:.3f}", refresh=False)
 
     def _batch(self, lane: Lane) -> Batch:
-        o, g = self.options, self.generator
+        o, stream = self.options, self.stream
         states = lane.states
         x = conditions = groups = None
         if lane.replay is not None:
             lane.replay.run(o.sweeps_per_step)
             n, count = len(states) // self.group, o.batch_size // self.group
-            drawn = torch.randint(n, (count,), generator=g, device=self.device) if lane.priority is None else lane.priority.draw(count)
+            drawn = stream["state"].integers(n, 1, count)[0] if lane.priority is None else lane.priority.draw(count)
             rows = (drawn[:, None] * self.group + torch.arange(self.group, device=self.device)).flatten()
             x, conditions = lane.replay.occupations[rows], states[rows]
         if needs(self.objective, "states"):
-            rows = torch.randint(len(states), (o.reverse_states,), generator=g, device=self.device)
+            rows = stream["reverse state"].integers(len(states), 1, o.reverse_states)[0]
             groups = states[rows.repeat_interleave(o.reverse_samples)]
         if lane.chains is not None:
             lane.chains.advance(lane.model)
         weights = o.coarse_share, o.reverse_weight
-        return Batch(x, conditions, groups, o.reverse_samples, *weights, g, lane.chains, o.consistency_weight, self.group)
+        return Batch(x, conditions, groups, o.reverse_samples, *weights, stream, lane.chains, o.consistency_weight, self.group)
 
     def _variances(self, loss: Loss) -> Tensor:
         if loss.variances is None:
@@ -383,7 +387,9 @@ class Trainer:
         """
         n = self.options.evaluate_samples
         order = "random" if "random" in self.average.orders else None
-        sets = [self.average.sample(n, state, order=order, seed=self.step, batch_size=n) for state in self.evaluated]
+        seeds = self.stream["evaluation"].integers(2**53, 1, len(self.evaluated))[0].tolist()
+        drawn = zip(self.evaluated, seeds, strict=True)
+        sets = [self.average.sample(n, state, order=order, seed=seed, batch_size=n) for state, seed in drawn]
         gaps = [float(s.log_z().value - s.elbo().value) for s in sets]
         ess = [float(s.ess) for s in sets]
         figures = {"gap": sum(gaps) / len(gaps), "worst_gap": max(gaps), "ess": sum(ess) / len(ess), "worst_ess": min(ess)}
@@ -406,7 +412,7 @@ class Trainer:
             "planned_steps": self.options.steps,
             "device": _device_name(self.device),
             "torch": torch.__version__,
-            "seed": self.options.seed,
+            "seed": self.stream.seed,
         } | self.origin
         wrong = self._wrong()
         if wrong:
@@ -417,7 +423,7 @@ class Trainer:
             warnings.warn(wrong, TrainingWarning, stacklevel=4)
         replay = self.lanes[0].replay
         if replay is not None and self.step == self.options.steps:
-            warn_uncovered(self.average, replay.occupations, self.lanes[0].states, self.options.seed)
+            warn_uncovered(self.average, replay.occupations, self.lanes[0].states, self.stream["coverage"])
 
     def _wrong(self) -> str | None:
         """Why the model is not to be trusted; None if nothing shows it."""
@@ -442,7 +448,7 @@ class Trainer:
             if isinstance(self.states, StateRange)
             else [s.to_dict() for s in _listed(self.states)],
             "model": {"name": self.model.name, **self.model.options.model_dump(mode="json")},
-            "training": self.options.model_dump(mode="json"),
+            "training": self.options.model_dump(mode="json") | {"seed": self.stream.seed},
         }
 
 

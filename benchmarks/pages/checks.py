@@ -89,6 +89,16 @@ def sweep() -> str:
     return table(["states", "samples", "median ESS", "worst 5 % below", "lowest", "flagged"], rows)
 
 
+def coverage() -> str:
+    """How often error bars covered the exact value, by column."""
+    result = read("coverage")
+    rows = [
+        [f"`{r['call']}`", r["column"], f"{100 * r['covered']:.1f} %", f"{r['spread_over_error']:.2f}", f"{r['p_value']:.2g}"]
+        for r in result["columns"]
+    ]
+    return table(["call", "column", "covered", "spread / error", "p"], rows) + source(result)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "hysteresis": hysteresis,
     "hysteresis-agreement": hysteresis_agreement,
@@ -96,4 +106,5 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "ising-crossings": ising_crossings,
     "ising-agreement": ising_agreement,
     "sweep": sweep,
+    "coverage": coverage,
 }

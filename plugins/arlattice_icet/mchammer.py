@@ -19,9 +19,11 @@ import torch
 
 import arlattice as arl
 from arlattice.ensemble import boltzmann_constant
+from arlattice.independence import stream_of
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.chains import check_schedule, origin
 from arlattice.montecarlo.start import random_occupations
+from arlattice.random_numbers import Stream
 from arlattice_icet import cuau
 from arlattice_icet.compile import require_icet
 from arlattice_icet.reader import read_expansion
@@ -44,7 +46,7 @@ def run(
     sweeps: int = 1000,
     burn_in: int = 200,
     thin: int = 10,
-    seed: int = 0,
+    seed: int | None = None,
     trust: bool = False,
 ) -> arl.SampleSet:
     """Sample a state with mchammer.
@@ -57,7 +59,7 @@ def run(
         sweeps: after the burn-in; one sweep is as many trial steps as there are sites.
         burn_in: sweeps before the first that counts.
         thin: every how many sweeps the configurations are kept.
-        seed: of everything.
+        seed: of everything; None takes a fresh one, kept as ``metadata["seed"]``.
         trust: read the expansion's file with icet's own reader, which runs whatever code the file holds.
 
     Returns:
@@ -70,13 +72,13 @@ def run(
     require_icet()
     check_schedule(chains, sweeps, burn_in, thin)
     given, reference = _expansion(hamiltonian, expansion, trust)
-    start = random_occupations(
-        hamiltonian.lattice, Conditions.from_states([state], hamiltonian).expand(chains), torch.Generator().manual_seed(seed)
-    )
+    stream = Stream(seed, "mchammer")
+    start = random_occupations(hamiltonian.lattice, Conditions.from_states([state], hamiltonian).expand(chains), stream["start"])
+    seeds = stream["seed"].integers(2**48, 1, chains)[0].tolist()
     kept, potentials = [], []
-    with _quiet(), _own_random_numbers(seed):
-        for x in start:
-            numbers, energies = _record(_ensemble(given, hamiltonian, state, reference, x), burn_in, sweeps // thin, thin)
+    with _quiet(), _own_random_numbers():
+        for x, chain_seed in zip(start, seeds, strict=True):
+            numbers, energies = _record(_ensemble(given, hamiltonian, state, reference, x, chain_seed), burn_in, sweeps // thin, thin)
             kept.append(numbers)
             potentials.append(energies)
     occupations = _occupations(hamiltonian.lattice, np.stack(kept, 1).reshape(-1, hamiltonian.lattice.n_sites))
@@ -86,7 +88,8 @@ def run(
         hamiltonian.to("cpu", torch.float64).energy(occupations),
         state,
         hamiltonian.units,
-        metadata=origin(hamiltonian, "mchammer", chains, sweeps, burn_in, thin, seed),
+        stream=stream_of(stream.seed, "mchammer", torch.arange(len(occupations))),
+        metadata=origin(hamiltonian, "mchammer", chains, sweeps, burn_in, thin, stream.seed),
     )
     _check(samples, reference, torch.from_numpy(np.stack(potentials, 1).ravel()))
     return samples
@@ -109,9 +112,9 @@ def _expansion(hamiltonian: arl.Hamiltonian, given: ClusterExpansion | None, tru
 
 
 def _ensemble(
-    expansion: ClusterExpansion, hamiltonian: arl.Hamiltonian, state: arl.Ensemble, reference: dict[str, float], x: torch.Tensor
+    expansion: ClusterExpansion, hamiltonian: arl.Hamiltonian, state: arl.Ensemble, reference: dict[str, float], x: torch.Tensor, seed: int
 ) -> Any:
-    """The mchammer ensemble of a state, from one configuration (sites,)."""
+    """The mchammer ensemble of a state, from one configuration (sites,); it seeds Python's global random numbers."""
     from mchammer.calculators import ClusterExpansionCalculator
     from mchammer.ensembles import CanonicalEnsemble, SemiGrandCanonicalEnsemble
 
@@ -122,7 +125,7 @@ def _ensemble(
         "calculator": ClusterExpansionCalculator(structure, expansion),
         "temperature": state.temperature,
         "boltzmann_constant": boltzmann_constant(hamiltonian.units),
-        "random_seed": random.getrandbits(48),
+        "random_seed": seed,
         "ensemble_data_write_interval": _NEVER,
         "trajectory_write_interval": _NEVER,
     }
@@ -176,10 +179,9 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _own_random_numbers(seed: int) -> Iterator[None]:
-    """Python's global random numbers, seeded, and put back afterwards."""
+def _own_random_numbers() -> Iterator[None]:
+    """Python's global random numbers, put back afterwards."""
     before = random.getstate()
-    random.seed(seed)
     try:
         yield
     finally:
