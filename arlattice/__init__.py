@@ -30,6 +30,7 @@ from arlattice.hooks.manager import hamiltonian, load_plugin, plugins  # isort: 
 
 if TYPE_CHECKING:
     from arlattice.estimate import Estimate
+    from arlattice.io.digest import UncheckedWarning
     from arlattice.models.base import Model
     from arlattice.models.checkpoint import load
     from arlattice.samples import SampleSet
@@ -41,6 +42,7 @@ _LAZY = {
     "Estimate": "arlattice.estimate",
     "Model": "arlattice.models.base",
     "SampleSet": "arlattice.samples",
+    "UncheckedWarning": "arlattice.io.digest",
     "load": "arlattice.models.checkpoint",
     "sweep": "arlattice.thermo.sweep",
     "train": "arlattice.training.trainer",
@@ -64,6 +66,7 @@ __all__ = [
     "Options",
     "SampleSet",
     "SemiGrandCanonical",
+    "UncheckedWarning",
     "__version__",
     "chain",
     "cubic",

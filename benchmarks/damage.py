@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import shutil
 import tempfile
 import warnings
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import xarray
 
 import arlattice as arl
@@ -58,7 +60,8 @@ def main() -> None:
     arguments = parser.parse_args()
     result = {
         "command": f"python benchmarks/damage.py --files {arguments.files} --seed {arguments.seed}",
-        "arlattice_version": arl.__version__,
+        "device": f"CPU, {platform.machine()}",
+        "torch": torch.__version__,
         "formats": run(arguments.files, arguments.seed),
     }
     write_text(arguments.output, json.dumps(result, indent=1) + "\n")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import signal
 import tempfile
 import time
@@ -63,7 +64,8 @@ def main() -> None:
     rows = run(arguments.kills, np.random.Generator(np.random.PCG64(arguments.seed)))
     result = {
         "command": f"python benchmarks/kills.py --kills {arguments.kills} --seed {arguments.seed}",
-        "arlattice_version": arl.__version__,
+        "device": f"CPU, {platform.machine()}",
+        "torch": torch.__version__,
         "victims": rows,
     }
     write_text(arguments.output, json.dumps(result, indent=1) + "\n")
