@@ -21,6 +21,7 @@ from arlattice.hamiltonian import CalculatorHamiltonian, FunctionHamiltonian, Ha
 from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
+from arlattice.trust import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning
 from arlattice.version import __version__
 
 # Last: this function takes the place of the module `arlattice.hamiltonian` as an attribute of the package,
@@ -55,13 +56,18 @@ __all__ = [
     "Estimate",
     "FunctionHamiltonian",
     "Hamiltonian",
+    "HeavyTailWarning",
     "InputError",
     "Lattice",
+    "LostModeWarning",
+    "LowEssWarning",
     "MissingExtraError",
     "Model",
     "Options",
+    "OutOfRangeWarning",
     "SampleSet",
     "SemiGrandCanonical",
+    "StatisticsWarning",
     "__version__",
     "chain",
     "cubic",

@@ -10,7 +10,9 @@ of a configuration is w = f / q. Then, over n independent samples,
 (the errors by the delta method; A. B. Owen, Monte Carlo theory, methods and examples, 2013, chapter 9); functions of
 averages, such as a heat capacity, carry the error that the same influences w (O - <O>) give them.
 The errors hold for many effective samples: on the 4x4 Ising model one error covered the exact <E> in 67 % of 200
-repeats at n = 500 and ESS 0.64, in 52 % at ESS 0.05. ESS itself sees only the modes that were drawn.
+repeats at n = 500 and ESS 0.64, in 52 % at ESS 0.05. ESS itself sees only the modes that were drawn. So an estimate from
+few effective samples, from weights with a heavy tail or from a state that the model was not trained for gives a
+`StatisticsWarning` (`arlattice.trust`), once for a set and a reason.
 Monte Carlo samples come without q: their weights are equal, and the errors hold for uncorrelated samples.
 """
 
@@ -30,6 +32,7 @@ from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.lattice import Lattice
+from arlattice.trust import StatisticsWarning, give, heavy_tail, low_ess, out_of_range, silenced
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,6 +45,9 @@ __all__ = ["Observable", "SampleSet"]
 
 Observable = str | Tensor | Callable[["SampleSet"], Tensor]
 """A registered name (``"energy"``, ``"l1_0:total"``, ``"x_Au"``), one value or row per sample, or a function that gives them."""
+
+OUT_OF_RANGE = "out_of_range"
+"""Key of the metadata: what of the state lies outside the range that the model was trained for."""
 
 _HIGHEST_LOG_PROB = 1e-3  # zero, but for the rounding of a float32 model
 
@@ -130,8 +136,40 @@ class SampleSet:
 
     @property
     def ess(self) -> float:
-        """Effective sample size as a fraction of n, in [0, 1]; 1 for equal weights (correlations are not seen)."""
+        """Effective sample size as a fraction of n, in [0, 1]; 1 for equal weights.
+
+        It compares the samples with each other, so it cannot see what none of them shows: a phase that the model never
+        drew, or correlations along a Monte Carlo chain. `arlattice.thermo.bounds` looks for such phases with Monte Carlo.
+        """
         return 1.0 / (len(self) * float(self.weights.square().sum()))
+
+    @property
+    def khat(self) -> float:
+        """Tail index of the weights (`arlattice.thermo.pareto`); above 0.7 error bars are too small. NaN for equal weights."""
+        from arlattice.thermo.pareto import khat
+
+        return khat(self.log_weight)
+
+    @property
+    def warnings(self) -> tuple[StatisticsWarning, ...]:
+        """Why averages of this set may be wrong by more than their error bars; empty if nothing speaks against them."""
+        outside = self.metadata.get(OUT_OF_RANGE)
+        state = None if outside is None else out_of_range(str(outside))
+        ess = self.ess if bool((self.log_weight > -torch.inf).any()) else 0.0
+        found = (state, low_ess(len(self), ess), heavy_tail(self.khat, ess))
+        return tuple(warning for warning in found if warning is not None)
+
+    def _warn(self) -> None:
+        """Give every warning of this set that was not given yet."""
+        if not silenced():
+            while self._left:
+                give(self._left[:1])
+                del self._left[0]
+
+    @cached_property
+    def _left(self) -> list[StatisticsWarning]:
+        """Warnings that were not given yet."""
+        return list(self.warnings)
 
     # -- observables, one value per sample -------------------------------------------------------
 
@@ -163,6 +201,7 @@ class SampleSet:
             InputError: Monte Carlo samples, which carry no normalisation.
         """
         self._need_log_prob("log Z")
+        self._warn()
         mean = float(self.log_weight.logsumexp(0)) - math.log(len(self))
         relative = torch.exp(self.log_weight - mean) if math.isfinite(mean) else torch.zeros(len(self))
         return Estimate(mean, _standard_error(relative))
@@ -176,7 +215,7 @@ class SampleSet:
         return Estimate(-kt * log_z.value, kt * log_z.error)
 
     def elbo(self) -> Estimate:
-        """Mean of log f - log q over the samples as drawn: a lower bound of log Z."""
+        """Mean of log f - log q over the samples as drawn: a lower bound of log Z, however bad the model (so it never warns)."""
         self._need_log_prob("the lower bound")
         return Estimate(float(self.log_weight.mean()), _standard_error(self.log_weight))
 
@@ -216,6 +255,7 @@ class SampleSet:
         """Equilibrium averages of all components of an observable, by name; arguments as in `mean`."""
         values = self.observe(observable, **options)
         weights = self.weights
+        self._warn()
         means = weights @ values.columns
         influence = (weights * len(self))[:, None] * (values.columns - means) @ values.derivatives(means).T
         errors = _error_of_influence(influence)
@@ -293,13 +333,14 @@ class SampleSet:
         for other in sets[1:]:
             _check_same(first, other)
         orders = [s.order for s in sets if s.order is not None]
+        outside = {OUT_OF_RANGE: s.metadata[OUT_OF_RANGE] for s in sets if OUT_OF_RANGE in s.metadata}
         return replace(
             first,
             occupations=torch.cat([s.occupations for s in sets]),
             energy=torch.cat([s.energy for s in sets]),
             log_prob=None if first.log_prob is None else torch.cat([s.log_prob for s in sets if s.log_prob is not None]),
             order=torch.cat(orders) if len(orders) == len(sets) else None,
-            metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)},
+            metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)} | outside,
         )
 
     def resample(self, n: int, generator: torch.Generator) -> SampleSet:

@@ -14,6 +14,7 @@ import click
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
 from arlattice.errors import InputError
+from arlattice.trust import MIN_EFFECTIVE
 
 if TYPE_CHECKING:
     import torch
@@ -238,6 +239,7 @@ def _columns(line: Line, result: dict[str, Any]) -> dict[str, Any]:
         "train_s": result["cost"]["seconds"],
         "peak_GB": result["cost"]["peak_bytes"] / 1e9,
         "parameters": result["parameters"],
+        "note": None if line.fewest >= MIN_EFFECTIVE else f"a state with {line.fewest:.0f} effective samples only: its log Z is not to be trusted",
     }
 
 

@@ -29,7 +29,8 @@ from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import ORDERS, resolve_orders
 from arlattice.models.steps import Steps, choose
-from arlattice.samples import SampleSet
+from arlattice.models.trained_range import TrainedRange
+from arlattice.samples import OUT_OF_RANGE, SampleSet
 
 __all__ = ["Model"]
 
@@ -180,6 +181,11 @@ class Model(nn.Module, ABC):
     def energies(self) -> bool:
         """Whether logits start from completed-cluster energies."""
         return True
+
+    @property
+    def trained_range(self) -> TrainedRange | None:
+        """The states that the weights were trained for; None where the record does not say (older files, untrained models)."""
+        return TrainedRange.from_record(self.record)
 
     @property
     def lattice(self) -> Lattice:
@@ -366,7 +372,7 @@ class Model(nn.Module, ABC):
             log_prob=log_prob,
             order=orders.cpu(),
             known=None if known is None else known.cpu(),
-            metadata=self._metadata(seed, order),
+            metadata=self._metadata(seed, order) | self._outside(state),
         )
 
     def resolve_orders(self, n: int, order: str | Tensor | None, generator: torch.Generator, known: Tensor | None = None) -> Tensor:
@@ -395,10 +401,19 @@ class Model(nn.Module, ABC):
             "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
         }
 
+    def _outside(self, state: Ensemble) -> dict[str, str]:
+        """Metadata of samples of a state that lies outside the trained range."""
+        found = None if self.trained_range is None else self.trained_range.outside(state, self.lattice)
+        return {} if found is None else {OUT_OF_RANGE: found}
+
     def _conditions(self, state: Ensemble) -> Conditions:
         if not isinstance(state, Ensemble):
             raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
-        return Conditions.from_states([state], self.hamiltonian, self.device)
+        conditions = Conditions.from_states([state], self.hamiltonian, self.device)
+        for number in (conditions.beta, self.standardised(conditions)):
+            if not bool(number.to(self.state_mean.dtype).isfinite().all()):
+                raise InputError("state", state, f"is too far from the states of the model; its range: {self.trained_range or 'not recorded'}")
+        return conditions
 
     def _batch_size(self) -> int:
         budget = 2**21 if self.device.type == "cuda" else 2**15

@@ -17,7 +17,6 @@ Monte Carlo samples miss as well.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -28,6 +27,7 @@ from arlattice.models.base import Model
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.mbar import check_pool
+from arlattice.trust import LostModeWarning, give, quiet
 
 __all__ = ["Bracket", "LostModeWarning", "bracket"]
 
@@ -35,10 +35,6 @@ _SIGMA = 4.0  # of a disagreement that counts
 _RATIO = 0.5  # of p-ESS to q-ESS, too: the errors of both are too small where weights have long tails
 _TOP = 20  # model samples that make up the tail
 _ROUNDING = 1e-3  # of log q between drawing and weighing, in nats
-
-
-class LostModeWarning(UserWarning):
-    """Monte Carlo samples are where the model's own samples are not."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def bracket(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Mod
     lost = (_beyond(*ess) and ess[1].value < _RATIO * ess[0].value) or _beyond(tails[1], tails[0])
     found = Bracket(model_samples.elbo(), _mean(p, chains), *ess, *tails, lost)
     if lost:
-        warnings.warn(_words(found), LostModeWarning, stacklevel=2)
+        give([LostModeWarning(_words(found))])
     return found
 
 
@@ -126,7 +122,9 @@ def _tails(samples: SampleSet, log_w: Tensor, chains: int) -> tuple[Estimate, Es
     """Probability under p of weights above those of all but the highest model samples, by either kind of samples."""
     q = samples.log_weight
     threshold = q.topk(min(_TOP, len(q))).values[-1] + _ROUNDING
-    return samples.mean((q > threshold).double()), _mean((log_w > threshold).double(), chains)
+    with quiet():  # what this finds is the warning
+        by_model = samples.mean((q > threshold).double())
+    return by_model, _mean((log_w > threshold).double(), chains)
 
 
 def _beyond(high: Estimate, low: Estimate) -> bool:

@@ -14,6 +14,7 @@ from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.samples import SampleSet
+from arlattice.thermo.sweep_doubts import heavy, outside_of, too_few
 from arlattice.thermo.sweep_grid import Grid
 from arlattice.thermo.sweep_state import Result, SweepOptions, largest_excess
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Variable", "layout", "probe_samples", "to_dataset"]
 
-_OWN = ("log_z", "phi", "entropy", "x", "ess", "samples", "flagged")
+_OWN = ("log_z", "phi", "entropy", "x", "ess", "khat", "samples", "out_of_range", "flagged")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def to_dataset(
     for variable in variables:
         data |= _pair(variable, grid, results)
     coordinates = _axes(model.hamiltonian, grid) | {v.dimension: list(v.components) for v in variables if v.dimension}
-    data |= _quality(grid, options, results, min_ess)
+    data |= _quality(model, grid, options, results, min_ess)
     return xarray.Dataset(data, coords=coordinates, attrs=_attributes(model, options, min_ess))
 
 
@@ -119,13 +120,16 @@ def _pair(variable: Variable, grid: Grid, results: Sequence[Result]) -> dict[str
     }
 
 
-def _quality(grid: Grid, options: SweepOptions, results: Sequence[Result], min_ess: float) -> dict[str, Any]:
-    poor = [r.ess * r.samples < min_ess or largest_excess(r.averages, options.target_error) > 1 for r in results]
-    reason = f"fewer than {min_ess:g} effective samples, or a target error that was not reached"
+def _quality(model: Model, grid: Grid, options: SweepOptions, results: Sequence[Result], min_ess: float) -> dict[str, Any]:
+    outside = [reason is not None for reason in outside_of(model, grid)]
+    poor = [too_few(r, min_ess) or heavy(r) or largest_excess(r.averages, options.target_error) > 1 for r in results]
+    reason = f"fewer than {min_ess:g} effective samples, a heavy tail of the weights, outside the trained range, or a target error not reached"
     columns: dict[str, tuple[list[Any], dict[str, str]]] = {
         "ess": ([r.ess for r in results], {"units": "1", "long_name": "effective sample size as a fraction of the samples"}),
+        "khat": ([r.khat for r in results], {"units": "1", "long_name": "tail index of the weights (PSIS)"}),
         "samples": ([r.samples for r in results], {"units": "1", "long_name": "samples drawn"}),
-        "flagged": (poor, {"long_name": reason}),
+        "out_of_range": (outside, {"long_name": "the model was not trained for this state"}),
+        "flagged": ([a or b for a, b in zip(poor, outside, strict=True)], {"long_name": reason}),
     }
     return {name: (grid.dims, np.array(values).reshape(grid.shape), attributes) for name, (values, attributes) in columns.items()}
 

@@ -18,6 +18,7 @@ from arlattice.estimate import Estimate
 from arlattice.hooks.options import Options
 from arlattice.io.files import write_text
 from arlattice.samples import SampleSet
+from arlattice.trust import quiet
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
@@ -49,11 +50,18 @@ class Result:
         averages: of every variable.
         ess: effective sample size as a fraction of the samples.
         samples: how many were drawn.
+        khat: tail index of the weights, NaN where there is no tail to fit (`arlattice.thermo.pareto`).
     """
 
     averages: Averages
     ess: float
     samples: int
+    khat: float = math.nan
+
+    @property
+    def effective(self) -> float:
+        """Effective number of samples."""
+        return self.ess * self.samples
 
 
 def measure(model: Model, state: SemiGrandCanonical, options: SweepOptions, batch_size: int | None = None) -> Result:
@@ -68,10 +76,11 @@ def measure(model: Model, state: SemiGrandCanonical, options: SweepOptions, batc
         for k in range(len(blocks), wanted):
             blocks.append(model.sample(options.n, state, order=options.order, seed=_seed(options.seed, state, k), batch_size=batch_size))
         samples = SampleSet.concatenate(blocks)
-        found = averages(samples, options.observables)
+        with quiet():  # the sweep says once for all states what there is to say
+            found = averages(samples, options.observables)
         excess = largest_excess(found, options.target_error)
         if excess <= 1 or wanted == most:
-            return Result(found, samples.ess, len(samples))
+            return Result(found, samples.ess, len(samples), samples.khat)
         wanted = min(most, 2 * wanted, math.ceil(wanted * min(1.05 * excess**2, 2)) + 1)
 
 
@@ -133,6 +142,7 @@ def write_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, A
         "state": state.to_dict(),
         "ess": result.ess,
         "samples": result.samples,
+        "khat": result.khat if math.isfinite(result.khat) else None,
         "averages": {name: {key: list(e) for key, e in parts.items()} for name, parts in result.averages.items()},
     }
     write_text(_path(folder, state), json.dumps(text, indent=1) + "\n")
@@ -151,7 +161,8 @@ def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, An
         part = json.loads(path.read_text(encoding="utf-8"))
         kept, known = part["settings"], part["format"] == FORMAT
         averages = {name: {key: Estimate(*map(float, e)) for key, e in parts.items()} for name, parts in part["averages"].items()}
-        result = Result(averages, float(part["ess"]), int(part["samples"]))
+        khat = part.get("khat")  # parts of the first version have none
+        result = Result(averages, float(part["ess"]), int(part["samples"]), math.nan if khat is None else float(khat))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError("folder", str(path), "damaged, or not a part of a sweep; remove it") from None
     _check_same(path, kept if known else {}, settings)

@@ -39,7 +39,8 @@ from arlattice.training.determinism import deterministic
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Batch, Loss, Objective, needs
 from arlattice.training.priority import StatePriority
-from arlattice.training.states import StateRange, StateSpec, replica_grid
+from arlattice.training.states import StateRange, StateSpec, replica_grid, trained_range
+from arlattice.trust import quiet
 
 __all__ = ["Trainer", "run", "train"]
 
@@ -250,6 +251,7 @@ class Trainer:
             "device": _device_name(self.device),
             "torch": torch.__version__,
             "seed": self.options.seed,
+            "trained_range": trained_range(self.states, self.model.hamiltonian).to_dict(),
         } | self.origin
         if folder is not None:
             self.average.save(folder / "model")
@@ -329,7 +331,8 @@ class Trainer:
         n = self.options.evaluate_samples
         order = "random" if "random" in self.average.orders else None
         sets = [self.average.sample(n, state, order=order, seed=self.step, batch_size=n) for state in self.evaluated]
-        gaps = [float(s.log_z().value - s.elbo().value) for s in sets]
+        with quiet():  # few samples are enough to watch a run
+            gaps = [float(s.log_z().value - s.elbo().value) for s in sets]
         ess = [float(s.ess) for s in sets]
         return {"gap": sum(gaps) / len(gaps), "worst_gap": max(gaps), "ess": sum(ess) / len(ess), "worst_ess": min(ess)}
 
