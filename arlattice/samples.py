@@ -18,6 +18,7 @@ Monte Carlo samples come without q: their weights are equal, and the errors hold
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -145,16 +146,24 @@ class SampleSet:
 
     @property
     def khat(self) -> float:
-        """Tail index of the weights (`arlattice.thermo.pareto`); above 0.7 error bars are too small. NaN for equal weights."""
+        """Tail index of the weights (`arlattice.thermo.pareto`); above 0.7 error bars are too small, unless ESS is near 1.
+
+        NaN for equal weights and for fewer than 25 samples.
+        """
         from arlattice.thermo.pareto import khat
 
         return khat(self.log_weight)
 
     @property
     def warnings(self) -> tuple[StatisticsWarning, ...]:
-        """Why averages of this set may be wrong by more than their error bars; empty if nothing speaks against them."""
+        """Why averages of this set may be wrong by more than their error bars, as far as the set itself shows; often empty.
+
+        `log_z`, `free_energy`, `entropy`, `mean` and `means` give each of them once, as Python warnings.
+        """
         outside = self.metadata.get(OUT_OF_RANGE)
         state = None if outside is None else out_of_range(str(outside))
+        if self.log_prob is None:  # of equal weights ESS says nothing; `arlattice.montecarlo.diagnose` looks at chains
+            return () if state is None else (state,)
         ess = self.ess if bool((self.log_weight > -torch.inf).any()) else 0.0
         found = (state, low_ess(len(self), ess), heavy_tail(self.khat, ess))
         return tuple(warning for warning in found if warning is not None)
@@ -456,7 +465,15 @@ def _check_same(first: SampleSet, other: SampleSet) -> None:
     }
     for name, fact in facts.items():
         if fact(first) != fact(other):
-            raise InputError("sets", f"{name} differs", "join samples of one lattice, Hamiltonian, state, units, known sites and kind")
+            raise InputError("sets", f"{name} differs{differing_options((first, other))}", "join samples of one lattice, Hamiltonian, state, units, known sites and kind")
+
+
+def differing_options(sets: Sequence[SampleSet]) -> str:
+    """How the Hamiltonians of sets differ, e.g. `` (formation_energies: true, false)``; empty if their options do not say."""
+    options = [json.loads(str(s.metadata.get("hamiltonian_options", "{}"))) for s in sets]
+    values = {key: list(dict.fromkeys(json.dumps(o.get(key)) for o in options)) for o in options for key in o}
+    differ = "; ".join(f"{key}: {', '.join(each)}" for key, each in values.items() if len(each) > 1)
+    return f" ({differ})" if differ else ""
 
 
 def _standard_error(values: Tensor) -> float:

@@ -135,7 +135,7 @@ def test_the_last_site_is_exact_on_the_energies_of_the_large_lattice(window: tup
 
 def test_without_interactions_every_weight_is_the_partition_sum() -> None:
     small, large = (neighbours(arl.square(size), []) for size in ((2, 2), (4, 5)))
-    samples = paint(Exact(small), large).sample(20, STATE, order="random")
+    samples = paint(Exact(small), large).sample(100, STATE, order="random")
     assert samples.log_weight.std() < 1e-6
     one_site = Enumeration.of(neighbours(arl.square((1, 1)), [])).log_z(STATE)
     energy = 0.3 * (1 - 20) / STATE.temperature  # the constant 0.3 belongs to the supercell, not to a site

@@ -66,7 +66,8 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
 
 
 def _row(c: Coexistence) -> dict[str, Any]:
-    ends = {f"{name}_{k + 1}": value[k] for k in (0, 1) for name, value in (("phase", c.phases), ("x", c.x), ("effective", c.effective))}
+    columns = {"phase": c.phases, "x": c.x, "effective": tuple(round(n) for n in c.effective)}
+    ends = {f"{name}_{k + 1}": values[k] for k in (0, 1) for name, values in columns.items()}
     return {"temperature": c.temperature, "delta_mu": c.delta_mu, **ends, "note": "few samples" if c.few else None}
 
 

@@ -47,9 +47,9 @@ def sample(
 
     Each comes with its energy and its exact log-probability. MODEL is a shipped model (see: arlattice models) or
     the folder of a trained one. Prints log Z, the energy per site and the composition with error bars; the
-    effective sample size (ESS), the fraction of samples that count; k-hat of the weights, whose error bars are too small
-    above 0.7; and warnings where the numbers are not to be trusted. ESS and k-hat compare the samples with each
-    other: they cannot see a phase that the model never draws.
+    effective sample size (ESS), the fraction of samples that count; k-hat of the weights (above 0.7 their tail is heavy,
+    which matters where ESS is below 0.9); and warnings where the numbers are not to be trusted. ESS and k-hat compare the
+    samples with each other: they cannot see a phase that the model never draws.
 
     \b
     Examples:

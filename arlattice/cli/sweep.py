@@ -144,6 +144,6 @@ def _summary(dataset: Dataset, path: str) -> dict[str, Any]:
         "fewest_effective": float((dataset["ess"] * dataset["samples"]).min()),
         "lowest_ess": float(dataset["ess"].min()),
         "median_ess": float(dataset["ess"].median()),
-        "highest_khat": float(dataset["khat"].max()),
+        "heavy_tails": int(dataset["heavy_tail"].sum()),
         "written": path,
     }

@@ -30,6 +30,7 @@ from arlattice.models.conditions import Conditions
 from arlattice.models.orders import ORDERS, resolve_orders
 from arlattice.models.steps import Steps, choose
 from arlattice.models.trained_range import TrainedRange
+from arlattice.same_zero import check_same_zero
 from arlattice.samples import OUT_OF_RANGE, SampleSet
 
 __all__ = ["Model"]
@@ -319,13 +320,15 @@ class Model(nn.Module, ABC):
         """The same weights, shared, on another supercell.
 
         Raises:
-            InputError: a family whose weights belong to one supercell (see `any_supercell`), or another primitive cell.
+            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or the same
+                expansion with another zero of energy (`arlattice.same_zero`).
         """
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
             raise InputError("hamiltonian", hamiltonian.name, f"must have the primitive cell and species of {self.lattice!r}")
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
             cure = "has weights for one supercell; train with positions = 'primitive', or paint (arlattice.models.painted.paint)"
             raise InputError("hamiltonian", hamiltonian.name, f"{self.name} {cure}")
+        check_same_zero(self.hamiltonian, hamiltonian)
         other = type(self)(hamiltonian, self.options).to(self.state_mean)
         other._modules.update(self._modules)
         other._parameters.update(self._parameters)

@@ -17,19 +17,21 @@ Monte Carlo samples miss as well.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
+from arlattice.montecarlo.chains import sample_replicas
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.mbar import check_pool
 from arlattice.trust import LostModeWarning, give, quiet
 
-__all__ = ["Bracket", "LostModeWarning", "bracket"]
+__all__ = ["Bracket", "LostModeWarning", "bracket", "check_modes"]
 
 _SIGMA = 4.0  # of a disagreement that counts
 _RATIO = 0.5  # of p-ESS to q-ESS, too: the errors of both are too small where weights have long tails
@@ -85,6 +87,45 @@ def bracket(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Mod
     if lost:
         give([LostModeWarning(_words(found))])
     return found
+
+
+def check_modes(
+    model: Model,
+    state: Ensemble,
+    *,
+    n: int = 1000,
+    hottest: float | None = None,
+    rungs: int = 8,
+    chains: int = 32,
+    sweeps: int = 100,
+    seed: int = 0,
+) -> Bracket:
+    """`bracket` of one state, with both kinds of samples drawn here: does the model miss a mode?
+
+    The Monte Carlo is replica exchange over a ladder of temperatures, from random configurations, so that chains which freeze at
+    ``state`` are renewed from above. It sees the modes that are reached from there.
+
+    Args:
+        model: to be checked.
+        state: where.
+        n: samples of the model.
+        hottest: top of the ladder; None takes the top of the model's trained range, or four times the temperature.
+        rungs: temperatures of the ladder, evenly in log T.
+        chains: copies of the ladder.
+        sweeps: kept, one configuration every 5; as many again are left out before.
+        seed: of everything.
+
+    Raises:
+        InputError: numbers out of range.
+    """
+    trained = model.trained_range
+    top = hottest or (trained.temperature[1] if trained else 0.0)
+    top = top if hottest or top > state.temperature else 4 * state.temperature
+    if not (top > state.temperature and rungs > 1):
+        raise InputError("hottest" if rungs > 1 else "rungs", top if rungs > 1 else rungs, "the ladder must rise above the state, in 2 rungs or more")
+    ladder = [replace(state, temperature=state.temperature * (top / state.temperature) ** (k / (rungs - 1))) for k in range(rungs)]  # type: ignore[type-var]
+    reference = sample_replicas(model.hamiltonian, [state, *ladder[1:]], chains=chains, sweeps=sweeps, burn_in=sweeps, thin=5, seed=seed + 1)
+    return bracket(model.sample(n, state, seed=seed), reference[0], model, seed=seed)
 
 
 def _words(found: Bracket) -> str:

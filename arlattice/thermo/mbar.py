@@ -32,7 +32,7 @@ from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
-from arlattice.samples import SampleSet
+from arlattice.samples import SampleSet, differing_options
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 
 __all__ = ["Multistate", "check_pool", "mbar"]
@@ -245,7 +245,8 @@ def check_pool(sets: Sequence[SampleSet], model: Model | None) -> None:
         raise InputError("sample_sets", sets, "give at least one SampleSet")
     for name, facts in (("lattice", [s.lattice.fingerprint for s in sets]), ("units", [s.units for s in sets]), *_origins(sets)):
         if len(set(facts)) > 1:
-            raise InputError("sample_sets", f"{name} differs", "pool samples of one lattice, Hamiltonian and model")
+            cure = "pool samples of one lattice, Hamiltonian and model"
+            raise InputError("sample_sets", f"{name} differs{differing_options(sets)}", cure)
     if any(s.known is not None for s in sets):
         raise InputError("sample_sets", "known sites", "pool samples of whole configurations")
     drawn = [s for s in sets if s.log_prob is not None]

@@ -17,6 +17,7 @@ from arlattice.samples import SampleSet
 from arlattice.thermo.sweep_doubts import heavy, outside_of, too_few
 from arlattice.thermo.sweep_grid import Grid
 from arlattice.thermo.sweep_state import Result, SweepOptions, largest_excess
+from arlattice.trust import EVEN_ESS, MAX_KHAT
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Variable", "layout", "probe_samples", "to_dataset"]
 
-_OWN = ("log_z", "phi", "entropy", "x", "ess", "khat", "samples", "out_of_range", "flagged")
+_OWN = ("log_z", "phi", "entropy", "x", "ess", "khat", "samples", "out_of_range", "heavy_tail", "flagged")
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,16 @@ def _pair(variable: Variable, grid: Grid, results: Sequence[Result]) -> dict[str
 
 def _quality(model: Model, grid: Grid, options: SweepOptions, results: Sequence[Result], min_ess: float) -> dict[str, Any]:
     outside = [reason is not None for reason in outside_of(model, grid)]
-    poor = [too_few(r, min_ess) or heavy(r) or largest_excess(r.averages, options.target_error) > 1 for r in results]
-    reason = f"fewer than {min_ess:g} effective samples, a heavy tail of the weights, outside the trained range, or a target error not reached"
+    tails = [heavy(r) for r in results]
+    poor = [too_few(r, min_ess) or largest_excess(r.averages, options.target_error) > 1 for r in results]
+    reason = f"fewer than {min_ess:g} effective samples, a heavy tail of the weights, not trained for, or a target error that was not reached"
     columns: dict[str, tuple[list[Any], dict[str, str]]] = {
         "ess": ([r.ess for r in results], {"units": "1", "long_name": "effective sample size as a fraction of the samples"}),
         "khat": ([r.khat for r in results], {"units": "1", "long_name": "tail index of the weights (PSIS)"}),
         "samples": ([r.samples for r in results], {"units": "1", "long_name": "samples drawn"}),
-        "out_of_range": (outside, {"long_name": "the model was not trained for this state"}),
-        "flagged": ([a or b for a, b in zip(poor, outside, strict=True)], {"long_name": reason}),
+        "out_of_range": (outside, {"units": "1", "long_name": "the model was not trained for this state"}),
+        "heavy_tail": (tails, {"units": "1", "long_name": f"khat above {MAX_KHAT:g} and ess below {EVEN_ESS:g}"}),
+        "flagged": ([any(each) for each in zip(poor, tails, outside, strict=True)], {"long_name": reason}),
     }
     return {name: (grid.dims, np.array(values).reshape(grid.shape), attributes) for name, (values, attributes) in columns.items()}
 
