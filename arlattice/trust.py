@@ -71,8 +71,14 @@ def low_ess(n: int, ess: float) -> LowEssWarning | None:
     if n * ess >= MIN_EFFECTIVE * (1 - 1e-9):
         return None
     found = f"{n * ess:.3g} effective samples ({n} drawn, ESS {ess:.2g}) are fewer than {MIN_EFFECTIVE:g}"
-    cure = f"draw {float(f'{math.ceil(MIN_EFFECTIVE / ess):.2g}'):,.0f} samples or more" if ess > 0 else "none has the composition of the state"
+    cure = f"draw {_rounded_up(MIN_EFFECTIVE / ess):,} samples or more" if ess > 0 else "none has the composition of the state"
     return LowEssWarning(f"{found}: do not trust averages and their error bars; {cure}")
+
+
+def _rounded_up(number: float) -> int:
+    """To two digits."""
+    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return math.ceil(number / unit - 1e-9) * unit
 
 
 def heavy_tail(khat: float, ess: float) -> HeavyTailWarning | None:
