@@ -342,7 +342,7 @@ class SampleSet:
         for other in sets[1:]:
             _check_same(first, other)
         orders = [s.order for s in sets if s.order is not None]
-        outside = {OUT_OF_RANGE: s.metadata[OUT_OF_RANGE] for s in sets if OUT_OF_RANGE in s.metadata}
+        outside = next(({OUT_OF_RANGE: s.metadata[OUT_OF_RANGE]} for s in sets if OUT_OF_RANGE in s.metadata), {})
         return replace(
             first,
             occupations=torch.cat([s.occupations for s in sets]),
@@ -465,7 +465,8 @@ def _check_same(first: SampleSet, other: SampleSet) -> None:
     }
     for name, fact in facts.items():
         if fact(first) != fact(other):
-            raise InputError("sets", f"{name} differs{differing_options((first, other))}", "join samples of one lattice, Hamiltonian, state, units, known sites and kind")
+            cure = "join samples of one lattice, Hamiltonian, state, units, known sites and kind"
+            raise InputError("sets", f"{name} differs{differing_options((first, other))}", cure)
 
 
 def differing_options(sets: Sequence[SampleSet]) -> str:

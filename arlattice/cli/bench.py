@@ -239,7 +239,7 @@ def _columns(line: Line, result: dict[str, Any]) -> dict[str, Any]:
         "train_s": result["cost"]["seconds"],
         "peak_GB": result["cost"]["peak_bytes"] / 1e9,
         "parameters": result["parameters"],
-        "note": None if line.fewest >= MIN_EFFECTIVE else f"a state with {line.fewest:.0f} effective samples only: its log Z is not to be trusted",
+        "note": None if line.fewest >= MIN_EFFECTIVE else f"log Z not to be trusted: {line.fewest:.0f} effective samples in a state",
     }
 
 

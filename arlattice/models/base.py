@@ -415,7 +415,8 @@ class Model(nn.Module, ABC):
         conditions = Conditions.from_states([state], self.hamiltonian, self.device)
         for number in (conditions.beta, self.standardised(conditions)):
             if not bool(number.to(self.state_mean.dtype).isfinite().all()):
-                raise InputError("state", state, f"is too far from the states of the model; its range: {self.trained_range or 'not recorded'}")
+                cure = f"is too far from the states that the model was trained for: {self.trained_range or 'not recorded'}"
+                raise InputError("state", state, cure)
         return conditions
 
     def _batch_size(self) -> int:

@@ -17,7 +17,7 @@ Monte Carlo samples miss as well.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -118,14 +118,26 @@ def check_modes(
     Raises:
         InputError: numbers out of range.
     """
-    trained = model.trained_range
-    top = hottest or (trained.temperature[1] if trained else 0.0)
-    top = top if hottest or top > state.temperature else 4 * state.temperature
-    if not (top > state.temperature and rungs > 1):
-        raise InputError("hottest" if rungs > 1 else "rungs", top if rungs > 1 else rungs, "the ladder must rise above the state, in 2 rungs or more")
-    ladder = [replace(state, temperature=state.temperature * (top / state.temperature) ** (k / (rungs - 1))) for k in range(rungs)]  # type: ignore[type-var]
-    reference = sample_replicas(model.hamiltonian, [state, *ladder[1:]], chains=chains, sweeps=sweeps, burn_in=sweeps, thin=5, seed=seed + 1)
-    return bracket(model.sample(n, state, seed=seed), reference[0], model, seed=seed)
+    ladder = _ladder(state, _top(model, state) if hottest is None else hottest, rungs)
+    chained = sample_replicas(model.hamiltonian, ladder, chains=chains, sweeps=sweeps, burn_in=sweeps, thin=5, seed=seed + 1)
+    return bracket(model.sample(n, state, seed=seed), chained[0], model, seed=seed)
+
+
+def _top(model: Model, state: Ensemble) -> float:
+    """The top of the trained range; four times the temperature where that is not known or not above."""
+    top = 0.0 if model.trained_range is None else model.trained_range.temperature[1]
+    return top if top > state.temperature else 4 * state.temperature
+
+
+def _ladder(state: Ensemble, top: float, rungs: int) -> list[Ensemble]:
+    """The state and hotter ones, evenly in log T."""
+    if not isinstance(rungs, int) or rungs < 2:
+        raise InputError("rungs", rungs, "give a whole number >= 2")
+    if not state.temperature < top < math.inf:
+        raise InputError("hottest", top, f"must be above the temperature of the state, {state.temperature:g}")
+    step = (top / state.temperature) ** (1 / (rungs - 1))
+    hotter = [{**state.to_dict(), "temperature": state.temperature * step**k} for k in range(1, rungs)]
+    return [state, *map(Ensemble.from_dict, hotter)]
 
 
 def _words(found: Bracket) -> str:

@@ -100,7 +100,8 @@ def sweep(
     Returns:
         A dataset with dimensions ``temperature`` and ``delta_mu``, ``field`` or ``mu_SPECIES``; variables ``log_z`` (whole
         supercell), ``phi``, ``entropy``, ``energy_per_site``, ``heat_capacity`` (per site), ``x`` and ``susceptibility``
-        (per species), the observables, each with ``_error``; ``ess``, ``khat``, ``samples``, and ``out_of_range``, ``heavy_tail``, ``flagged``.
+        (per species), the observables, each with ``_error``; ``ess``, ``khat``, ``samples``, ``out_of_range``, ``heavy_tail`` and
+        ``flagged``.
         `docs/thermodynamics.md` defines them. What makes states doubtful is given as one `StatisticsWarning` a reason, and kept in
         the attribute ``warnings`` (a JSON list).
 

@@ -125,7 +125,7 @@ def _quality(model: Model, grid: Grid, options: SweepOptions, results: Sequence[
     outside = [reason is not None for reason in outside_of(model, grid)]
     tails = [heavy(r) for r in results]
     poor = [too_few(r, min_ess) or largest_excess(r.averages, options.target_error) > 1 for r in results]
-    reason = f"fewer than {min_ess:g} effective samples, a heavy tail of the weights, not trained for, or a target error that was not reached"
+    reason = f"fewer than {min_ess:g} effective samples, a heavy tail, not trained for, or a target error that was not reached"
     columns: dict[str, tuple[list[Any], dict[str, str]]] = {
         "ess": ([r.ess for r in results], {"units": "1", "long_name": "effective sample size as a fraction of the samples"}),
         "khat": ([r.khat for r in results], {"units": "1", "long_name": "tail index of the weights (PSIS)"}),
