@@ -22,6 +22,7 @@ from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
+from arlattice.reliability import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning
 from arlattice.version import __version__
 
 # Last: this function takes the place of the module `arlattice.hamiltonian` as an attribute of the package,
@@ -59,13 +60,18 @@ __all__ = [
     "Estimate",
     "FunctionHamiltonian",
     "Hamiltonian",
+    "HeavyTailWarning",
     "InputError",
     "Lattice",
+    "LostModeWarning",
+    "LowEssWarning",
     "MissingExtraError",
     "Model",
     "Options",
+    "OutOfRangeWarning",
     "SampleSet",
     "SemiGrandCanonical",
+    "StatisticsWarning",
     "UncheckedWarning",
     "__version__",
     "chain",

@@ -29,6 +29,7 @@ BOLTZMANN = {"eV": 8.617333262e-5, "reduced": 1.0}
 
 
 _SUM = "for some at fixed mu add up one Canonical state for each of their numbers n: Z = sum of exp(beta mu n) Z(n)"
+_LOWEST_KT = 1e-100  # energies over it fit into a float64
 
 
 def boltzmann_constant(units: str) -> float:
@@ -98,8 +99,15 @@ class Ensemble(ABC):
     temperature: float
 
     def beta(self, units: str) -> float:
-        """1 / kT in the inverse of ``units``."""
-        return 1.0 / (boltzmann_constant(units) * self.temperature)
+        """1 / kT in the inverse of ``units``.
+
+        Raises:
+            InputError: a temperature so low that energies over kT overflow.
+        """
+        kt = boltzmann_constant(units) * self.temperature
+        if kt < _LOWEST_KT:
+            raise InputError("temperature", self.temperature, "is too low for floating-point numbers; the ground state needs no sampling")
+        return 1.0 / kt
 
     @abstractmethod
     def mu_vector(self, lattice: Lattice) -> list[float]:

@@ -10,12 +10,15 @@ of a configuration is w = f / q. Then, over n independent samples,
 (the errors by the delta method; A. B. Owen, Monte Carlo theory, methods and examples, 2013, chapter 9); functions of
 averages, such as a heat capacity, carry the error that the same influences w (O - <O>) give them.
 The errors hold for many effective samples: on the 4x4 Ising model one error covered the exact <E> in 67 % of 200
-repeats at n = 500 and ESS 0.64, in 52 % at ESS 0.05. ESS itself sees only the modes that were drawn.
+repeats at n = 500 and ESS 0.64, in 52 % at ESS 0.05. ESS itself sees only the modes that were drawn. So an estimate from
+few effective samples, from weights with a heavy tail or from a state that the model was not trained for gives a
+`StatisticsWarning` (`arlattice.reliability`), once for a set and a reason.
 Monte Carlo samples come without q: their weights are equal, and the errors hold for uncorrelated samples.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +36,7 @@ from arlattice.estimate import Estimate
 from arlattice.independence import check_independent, joined_streams
 from arlattice.lattice import Lattice
 from arlattice.random_numbers import Stream, known_seed
+from arlattice.reliability import StatisticsWarning, give, heavy_tail, low_ess, out_of_range, silenced
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,6 +49,9 @@ __all__ = ["Observable", "SampleSet"]
 
 Observable = str | Tensor | Callable[["SampleSet"], Tensor]
 """A registered name (``"energy"``, ``"l1_0:total"``, ``"x_Au"``), one value or row per sample, or a function that gives them."""
+
+OUT_OF_RANGE = "out_of_range"
+"""Key of the metadata: what of the state lies outside the range that the model was trained for."""
 
 _HIGHEST_LOG_PROB = 1e-3  # zero, but for the rounding of a float32 model
 
@@ -138,8 +145,48 @@ class SampleSet:
 
     @property
     def ess(self) -> float:
-        """Effective sample size as a fraction of n, in [0, 1]; 1 for equal weights (correlations are not seen)."""
+        """Effective sample size as a fraction of n, in [0, 1]; 1 for equal weights.
+
+        It compares the samples with each other, so it cannot see what none of them shows: a phase that the model never
+        drew, or correlations along a Monte Carlo chain. `arlattice.thermo.bounds` looks for such phases with Monte Carlo.
+        """
         return 1.0 / (len(self) * float(self.weights.square().sum()))
+
+    @property
+    def khat(self) -> float:
+        """Tail index of the weights (`arlattice.thermo.pareto`); above 0.7 error bars are too small, unless ESS is near 1.
+
+        NaN for equal weights and for fewer than 25 samples.
+        """
+        from arlattice.thermo.pareto import khat
+
+        return khat(self.log_weight)
+
+    @property
+    def warnings(self) -> tuple[StatisticsWarning, ...]:
+        """Why averages of this set may be wrong by more than their error bars, as far as the set itself shows; often empty.
+
+        `log_z`, `free_energy`, `entropy`, `mean` and `means` give each of them once, as Python warnings.
+        """
+        outside = self.metadata.get(OUT_OF_RANGE)
+        state = None if outside is None else out_of_range(str(outside))
+        if self.log_prob is None:  # of equal weights ESS says nothing; `arlattice.montecarlo.diagnose` looks at chains
+            return () if state is None else (state,)
+        ess = self.ess if bool((self.log_weight > -torch.inf).any()) else 0.0
+        found = (state, low_ess(len(self), ess), heavy_tail(self.khat, ess))
+        return tuple(warning for warning in found if warning is not None)
+
+    def _warn(self) -> None:
+        """Give every warning of this set that was not given yet."""
+        if not silenced():
+            while self._left:
+                give(self._left[:1])
+                del self._left[0]
+
+    @cached_property
+    def _left(self) -> list[StatisticsWarning]:
+        """Warnings that were not given yet."""
+        return list(self.warnings)
 
     # -- observables, one value per sample -------------------------------------------------------
 
@@ -182,6 +229,7 @@ class SampleSet:
             InputError: Monte Carlo samples, which carry no normalisation.
         """
         self._need_log_prob("log Z")
+        self._warn()
         mean = float(self.log_weight.logsumexp(0)) - math.log(len(self))
         relative = torch.exp(self.log_weight - mean) if math.isfinite(mean) else torch.zeros(len(self))
         return Estimate(mean, _standard_error(relative))
@@ -195,7 +243,7 @@ class SampleSet:
         return Estimate(-kt * log_z.value, kt * log_z.error)
 
     def elbo(self) -> Estimate:
-        """Mean of log f - log q over the samples as drawn: a lower bound of log Z."""
+        """Mean of log f - log q over the samples as drawn: a lower bound of log Z, however bad the model (so it never warns)."""
         self._need_log_prob("the lower bound")
         return Estimate(float(self.log_weight.mean()), _standard_error(self.log_weight))
 
@@ -235,6 +283,7 @@ class SampleSet:
         """Equilibrium averages of all components of an observable, by name; arguments as in `mean`."""
         values = self.observe(observable, **options)
         weights = self.weights
+        self._warn()
         means = weights @ values.columns
         influence = (weights * len(self))[:, None] * (values.columns - means) @ values.derivatives(means).T
         errors = _error_of_influence(influence)
@@ -314,6 +363,7 @@ class SampleSet:
             _check_same(first, other)
         check_independent(sets)
         orders = [s.order for s in sets if s.order is not None]
+        outside = next(({OUT_OF_RANGE: s.metadata[OUT_OF_RANGE]} for s in sets if OUT_OF_RANGE in s.metadata), {})
         return replace(
             first,
             occupations=torch.cat([s.occupations for s in sets]),
@@ -321,7 +371,7 @@ class SampleSet:
             log_prob=None if first.log_prob is None else torch.cat([s.log_prob for s in sets if s.log_prob is not None]),
             order=torch.cat(orders) if len(orders) == len(sets) else None,
             stream=joined_streams(sets),
-            metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)},
+            metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)} | outside,
         )
 
     def resample(self, n: int, generator: torch.Generator | None = None, *, seed: int | None = None) -> SampleSet:
@@ -460,7 +510,16 @@ def _check_same(first: SampleSet, other: SampleSet) -> None:
     }
     for name, fact in facts.items():
         if fact(first) != fact(other):
-            raise InputError("sets", f"{name} differs", "join samples of one lattice, Hamiltonian, state, units, known sites and kind")
+            cure = "join samples of one lattice, Hamiltonian, state, units, known sites and kind"
+            raise InputError("sets", f"{name} differs{differing_options((first, other))}", cure)
+
+
+def differing_options(sets: Sequence[SampleSet]) -> str:
+    """How the Hamiltonians of sets differ, e.g. `` (formation_energies: true, false)``; empty if their options do not say."""
+    options = [json.loads(str(s.metadata.get("hamiltonian_options", "{}"))) for s in sets]
+    values = {key: list(dict.fromkeys(json.dumps(o.get(key)) for o in options)) for o in options for key in o}
+    differ = "; ".join(f"{key}: {', '.join(each)}" for key, each in values.items() if len(each) > 1)
+    return f" ({differ})" if differ else ""
 
 
 def _standard_error(values: Tensor) -> float:

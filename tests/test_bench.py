@@ -30,6 +30,8 @@ from arlattice.thermo.exact import Enumeration
 from arlattice.training.config import TrainingOptions
 from arlattice.training.states import StateRange
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # small forms; tests/test_trust.py has the warnings
+
 RunCli = Callable[..., Any]
 MODULES = (paper_table_1, paper_table_2, mam_ising)
 EVERY = [module.table(small) for module in MODULES for small in (False, True)]

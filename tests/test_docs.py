@@ -32,6 +32,8 @@ FEWER = [
     (r"( train .*)", r"\1 --quiet"),
 ]
 pytestmark = [
+    pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning"),  # blocks run with fewer samples here
+    pytest.mark.filterwarnings("ignore::arlattice.HeavyTailWarning"),  # blocks run with fewer samples here
     pytest.mark.filterwarnings("ignore::arlattice_icet.SelfInteractionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:spglib"),
 ]

@@ -87,7 +87,7 @@ def largest_difference(hamiltonian: arl.Hamiltonian, expansion: Any) -> float:
 def test_cuau_has_icets_energy_on_1000_random_configurations(supercell: Any) -> None:
     from arlattice_icet.cuau import expansion
 
-    assert largest_difference(arl.hamiltonian("cuau", supercell=supercell), expansion()) <= 1e-9
+    assert largest_difference(arl.hamiltonian("cuau", supercell=supercell, formation_energies=False), expansion()) <= 1e-9
 
 
 @pytest.mark.parametrize("supercell", [(3, 3, 3), SKEWED])
@@ -153,7 +153,7 @@ def test_the_ground_states_of_cuau_lie_on_the_published_hull(symbols: list[str],
 
 
 def test_formation_energies_vanish_for_the_elements_and_differ_by_5_3277_mev_an_atom() -> None:
-    own, formation = arl.hamiltonian("cuau", supercell=2), arl.hamiltonian("cuau", supercell=2, formation_energies=True)
+    own, formation = (arl.hamiltonian("cuau", supercell=2, formation_energies=given) for given in (False, True))
     elements = torch.stack([torch.zeros(8, dtype=torch.long), torch.ones(8, dtype=torch.long)])
     assert formation.energy(elements).abs().max() < 1e-12
     e_cu, e_au = (own.energy(elements) / 8).tolist()
@@ -163,7 +163,7 @@ def test_formation_energies_vanish_for_the_elements_and_differ_by_5_3277_mev_an_
 def test_a_metadns_field_on_formation_energies_is_a_chemical_potential_on_the_expansions_own() -> None:
     from arlattice_icet.cuau import PURE_ENERGIES
 
-    own, formation = arl.hamiltonian("cuau", supercell=2), arl.hamiltonian("cuau", supercell=2, formation_energies=True)
+    own, formation = (arl.hamiltonian("cuau", supercell=2, formation_energies=given) for given in (False, True))
     states = torch.cartesian_prod(*[torch.arange(2)] * 8)
     mu = arl.ChemicalPotentials.from_metadns("Au", 0.03, PURE_ENERGIES["Au"] - PURE_ENERGIES["Cu"])
     ours = arl.SemiGrandCanonical(680, mu).log_f(own.lattice, own.units, own.energy(states), states)

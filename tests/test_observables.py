@@ -26,6 +26,8 @@ from arlattice.thermo.observables.fcc_order import cubic_axes
 from arlattice.thermo.observables.shells import neighbour_shells
 from arlattice.thermo.observables.structure_factor import commensurate_wavevectors
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # sets that hold all configurations once, and small ones
+
 FCC = Lattice.from_ase(bulk("Cu", "fcc", a=3.8), ["Cu", "Au"], 4)
 PARITY = torch.from_numpy(np.rint(FCC.positions / 1.9).astype(int) % 2)  # (sites, 3): which of two planes along x, y, z
 

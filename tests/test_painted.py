@@ -152,7 +152,7 @@ def test_the_small_model_is_asked_at_a_factor_times_the_temperature(factor: floa
 
 def test_without_interactions_every_weight_is_the_partition_sum() -> None:
     small, large = (neighbours(arl.square(size), []) for size in ((2, 2), (4, 5)))
-    samples = paint(Exact(small), large).sample(20, STATE, order="random")
+    samples = paint(Exact(small), large).sample(100, STATE, order="random")
     assert samples.log_weight.std() < 1e-6
     one_site = Enumeration.of(neighbours(arl.square((1, 1)), [])).log_z(STATE)
     energy = 0.3 * (1 - 20) / STATE.temperature  # the constant 0.3 belongs to the supercell, not to a site

@@ -16,6 +16,8 @@ import arlattice as arl
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.phase_diagram import coexistences, invariants
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # coarse grids on purpose; tests/test_trust.py has the warnings
+
 PHASES = ("disordered", "L1_0")
 SITES, TOP = 64, 800.0
 

@@ -17,6 +17,8 @@ import torch
 import arlattice as arl
 from arlattice.hooks import Manager, using
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # few samples on purpose; tests/test_trust.py has the warnings
+
 TEMPLATE = Path(__file__).parent.parent / "examples" / "plugin-template"
 
 PLUGIN = '''

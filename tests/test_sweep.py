@@ -24,6 +24,8 @@ from arlattice.thermo import sweep as sweep_module
 from arlattice.thermo import sweep_state
 from arlattice.thermo.exact import Enumeration
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # few samples on purpose: see tests/test_trust.py
+
 TEMPERATURES, FIELDS = [2.5, 4.0], [-0.2, 0.0, 0.3]
 
 
@@ -84,7 +86,8 @@ def test_dimensions_units_and_errors_are_named(dataset: xarray.Dataset) -> None:
     for name, variable in dataset.data_vars.items():
         assert "units" in variable.attrs or name == "flagged"
         assert variable.attrs["long_name"]
-    measured = [str(name) for name in dataset.data_vars if name not in ("ess", "samples", "flagged") and not str(name).endswith("_error")]
+    quality = ("ess", "khat", "samples", "out_of_range", "heavy_tail", "flagged")
+    measured = [str(name) for name in dataset.data_vars if name not in quality and not str(name).endswith("_error")]
     assert measured == ["log_z", "phi", "entropy", "x", "energy_per_site", "heat_capacity", "susceptibility", "magnetisation"]
     assert all(dataset[f"{name}_error"].dims == dataset[name].dims for name in measured)
     assert dataset.attrs["sites"] == 9

@@ -44,6 +44,7 @@ class Line:
         log_z_error: log Z from the importance weights minus the reference, the worst of the states; a lost mode shows here.
         ess: mean effective share of the samples, from the model's own.
         lowest_ess: over the states.
+        fewest: effective samples in the state that has the fewest; infinite where results do not hold the number drawn.
     """
 
     system: str
@@ -57,6 +58,7 @@ class Line:
     log_z_error: float | None
     ess: float | None
     lowest_ess: float | None
+    fewest: float
 
 
 def collect(table: Table, settings: Settings) -> tuple[list[Result], list[str]]:
@@ -125,6 +127,7 @@ def _line(result: Result, entry: dict[str, Any], log_z: LogZ) -> Line:
         None if exact is None else max((_number(s["log_z"]) - z.value for s, z in zip(states, known, strict=True)), key=abs),
         fmean(ess),
         min(ess),
+        min(e * s.get("samples", math.inf) for e, s in zip(ess, states, strict=True)),
     )
 
 

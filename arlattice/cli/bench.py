@@ -15,6 +15,7 @@ from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
 from arlattice.errors import InputError
 from arlattice.random_numbers import HIGHEST_SEED
+from arlattice.reliability import MIN_EFFECTIVE
 
 if TYPE_CHECKING:
     import torch
@@ -244,6 +245,7 @@ def _columns(line: Line, result: dict[str, Any]) -> dict[str, Any]:
         "train_s": result["cost"]["seconds"],
         "peak_GB": result["cost"]["peak_bytes"] / 1e9,
         "parameters": result["parameters"],
+        "note": None if line.fewest >= MIN_EFFECTIVE else f"log Z not to be trusted: {line.fewest:.0f} effective samples in a state",
     }
 
 

@@ -96,7 +96,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         except click.UsageError as error:
             return _tell(f"{_one_line(error.format_message()).rstrip('.')}{_see_help(error.ctx)}", USER_ERROR)
-        except (InputError, MissingExtraError) as error:
+        except (InputError, MissingExtraError, Warning) as error:  # a warning where Python's filters make errors of them
             return _tell(str(error), USER_ERROR)
         except click.ClickException as error:
             return _tell(error.format_message(), USER_ERROR)

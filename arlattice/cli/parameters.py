@@ -27,7 +27,7 @@ def seed_option(command: Any) -> Any:
 
 
 _DRAWING = (
-    click.option("-n", "n", type=click.IntRange(min=1), default=100, show_default=True, help="How many configurations."),
+    click.option("-n", "n", type=click.IntRange(min=1), default=1000, show_default=True, help="How many configurations."),
     click.option("--temperature", type=float, required=True, metavar="T", help="In kelvin (in J/k for Hamiltonians in reduced units)."),
     click.option("--mu", multiple=True, metavar="SPECIES=VALUE", help="Chemical potential per atom; 0 where not named. May be repeated."),
     click.option("--composition", multiple=True, metavar="SPECIES=N", help="Fix the number of atoms, or the fraction of sites, instead."),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,8 @@ from arlattice.errors import InputError
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+    from arlattice.thermo.phase_diagram import Coexistence
 
 __all__ = ["phase_diagram"]
 
@@ -24,7 +27,9 @@ __all__ = ["phase_diagram"]
 def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_json: bool) -> None:
     """Draw the phase diagram of a sweep: where two phases have equal weight.
 
-    Prints every coexistence with the compositions of both phases and their errors, then congruent and three-phase points.
+    Prints every coexistence with the compositions of both phases, their errors and how many effective samples each has in the
+    state beside where it has fewer; then congruent and three-phase points. A phase that no sample of the sweep is in is
+    missing here without a word.
 
     \b
     Examples:
@@ -46,18 +51,28 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
     units = str(data["temperature"].attrs.get("units", "")), str(data["delta_mu"].attrs.get("units", ""))
     species = str(data["species"].values[-1]) if "species" in data else "B"
     draw_phase_diagram(output, found, points, temperatures, species=species, units=units)
-    rows = [
-        {"temperature": c.temperature, "delta_mu": c.delta_mu, "phase_1": c.phases[0], "x_1": c.x[0], "phase_2": c.phases[1], "x_2": c.x[1]}
-        for c in found
-    ]
+    rows = [_row(c) for c in found]
     named = [{"point": p.kind, "phase": p.phase, "temperature": p.temperature, "delta_mu": p.delta_mu, "x": p.x} for p in points]
     if as_json:
-        print_facts({"coexistences": rows, "invariants": named}, as_json)
+        print_facts({"coexistences": rows, "invariants": named, "warnings": _warnings(data)}, as_json)
     else:
         print_table(rows, as_json)
         click.echo()
         print_table(named, as_json, "no congruent or three-phase point between these temperatures")
+        for text in _warnings(data):
+            click.echo(f"warning: of the sweep: {text}")
     click.echo(f"written: {output}", err=True)
+
+
+def _row(c: Coexistence) -> dict[str, Any]:
+    columns = {"phase": c.phases, "x": c.x, "effective": tuple(round(n) for n in c.effective)}
+    ends = {f"{name}_{k + 1}": values[k] for k in (0, 1) for name, values in columns.items()}
+    return {"temperature": c.temperature, "delta_mu": c.delta_mu, **ends, "note": "few samples" if c.few else None}
+
+
+def _warnings(sweep: Dataset) -> list[str]:
+    """What the sweep itself says against its states; sweeps of older versions say nothing."""
+    return list(json.loads(str(sweep.attrs.get("warnings", "[]"))))
 
 
 def _read(path: str) -> Dataset:

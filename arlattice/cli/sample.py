@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from arlattice.cli.parameters import drawing_options, output_options, read_state
-from arlattice.cli.tables import json_option, print_facts
+from arlattice.cli.tables import json_option, noted, print_facts
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
@@ -45,8 +46,10 @@ def sample(
     """Draw configurations from a trained model.
 
     Each comes with its energy and its exact log-probability. MODEL is a shipped model (see: arlattice models) or
-    the folder of a trained one. Prints log Z, the energy per site and the composition with error bars, and the
-    effective sample size (ESS): the fraction of samples that count.
+    the folder of a trained one. Prints log Z, the energy per site and the composition with error bars; the
+    effective sample size (ESS), the fraction of samples that count; k-hat of the weights (above 0.7 their tail is heavy,
+    which matters where ESS is below 0.9); and warnings where the numbers are not to be trusted. ESS and k-hat compare the
+    samples with each other: they cannot see a phase that the model never draws.
 
     \b
     Examples:
@@ -80,20 +83,22 @@ def check_outputs(outputs: Sequence[str], file_format: str | None) -> None:
 
 
 def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
-    """Print the averages of a sample set."""
+    """Print the averages of a sample set, and what speaks against them."""
     facts: dict[str, Any] = {
         "samples": samples.n,
         "seed": samples.metadata["seed"],
+        "effective_samples": samples.n * samples.ess,
         "sites": samples.lattice.n_sites,
         "temperature": samples.state.temperature,
         "units": samples.units,
         "ess": samples.ess,
+        "khat": samples.khat if math.isfinite(samples.khat) else None,
         "log_z": samples.log_z(),
         "energy_per_site": samples.mean("energy_per_site"),
         **({"energy_per_atom": samples.mean("energy_per_atom")} if _counts_atoms(samples) else {}),
         **{f"x_{species}": samples.mean(f"x_{species}") for species in samples.lattice.species},
     }
-    print_facts(facts | ({"written": list(outputs)} if outputs else {}), as_json)
+    print_facts(facts | ({"written": list(outputs)} if outputs else {}) | noted(map(str, samples.warnings), as_json), as_json)
 
 
 def _counts_atoms(samples: SampleSet) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import click
 
 from arlattice.cli.parameters import read_assignments, seed_option
 from arlattice.cli.sample import load_model
-from arlattice.cli.tables import json_option, print_facts
+from arlattice.cli.tables import json_option, noted, print_facts
 from arlattice.errors import InputError
+from arlattice.reliability import MIN_EFFECTIVE
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -31,7 +33,7 @@ _RANGE = "FROM:TO:COUNT"
 @click.option("-n", "n", type=click.IntRange(min=2), default=1000, show_default=True, help="Configurations drawn at once in a state.")
 @click.option("--target-error", multiple=True, metavar="NAME=ERROR", help="Draw more until so precise, e.g. x=1e-3. May be repeated.")
 @click.option("--max-samples", type=click.IntRange(min=2), help="Where to stop drawing; by default 64 times -n with targets.")
-@click.option("--min-ess", type=float, default=100.0, show_default=True, help="Flag states with fewer effective samples.")
+@click.option("--min-ess", type=float, default=MIN_EFFECTIVE, show_default=True, help="Flag states with fewer effective samples.")
 @click.option("--order", help="Order of the sites: coarse-to-fine or random; by default the model's first.")
 @seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory.")
@@ -66,8 +68,8 @@ def sweep(
     """Thermodynamics over a grid of states.
 
     Writes one netCDF dataset with dimensions temperature and delta_mu: log Z, grand potential, entropy, energy, heat
-    capacity, composition, susceptibility and the observables you name, each with its standard error; ESS, samples, and
-    flags where they are too few. Run it again after it was stopped: it goes on where it was.
+    capacity, composition, susceptibility and the observables you name, each with its standard error; ESS, k-hat, samples, and
+    flags with a warning where numbers are not to be trusted. Run it again after it was stopped: it goes on where it was.
 
     \b
     Examples:
@@ -95,7 +97,7 @@ def sweep(
         out=path,
         progress=not quiet,
     )
-    print_facts(_summary(dataset, path), as_json)
+    print_facts(_summary(dataset, path) | noted(json.loads(dataset.attrs["warnings"]), as_json), as_json)
 
 
 def read_numbers(argument: str, text: str) -> list[float]:
@@ -139,7 +141,10 @@ def _summary(dataset: Dataset, path: str) -> dict[str, Any]:
         "seed": int(dataset.attrs["seed"]),
         "flagged": int(dataset["flagged"].sum()),
         "samples": int(dataset["samples"].sum()),
+        "out_of_range": int(dataset["out_of_range"].sum()),
+        "fewest_effective": float((dataset["ess"] * dataset["samples"]).min()),
         "lowest_ess": float(dataset["ess"].min()),
         "median_ess": float(dataset["ess"].median()),
+        "heavy_tails": int(dataset["heavy_tail"].sum()),
         "written": path,
     }

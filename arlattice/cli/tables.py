@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from arlattice.estimate import Estimate
 
-__all__ = ["json_option", "print_facts", "print_table"]
+__all__ = ["json_option", "noted", "print_facts", "print_table"]
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 """The ``--json`` flag, argument ``as_json`` of the command."""
@@ -39,6 +39,12 @@ def print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
     width = max(map(len, facts), default=0)
     for key, value in facts.items():
         click.echo(f"{key.replace('_', ' ').ljust(width)}  {_text(value)}".rstrip())
+
+
+def noted(warnings: Iterable[str], as_json: bool) -> dict[str, Any]:
+    """Warnings as a fact that stands with the numbers: a list in JSON; in text one line each, none if there are none."""
+    found = list(warnings)
+    return {"warnings": found} if as_json else {f"warning {k}" if len(found) > 1 else "warning": text for k, text in enumerate(found, 1)}
 
 
 def _text(value: Any) -> str:

@@ -30,8 +30,10 @@ from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import ORDERS, resolve_orders
 from arlattice.models.steps import Steps, choose
+from arlattice.models.trained_range import TrainedRange
 from arlattice.random_numbers import Stream, known_seed, purpose_word, uniform
-from arlattice.samples import SampleSet
+from arlattice.same_zero import check_same_zero
+from arlattice.samples import OUT_OF_RANGE, SampleSet
 
 __all__ = ["DRAWN", "Model"]
 
@@ -189,6 +191,11 @@ class Model(nn.Module, ABC):
         return True
 
     @property
+    def trained_range(self) -> TrainedRange | None:
+        """The states that the weights were trained for; None where the record does not say (older files, untrained models)."""
+        return TrainedRange.from_record(self.record)
+
+    @property
     def lattice(self) -> Lattice:
         """The supercell."""
         return self.hamiltonian.lattice
@@ -323,13 +330,15 @@ class Model(nn.Module, ABC):
         """The same weights, shared, on another supercell.
 
         Raises:
-            InputError: a family whose weights belong to one supercell (see `any_supercell`), or another primitive cell.
+            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or the same
+                expansion with another zero of energy (`arlattice.same_zero`).
         """
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
             raise InputError("hamiltonian", hamiltonian.name, f"must have the primitive cell and species of {self.lattice!r}")
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
             cure = "has weights for one supercell; train with positions = 'primitive', or paint (arlattice.models.painted.paint)"
             raise InputError("hamiltonian", hamiltonian.name, f"{self.name} {cure}")
+        check_same_zero(self.hamiltonian, hamiltonian)
         other = type(self)(hamiltonian, self.options).to(self.state_mean)
         other._modules.update(self._modules)
         other._parameters.update(self._parameters)
@@ -384,7 +393,7 @@ class Model(nn.Module, ABC):
             order=orders.cpu(),
             known=None if known is None else known.cpu(),
             stream=stream_of(seed, DRAWN, torch.arange(n)),
-            metadata=self._metadata(seed, order),
+            metadata=self._metadata(seed, order) | self._outside(state),
         )
 
     def resolve_orders(self, n: int, order: str | Tensor | None, stream: Stream, known: Tensor | None = None) -> Tensor:
@@ -413,10 +422,20 @@ class Model(nn.Module, ABC):
             "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
         }
 
+    def _outside(self, state: Ensemble) -> dict[str, str]:
+        """Metadata of samples of a state that lies outside the trained range."""
+        found = None if self.trained_range is None else self.trained_range.outside(state, self.lattice)
+        return {} if found is None else {OUT_OF_RANGE: found}
+
     def _conditions(self, state: Ensemble) -> Conditions:
         if not isinstance(state, Ensemble):
             raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
-        return Conditions.from_states([state], self.hamiltonian, self.device)
+        conditions = Conditions.from_states([state], self.hamiltonian, self.device)
+        for number in (conditions.beta, self.standardised(conditions)):
+            if not bool(number.to(self.state_mean.dtype).isfinite().all()):
+                cure = f"is too far from the states that the model was trained for: {self.trained_range or 'not recorded'}"
+                raise InputError("state", state, cure)
+        return conditions
 
     def _batch_size(self) -> int:
         budget = 2**21 if self.device.type == "cuda" else 2**15

@@ -46,6 +46,7 @@ from arlattice.lattice import Lattice
 from arlattice.models.any_order_transformer import AnyOrderTransformer
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
+from arlattice.same_zero import check_same_zero
 
 __all__ = ["Painted", "PaintedOptions", "paint", "windows"]
 
@@ -84,8 +85,8 @@ def paint(
         A `Model` of the large lattice, on the device of ``model``, which it shares.
 
     Raises:
-        InputError: a model that draws in one order only, another primitive cell, or a supercell into which the
-            window does not fit.
+        InputError: a model that draws in one order only, another primitive cell, the same expansion with another zero of energy
+            (`arlattice.same_zero`), or a supercell into which the window does not fit.
     """
     options = {"context": context, "true_energies": true_energies, "window_temperature": window_temperature}
     return Painted(model, hamiltonian, PaintedOptions.parse(options))
@@ -265,3 +266,4 @@ def _check(small: Model, hamiltonian: Hamiltonian) -> None:
         raise InputError("hamiltonian", hamiltonian.name, cure)
     if small.hamiltonian.units != hamiltonian.units:
         raise InputError("hamiltonian", hamiltonian.units, f"the units of the model are {small.hamiltonian.units}")
+    check_same_zero(small.hamiltonian, hamiltonian)

@@ -17,29 +17,27 @@ Monte Carlo samples miss as well.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
+from arlattice.montecarlo.chains import sample_replicas
 from arlattice.random_numbers import known_seed
+from arlattice.reliability import LostModeWarning, give, quiet
 from arlattice.samples import SampleSet
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.mbar import check_pool
 
-__all__ = ["Bracket", "LostModeWarning", "bracket"]
+__all__ = ["Bracket", "LostModeWarning", "bracket", "check_modes"]
 
 _SIGMA = 4.0  # of a disagreement that counts
 _RATIO = 0.5  # of p-ESS to q-ESS, too: the errors of both are too small where weights have long tails
 _TOP = 20  # model samples that make up the tail
 _ROUNDING = 1e-3  # of log q between drawing and weighing, in nats
-
-
-class LostModeWarning(UserWarning):
-    """Monte Carlo samples are where the model's own samples are not."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,59 @@ def bracket(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Mod
     lost = (_beyond(*ess) and ess[1].value < _RATIO * ess[0].value) or _beyond(tails[1], tails[0])
     found = Bracket(model_samples.elbo(), _mean(p, chains), *ess, *tails, lost, seed)
     if lost:
-        warnings.warn(_words(found), LostModeWarning, stacklevel=2)
+        give([LostModeWarning(_words(found))])
     return found
+
+
+def check_modes(
+    model: Model,
+    state: Ensemble,
+    *,
+    n: int = 1000,
+    hottest: float | None = None,
+    rungs: int = 8,
+    chains: int = 32,
+    sweeps: int = 100,
+    seed: int = 0,
+) -> Bracket:
+    """`bracket` of one state, with both kinds of samples drawn here: does the model miss a mode?
+
+    The Monte Carlo is replica exchange over a ladder of temperatures, from random configurations, so that chains which freeze at
+    ``state`` are renewed from above. It sees the modes that are reached from there.
+
+    Args:
+        model: to be checked.
+        state: where.
+        n: samples of the model.
+        hottest: top of the ladder; None takes the top of the model's trained range, or four times the temperature.
+        rungs: temperatures of the ladder, evenly in log T.
+        chains: copies of the ladder.
+        sweeps: kept, one configuration every 5; as many again are left out before.
+        seed: of everything.
+
+    Raises:
+        InputError: numbers out of range.
+    """
+    ladder = _ladder(state, _top(model, state) if hottest is None else hottest, rungs)
+    chained = sample_replicas(model.hamiltonian, ladder, chains=chains, sweeps=sweeps, burn_in=sweeps, thin=5, seed=seed + 1)
+    return bracket(model.sample(n, state, seed=seed), chained[0], model, seed=seed)
+
+
+def _top(model: Model, state: Ensemble) -> float:
+    """The top of the trained range; four times the temperature where that is not known or not above."""
+    top = 0.0 if model.trained_range is None else model.trained_range.temperature[1]
+    return top if top > state.temperature else 4 * state.temperature
+
+
+def _ladder(state: Ensemble, top: float, rungs: int) -> list[Ensemble]:
+    """The state and hotter ones, evenly in log T."""
+    if not isinstance(rungs, int) or rungs < 2:
+        raise InputError("rungs", rungs, "give a whole number >= 2")
+    if not state.temperature < top < math.inf:
+        raise InputError("hottest", top, f"must be above the temperature of the state, {state.temperature:g}")
+    step = (top / state.temperature) ** (1 / (rungs - 1))
+    hotter = [{**state.to_dict(), "temperature": state.temperature * step**k} for k in range(1, rungs)]
+    return [state, *map(Ensemble.from_dict, hotter)]
 
 
 def _words(found: Bracket) -> str:
@@ -129,7 +178,9 @@ def _tails(samples: SampleSet, log_w: Tensor, chains: int) -> tuple[Estimate, Es
     """Probability under p of weights above those of all but the highest model samples, by either kind of samples."""
     q = samples.log_weight
     threshold = q.topk(min(_TOP, len(q))).values[-1] + _ROUNDING
-    return samples.mean((q > threshold).double()), _mean((log_w > threshold).double(), chains)
+    with quiet():  # what this finds is the warning
+        by_model = samples.mean((q > threshold).double())
+    return by_model, _mean((log_w > threshold).double(), chains)
 
 
 def _beyond(high: Estimate, low: Estimate) -> bool:

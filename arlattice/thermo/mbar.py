@@ -35,7 +35,7 @@ from arlattice.estimate import Estimate
 from arlattice.independence import check_independent
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream, known_seed
-from arlattice.samples import SampleSet
+from arlattice.samples import SampleSet, differing_options
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.equilibration import describe, warn_unequilibrated
 from arlattice.thermo.overlap import check_overlap
@@ -253,7 +253,8 @@ def check_pool(sets: Sequence[SampleSet], model: Model | None) -> None:
         raise InputError("sample_sets", sets, "give at least one SampleSet")
     for name, facts in (("lattice", [s.lattice.fingerprint for s in sets]), ("units", [s.units for s in sets]), *_origins(sets)):
         if len(set(facts)) > 1:
-            raise InputError("sample_sets", f"{name} differs", "pool samples of one lattice, Hamiltonian and model")
+            cure = "pool samples of one lattice, Hamiltonian and model"
+            raise InputError("sample_sets", f"{name} differs{differing_options(sets)}", cure)
     check_independent(sets, "sample_sets")
     if any(s.known is not None for s in sets):
         raise InputError("sample_sets", "known sites", "pool samples of whole configurations")

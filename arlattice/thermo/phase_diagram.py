@@ -32,6 +32,7 @@ import numpy as np
 
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
+from arlattice.reliability import MIN_IN_PHASE, LowEssWarning, give
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -53,12 +54,19 @@ class Coexistence:
         delta_mu: chemical potential difference of the transition, energy units of the sweep.
         phases: that of lower Delta mu first.
         x: composition of each.
+        effective: effective samples of each phase, in that of the two states around the transition where it has fewer.
     """
 
     temperature: float
     delta_mu: Estimate
     phases: tuple[str, str]
     x: tuple[Estimate, Estimate]
+    effective: tuple[float, float] = (math.inf, math.inf)
+
+    @property
+    def few(self) -> bool:
+        """Whether a phase has too few effective samples beside the transition to place it well."""
+        return min(self.effective) < MIN_IN_PHASE
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,15 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
         shares: variable of the share of samples in each phase, with ``SHARES_error``.
         compositions: variable of the composition within each phase; may be NaN where a phase has no samples.
 
+    A `LowEssWarning` says where a phase has fewer than 10 effective samples in a state beside a transition. It cannot say
+    where a phase is missing that no sample of the sweep is in.
+
     Raises:
         InputError: a variable or dimension that the sweep does not have, or fewer than two values of Delta mu.
     """
     share, error, x, x_error = (_values(sweep, name) for name in (shares, f"{shares}_error", compositions, f"{compositions}_error"))
-    floor = 0.5 / (_values(sweep, "ess", GRID) * _values(sweep, "samples", GRID))[..., None]  # a phase not seen may still be there
+    samples = (_values(sweep, "ess", GRID) * _values(sweep, "samples", GRID))[..., None]
+    effective, floor = share * samples, 0.5 / samples  # a phase not seen may still be there
     share, error = np.maximum(share, floor), np.maximum(error, floor)
     temperatures, delta_mu = (sweep[name].values.astype(float) for name in ("temperature", "delta_mu"))
     if len(delta_mu) < 2:
@@ -107,8 +119,20 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
             weight, point = _crossing(share[t, where][:, pair], error[t, where][:, pair], delta_mu[where])
             moved = point.error / (delta_mu[j + 1] - delta_mu[j])
             ends = tuple(_between(x[t, where, p], x_error[t, where, p], weight, moved) for p in pair)
-            found.append(Coexistence(float(temperature), point, (names[pair[0]], names[pair[1]]), ends))  # type: ignore[arg-type]
+            fewest = tuple(effective[t, where][:, pair].min(0).tolist())
+            found.append(Coexistence(float(temperature), point, (names[pair[0]], names[pair[1]]), ends, fewest))  # type: ignore[arg-type]
+    _warn(found)
     return found
+
+
+def _warn(found: Sequence[Coexistence]) -> None:
+    few = [c for c in found if c.few]
+    if few:
+        worst = min(few, key=lambda c: min(c.effective))
+        phase = worst.phases[int(np.argmin(worst.effective))]
+        what = f"beside {len(few)} of {len(found)} transitions a phase has fewer than {MIN_IN_PHASE:g} effective samples"
+        fewest = f"the fewest, {min(worst.effective):.2g} of {phase}, at T = {worst.temperature:g}, delta_mu = {worst.delta_mu.value:.4g}"
+        give([LowEssWarning(f"{what} ({fewest}): sweep delta_mu in finer steps, or draw more")])
 
 
 def _values(sweep: Dataset, name: str, wanted: tuple[str, ...] = (*GRID, "phase")) -> np.ndarray:

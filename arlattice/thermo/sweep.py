@@ -6,6 +6,7 @@ sweep that was killed takes the parts that are there and goes on.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,15 +23,18 @@ from tqdm import tqdm
 
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
+from arlattice.estimate import Estimate
 from arlattice.hooks.manager import Manager, default_manager, using
 from arlattice.io.files import replacing, scratch_folder, writing
 from arlattice.io.netcdf import write_netcdf
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
 from arlattice.random_numbers import Stream, check_seed, known_seed
+from arlattice.reliability import MIN_EFFECTIVE, give
 from arlattice.thermo.sweep_dataset import Variable, layout, probe_samples, to_dataset
+from arlattice.thermo.sweep_doubts import doubts
 from arlattice.thermo.sweep_grid import Grid, Numbers
-from arlattice.thermo.sweep_state import Result, SweepOptions, averages, kept_seed, largest_excess, measure, read_part, write_part
+from arlattice.thermo.sweep_state import Result, SweepOptions, kept_seed, largest_excess, measure, read_part, write_part
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -59,7 +63,7 @@ def sweep(
     n: int = 1000,
     target_error: Mapping[str, float] | None = None,
     max_samples: int | None = None,
-    min_ess: float = 100.0,
+    min_ess: float = MIN_EFFECTIVE,
     order: str | None = None,
     seed: int | None = None,
     batch_size: int | None = None,
@@ -83,7 +87,7 @@ def sweep(
         target_error: standard errors to reach by drawing more, e.g. ``{"x_Au": 1e-3, "log_z": 0.01}``; the names are those
             of the variables, ``"name:component"`` for one component.
         max_samples: where to stop drawing; by default 64 ``n`` with targets.
-        min_ess: states with fewer effective samples (ESS times samples) are flagged.
+        min_ess: states with fewer effective samples (ESS times samples) are flagged, with a warning.
         order: order of the sites; as in `Model.sample`.
         seed: repeats a sweep, as in `Model.sample`; None takes that of the parts that are kept already, or a fresh one. A state gives
             the same samples whatever the grid around it. The attribute ``seed`` of the dataset keeps it.
@@ -99,8 +103,10 @@ def sweep(
     Returns:
         A dataset with dimensions ``temperature`` and ``delta_mu``, ``field`` or ``mu_SPECIES``; variables ``log_z`` (whole
         supercell), ``phi``, ``entropy``, ``energy_per_site``, ``heat_capacity`` (per site), ``x`` and ``susceptibility``
-        (per species), the observables, each with ``_error``; ``ess``, ``samples`` and ``flagged``. `docs/thermodynamics.md`
-        defines them.
+        (per species), the observables, each with ``_error``; ``ess``, ``khat``, ``samples``, ``out_of_range``, ``heavy_tail`` and
+        ``flagged``.
+        `docs/thermodynamics.md` defines them. What makes states doubtful is given as one `StatisticsWarning` a reason, and kept in
+        the attribute ``warnings`` (a JSON list).
 
     Raises:
         InputError: bad arguments, or parts in the folder that were made with other settings.
@@ -114,9 +120,12 @@ def sweep(
         options = options.model_copy(update={"seed": known_seed(kept_seed(parts))})
     run = _Run(loaded, options, batch_size, parts, progress)
     results = run.here(grid.states()) if workers == 1 and pool is None else run.elsewhere(grid.states(), workers, pool)
+    found = doubts(loaded, grid, results, min_ess)
     dataset = to_dataset(loaded, grid, options, variables, results, min_ess)
+    dataset.attrs["warnings"] = json.dumps([str(warning) for warning in found])
     if out is not None:
         _write(dataset, Path(out))
+    give(found)
     return dataset
 
 
@@ -145,7 +154,7 @@ def _checked(model: Model, grid: Grid, options: SweepOptions, min_ess: float) ->
     states = grid.states()
     probe = probe_samples(model.hamiltonian, states[0])
     variables = layout(probe, grid, options.observables)
-    largest_excess(averages(probe, options.observables), options.target_error)
+    largest_excess({v.name: dict.fromkeys(v.components, Estimate(0.0, 0.0)) for v in variables}, options.target_error)
     return variables
 
 

@@ -14,7 +14,9 @@ from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.random_numbers import known_seed
+from arlattice.reliability import EVEN_ESS, MAX_KHAT
 from arlattice.samples import SampleSet
+from arlattice.thermo.sweep_doubts import heavy, outside_of, too_few
 from arlattice.thermo.sweep_grid import Grid
 from arlattice.thermo.sweep_state import Result, SweepOptions, largest_excess
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Variable", "layout", "probe_samples", "to_dataset"]
 
-_OWN = ("log_z", "phi", "entropy", "x", "ess", "samples", "flagged")
+_OWN = ("log_z", "phi", "entropy", "x", "ess", "khat", "samples", "out_of_range", "heavy_tail", "flagged")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def to_dataset(
     for variable in variables:
         data |= _pair(variable, grid, results)
     coordinates = _axes(model.hamiltonian, grid) | {v.dimension: list(v.components) for v in variables if v.dimension}
-    data |= _quality(grid, options, results, min_ess)
+    data |= _quality(model, grid, options, results, min_ess)
     return xarray.Dataset(data, coords=coordinates, attrs=_attributes(model, options, min_ess))
 
 
@@ -120,13 +122,18 @@ def _pair(variable: Variable, grid: Grid, results: Sequence[Result]) -> dict[str
     }
 
 
-def _quality(grid: Grid, options: SweepOptions, results: Sequence[Result], min_ess: float) -> dict[str, Any]:
-    poor = [r.ess * r.samples < min_ess or largest_excess(r.averages, options.target_error) > 1 for r in results]
-    reason = f"fewer than {min_ess:g} effective samples, or a target error that was not reached"
+def _quality(model: Model, grid: Grid, options: SweepOptions, results: Sequence[Result], min_ess: float) -> dict[str, Any]:
+    outside = [reason is not None for reason in outside_of(model, grid)]
+    tails = [heavy(r) for r in results]
+    poor = [too_few(r, min_ess) or largest_excess(r.averages, options.target_error) > 1 for r in results]
+    reason = f"fewer than {min_ess:g} effective samples, a heavy tail, not trained for, or a target error that was not reached"
     columns: dict[str, tuple[list[Any], dict[str, str]]] = {
         "ess": ([r.ess for r in results], {"units": "1", "long_name": "effective sample size as a fraction of the samples"}),
+        "khat": ([r.khat for r in results], {"units": "1", "long_name": "tail index of the weights (PSIS)"}),
         "samples": ([r.samples for r in results], {"units": "1", "long_name": "samples drawn"}),
-        "flagged": (poor, {"long_name": reason}),
+        "out_of_range": (outside, {"units": "1", "long_name": "the model was not trained for this state"}),
+        "heavy_tail": (tails, {"units": "1", "long_name": f"khat above {MAX_KHAT:g} and ess below {EVEN_ESS:g}"}),
+        "flagged": ([any(each) for each in zip(poor, tails, outside, strict=True)], {"long_name": reason}),
     }
     return {name: (grid.dims, np.array(values).reshape(grid.shape), attributes) for name, (values, attributes) in columns.items()}
 

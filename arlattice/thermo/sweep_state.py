@@ -19,6 +19,7 @@ from arlattice.hooks.options import Options
 from arlattice.io.digest import KEY, check, digest
 from arlattice.io.records import plain, read_json, write_record
 from arlattice.random_numbers import HIGHEST_SEED, check_seed, known_seed
+from arlattice.reliability import quiet
 from arlattice.samples import SampleSet
 
 if TYPE_CHECKING:
@@ -62,11 +63,18 @@ class Result:
         averages: of every variable.
         ess: effective sample size as a fraction of the samples.
         samples: how many were drawn.
+        khat: tail index of the weights, NaN where there is no tail to fit (`arlattice.thermo.pareto`).
     """
 
     averages: Averages
     ess: float
     samples: int
+    khat: float = math.nan
+
+    @property
+    def effective(self) -> float:
+        """Effective number of samples."""
+        return self.ess * self.samples
 
 
 def measure(model: Model, state: SemiGrandCanonical, options: SweepOptions, batch_size: int | None = None) -> Result:
@@ -81,10 +89,11 @@ def measure(model: Model, state: SemiGrandCanonical, options: SweepOptions, batc
         for k in range(len(blocks), wanted):
             blocks.append(model.sample(options.n, state, order=options.order, seed=_seed(seed, state, k), batch_size=batch_size))
         samples = SampleSet.concatenate(blocks)
-        found = averages(samples, options.observables)
+        with quiet():  # the sweep says once for all states what there is to say
+            found = averages(samples, options.observables)
         excess = largest_excess(found, options.target_error)
         if excess <= 1 or wanted == most:
-            return Result(found, samples.ess, len(samples))
+            return Result(found, samples.ess, len(samples), samples.khat)
         wanted = min(most, 2 * wanted, math.ceil(wanted * min(1.05 * excess**2, 2)) + 1)
 
 
@@ -146,6 +155,7 @@ def write_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, A
         "state": state.to_dict(),
         "ess": result.ess,
         "samples": result.samples,
+        "khat": result.khat if math.isfinite(result.khat) else None,
         "averages": {name: {key: list(e) for key, e in parts.items()} for name, parts in result.averages.items()},
     }
     write_record(part_path(folder, state), record)
@@ -179,7 +189,8 @@ def read_part(folder: Path, state: SemiGrandCanonical, settings: Mapping[str, An
     try:
         kept, known = part["settings"], part["format"] == FORMAT and part["state"] == plain(state.to_dict())
         averages = {name: {key: Estimate(*map(float, e)) for key, e in parts.items()} for name, parts in part["averages"].items()}
-        result = Result(averages, float(part["ess"]), int(part["samples"]))
+        khat = part.get("khat")  # parts of the first version have none
+        result = Result(averages, float(part["ess"]), int(part["samples"]), math.nan if khat is None else float(khat))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError("folder", str(path), "damaged, or not a part of a sweep; remove it") from None
     _check_same(path, kept if known else {}, settings)

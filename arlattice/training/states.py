@@ -13,9 +13,10 @@ from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.conditions import Conditions
+from arlattice.models.trained_range import TrainedRange
 from arlattice.random_numbers import Stream
 
-__all__ = ["Range", "StateRange", "StateSpec", "replica_grid"]
+__all__ = ["Range", "StateRange", "StateSpec", "replica_grid", "trained_range"]
 
 Range = float | tuple[float, float]
 """One value, or lowest and highest."""
@@ -52,6 +53,17 @@ class StateRange(Options):
 
 StateSpec = StateRange | Ensemble | Sequence[Ensemble]
 """What to train on: a box, one state, or a list of states of one kind."""
+
+
+def trained_range(states: StateSpec, hamiltonian: Hamiltonian) -> TrainedRange:
+    """The box of the states, as the record of the trained model keeps it."""
+    if not isinstance(states, StateRange):
+        listed = [states] if isinstance(states, Ensemble) else list(states)
+        return TrainedRange.of_states(listed, hamiltonian.lattice, hamiltonian.units)
+    if states.compositions:
+        return TrainedRange.of_states(states.corners(), hamiltonian.lattice, hamiltonian.units)
+    potentials = {species: _ends(ends) for species, ends in states.chemical_potentials.items()}
+    return TrainedRange(hamiltonian.units, _ends(states.temperature), potentials)
 
 
 def replica_grid(

@@ -32,6 +32,7 @@ from arlattice.models.checkpoint import check_device, load
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
+from arlattice.reliability import quiet
 from arlattice.training.chains import ModelChains
 from arlattice.training.checkpoint import CHECKPOINT, Progress, RunParts, checkpoint_seed, load_checkpoint, save_checkpoint
 from arlattice.training.compiled import load_compiled
@@ -43,7 +44,7 @@ from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Batch, Loss, Objective, needs
 from arlattice.training.priority import StatePriority
 from arlattice.training.run_folder import RunFolder, run_folder
-from arlattice.training.states import StateRange, StateSpec, replica_grid
+from arlattice.training.states import StateRange, StateSpec, replica_grid, trained_range
 
 __all__ = ["Trainer", "run", "train"]
 
@@ -390,7 +391,8 @@ class Trainer:
         seeds = self.stream["evaluation"].integers(2**53, 1, len(self.evaluated))[0].tolist()
         drawn = zip(self.evaluated, seeds, strict=True)
         sets = [self.average.sample(n, state, order=order, seed=seed, batch_size=n) for state, seed in drawn]
-        gaps = [float(s.log_z().value - s.elbo().value) for s in sets]
+        with quiet():  # few samples are enough to watch a run
+            gaps = [float(s.log_z().value - s.elbo().value) for s in sets]
         ess = [float(s.ess) for s in sets]
         figures = {"gap": sum(gaps) / len(gaps), "worst_gap": max(gaps), "ess": sum(ess) / len(ess), "worst_ess": min(ess)}
         return figures | {"above_random": min(above_random(s, self.average.hamiltonian) for s in sets)}
@@ -413,6 +415,7 @@ class Trainer:
             "device": _device_name(self.device),
             "torch": torch.__version__,
             "seed": self.stream.seed,
+            "trained_range": trained_range(self.states, self.model.hamiltonian).to_dict(),
         } | self.origin
         wrong = self._wrong()
         if wrong:

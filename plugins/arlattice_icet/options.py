@@ -40,4 +40,6 @@ class CuAuOptions(arl.Options):
     """Options of the Hamiltonian ``cuau``."""
 
     supercell: Supercell
-    formation_energies: bool = Field(False, description="measure energies from pure Cu and pure Au")
+    formation_energies: bool = Field(
+        True, description="measure energies from pure Cu and pure Au, as the trained models do; false gives the expansion's own"
+    )
