@@ -1,12 +1,13 @@
 """`Hamiltonian`: occupations -> energy of the whole supercell, and what samplers ask of it.
 
 A new Hamiltonian needs `energy` only; every other method has a correct, slow default that calls it.
-`arlattice.ClusterHamiltonian` overrides all of them with gathers and table look-ups.
-Hamiltonians know nothing of temperature or networks.
+`arlattice.ClusterHamiltonian` overrides all of them with gathers and table look-ups. What is given to these methods is
+checked around them (`arlattice.checked_energies`). Hamiltonians know nothing of temperature or networks.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type
+from arlattice.checked_energies import check_methods, checked
 from arlattice.ensemble import boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
@@ -36,20 +39,49 @@ class Hamiltonian(ABC):
         units: ``"eV"`` or ``"reduced"``.
         name: how tables and files call it.
         options: the plain options that built it; with ``name``, enough to build it again.
+        checks: whether its methods check what they are given; see `unchecked`.
     """
 
     lattice: Lattice
     units: str
     name: str
     options: Mapping[str, Any]
+    checks: bool = True
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        check_methods(cls)
 
     def __init__(self, lattice: Lattice, *, units: str = "eV", name: str = "unnamed", options: Mapping[str, Any] | None = None) -> None:
+        of_type("lattice", lattice, Lattice, "give a Lattice")
         boltzmann_constant(units)
         self.lattice, self.units, self.name, self.options = lattice, units, name, dict(options or {})
 
     @abstractmethod
     def energy(self, occupations: Tensor) -> Tensor:
-        """Energy of the whole supercell. (batch, sites) species indices -> (batch,)."""
+        """Energy of the whole supercell.
+
+        Args:
+            occupations: species indices, (batch, sites), or (sites,) for a batch of one; a tensor, an array or lists.
+
+        Returns:
+            (batch,).
+
+        Raises:
+            InputError: unknown sites (-1), other indices that are no species, a species that its site may not hold, another
+                number of sites, or numbers that are not integers. A subclass need not check: it is done for it.
+        """
+
+    def unchecked(self) -> Self:
+        """The same Hamiltonian without checks: for loops that make right configurations themselves.
+
+        Its methods take tensors of int64 on its own device, and read garbage where an index is out of range.
+        """
+        if not self.checks:
+            return self
+        trusting = copy.copy(self)
+        trusting.checks = False
+        return trusting
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -70,6 +102,7 @@ class Hamiltonian(ABC):
         """The same Hamiltonian on another device or in another precision (black boxes stay where they are)."""
         return self
 
+    @checked
     def site_energies(self, occupations: Tensor, site: Tensor | int) -> Tensor:
         """Energy with one site set to each species, up to a constant per configuration.
 
@@ -90,12 +123,14 @@ class Hamiltonian(ABC):
         candidates.scatter_(2, index[:, None, None].expand(-1, self.lattice.n_species, 1), chosen[:, :, None])
         return self.energy(candidates.flatten(0, 1)).view(batch, -1)
 
+    @checked
     def flip_differences(self, occupations: Tensor) -> Tensor:
         """E(x with site i set to s) - E(x) for all i and s. (batch, sites) -> (batch, sites, species)."""
         rows = [self.site_energies(occupations, i) for i in range(self.lattice.n_sites)]
         table = torch.stack(rows, 1)
         return table - table.gather(2, occupations[:, :, None])
 
+    @checked
     def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """E(x with the species of two sites exchanged) - E(x). (batch, sites), (batch,), (batch,) -> (batch,)."""
         a, b = first[:, None], second[:, None]
@@ -103,6 +138,7 @@ class Hamiltonian(ABC):
         swapped = one.scatter(1, b, occupations.gather(1, a))
         return self.energy(swapped) - self.energy(occupations)
 
+    @checked
     def completed_energies(self, occupations: Tensor, order: Tensor) -> Tensor:
         """e_i(s): energy of the clusters that site i completes in this order when it takes species s.
 
@@ -118,6 +154,7 @@ class Hamiltonian(ABC):
         """
         return torch.zeros(*occupations.shape, self.lattice.n_species, dtype=self.dtype, device=occupations.device)
 
+    @checked
     def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
         """`completed_energies` of one site while sampling.
 
@@ -134,7 +171,7 @@ class Hamiltonian(ABC):
     def fingerprint(self) -> str:
         """Short hash of lattice, units and the energies of 16 fixed configurations, to 1e-8 of the largest."""
         cpu = self.to("cpu", torch.float64)
-        energies = cpu.energy(fixed_configurations(self.lattice, 16)).double().numpy()
+        energies = _sixteen(cpu)
         scale = max(1.0, float(np.abs(energies).max()))
         digits = [round(float(e), 8) + 0.0 for e in energies / scale]
         text = json.dumps([self.lattice.fingerprint, self.units, f"{scale:.8g}", digits])
@@ -161,10 +198,15 @@ class FunctionHamiltonian(Hamiltonian):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(lattice, units=units, name=name, options=options)
+        if not callable(function):
+            raise InputError("function", function, "give a function of occupations (n, sites) that returns energies (n,)")
         self._function = function
 
     def energy(self, occupations: Tensor) -> Tensor:
-        energies = torch.as_tensor(self._function(occupations)).to(occupations.device, torch.float64)
+        try:
+            energies = torch.as_tensor(self._function(occupations)).to(occupations.device, torch.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError("energy function", self._function, f"must take (n, sites) and return (n,) energies: {error}") from error
         if energies.shape != occupations.shape[:1]:
             raise InputError(
                 "energy function", tuple(energies.shape), f"must return one energy per configuration, shape {tuple(occupations.shape[:1])}"
@@ -182,6 +224,8 @@ class CalculatorHamiltonian(Hamiltonian):
         self, lattice: Lattice, calculator: Calculator, *, name: str = "calculator", options: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(lattice, units="eV", name=name, options=options)
+        if not hasattr(calculator, "get_potential_energy"):
+            raise InputError("calculator", calculator, "give an ASE calculator, e.g. ase.calculators.emt.EMT()")
         self._calculator = calculator
 
     def energy(self, occupations: Tensor) -> Tensor:
@@ -190,6 +234,14 @@ class CalculatorHamiltonian(Hamiltonian):
 
     def _single(self, row: Tensor) -> float:
         return float(self._calculator.get_potential_energy(self.lattice.to_ase(row)))
+
+
+def _sixteen(hamiltonian: Hamiltonian) -> np.ndarray:
+    """Energies of 16 fixed configurations, float64."""
+    energies = torch.as_tensor(hamiltonian.energy(fixed_configurations(hamiltonian.lattice, 16))).detach().double().numpy()
+    if energies.shape != (16,) or not np.isfinite(energies).all():
+        raise InputError("hamiltonian", hamiltonian.name, f"energy() of 16 configurations gave {energies.shape} numbers, not 16 finite ones")
+    return energies
 
 
 def fixed_configurations(lattice: Lattice, n: int) -> Tensor:

@@ -226,25 +226,37 @@ class Lattice:
         Raises:
             InputError: wrong number of sites, an index out of range, or a species that its site may not hold.
         """
-        tensor = torch.as_tensor(occupations)
-        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
-            raise InputError(argument, str(tensor.dtype), f"give integer species indices into {list(self.species)}")
-        tensor = tensor.long()
+        tensor = _indices(occupations, argument, self.species)
         tensor = tensor[None] if tensor.ndim == 1 else tensor
         if tensor.ndim != 2 or tensor.shape[1] != self.n_sites:
             raise InputError(argument, tuple(tensor.shape), f"the last axis must have the {self.n_sites} sites of this supercell")
-        low = UNKNOWN if allow_unknown else 0
-        if tensor.numel() and (tensor.min() < low or tensor.max() >= self.n_species):
-            bad = int(tensor.min() if tensor.min() < low else tensor.max())
-            raise InputError(argument, bad, f"species indices run from {low} to {self.n_species - 1} ({', '.join(self.species)})")
-        known = tensor >= 0
+        self._check_range(tensor, UNKNOWN if allow_unknown else 0, argument)
+        if not self._holds_all:
+            self._check_sites(tensor, argument)
+        return tensor
+
+    def _check_range(self, tensor: torch.Tensor, low: int, argument: str) -> None:
+        if not tensor.numel():
+            return
+        least, most = torch.stack(tensor.aminmax()).tolist()
+        if least < low or most >= self.n_species:
+            bad = least if least < low else most
+            cure = f"species indices run from {low} to {self.n_species - 1} ({', '.join(self.species)})"
+            raise InputError(argument, bad, f"{cure}; here no site may be unknown" if bad == UNKNOWN else cure)
+
+    def _check_sites(self, tensor: torch.Tensor, argument: str) -> None:
+        """Every site holds a species that it may hold, or is unknown."""
         site = torch.arange(self.n_sites, device=tensor.device).expand_as(tensor)
-        fits = self.allowed.to(tensor.device)[site, tensor.clamp(min=0)] | ~known
+        fits = self.allowed.to(tensor.device)[site, tensor.clamp(min=0)] | (tensor < 0)
         if not bool(fits.all()):
             _, i = (~fits).nonzero()[0].tolist()
             held = self.species[int(tensor[~fits][0])]
             raise InputError(argument, held, f"site {i} may hold only {list(self.allowed_species[self.sublattice[i]])}")
-        return tensor
+
+    @cached_property
+    def _holds_all(self) -> bool:
+        """Whether every site may hold every species."""
+        return bool(self.allowed.all())
 
     def species_index(self, symbol: str, argument: str = "species") -> int:
         """Index of a species; `InputError` if the lattice does not have it."""
@@ -327,6 +339,18 @@ def supercell_matrix(supercell: Any) -> np.ndarray:
     if round(float(np.linalg.det(array))) < 1:
         raise InputError("supercell", supercell, cure)
     return np.rint(array).astype(int)
+
+
+def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.Tensor:
+    if hasattr(occupations, "get_chemical_symbols"):
+        raise InputError(argument, occupations, "is a structure; lattice.occupations_from_ase(structure) gives its occupations")
+    try:
+        tensor = torch.as_tensor(occupations)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise InputError(argument, occupations, f"give integer species indices into {list(species)}") from None
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
+        raise InputError(argument, str(tensor.dtype), f"give integer species indices into {list(species)}")
+    return tensor.long()
 
 
 def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:

@@ -62,7 +62,7 @@ class Model(nn.Module, ABC):
         q = hamiltonian.lattice.n_species
         self.register_buffer("state_mean", torch.zeros(2 + 2 * q))
         self.register_buffer("state_inverse_scale", torch.zeros(2 + 2 * q))
-        self.tables = hamiltonian.to("cpu", torch.float32)
+        self.tables = hamiltonian.to("cpu", torch.float32).unchecked()
         self.steps = Steps(self.tables, self.device, torch.float32, energies=self.energies)
         self._drawing, self._redrawing = Graphs(), Graphs()
 
@@ -442,7 +442,7 @@ class Model(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
-        self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype)
+        self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype).unchecked()
         self.steps = Steps(self.tables, self.device, self.state_mean.dtype, energies=self.energies)
         self._drawing.clear()
         self._redrawing.clear()

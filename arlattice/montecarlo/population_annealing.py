@@ -112,7 +112,7 @@ def _anneal(
     hamiltonian: Hamiltonian, ladder: Sequence[Ensemble], generator: torch.Generator, shape: tuple[int, int], sweeps: int, fuse: bool
 ) -> Iterator[Rung]:
     lattice, units, n = hamiltonian.lattice, hamiltonian.units, math.prod(shape)
-    exact = hamiltonian.to(generator.device, torch.float64)
+    exact = hamiltonian.to(generator.device, torch.float64).unchecked()
     conditions = Conditions.from_states(ladder, hamiltonian, generator.device).to(dtype=hamiltonian.dtype)
     chains = ReplicaExchange(hamiltonian, conditions.expand(n), (n,), generator, fuse=fuse)  # copies only: no exchange
     log_z = lattice.allowed.sum(1).double().log().sum().expand(shape[0]).to(generator.device)

@@ -61,7 +61,7 @@ class ReplicaExchange:
     ) -> None:
         if torch.Size(shape).numel() != len(conditions):
             raise InputError("shape", shape, f"must multiply to the {len(conditions)} chains")
-        self.hamiltonian, self.shape, self.generator = hamiltonian, tuple(shape), generator
+        self.hamiltonian, self.shape, self.generator = hamiltonian.unchecked(), tuple(shape), generator
         self.conditions = conditions.to(generator.device, hamiltonian.dtype)
         self.allowed = hamiltonian.lattice.allowed.to(generator.device)
         start = random_occupations(hamiltonian.lattice, self.conditions, generator) if occupations is None else occupations
@@ -69,7 +69,7 @@ class ReplicaExchange:
         self.exchange_rate = torch.zeros((), device=generator.device)
         self._turn = 0
         self._graphs = Graphs()
-        self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, hamiltonian)
+        self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, self.hamiltonian)
         self._move = sweep
 
     def run(self, sweeps: int) -> None:
