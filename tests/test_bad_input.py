@@ -254,7 +254,7 @@ COMMANDS = [
     (TRAIN.format("unknown_species"), ["chemical_potentials = 'Au'", "down, up"]),
     (TRAIN.format("good") + " --resume", ["run/checkpoint.safetensors", "no such file"]),
     (TRAIN.format("good") + " --hamiltonian ising-4x4.safetensors", ["ising-4x4.safetensors", "compiled as"]),
-    (TRAIN.format("good") + " --device abacus", ["device = 'abacus'", "cpu"]),
+    ("train good.toml -o run --quiet --device abacus", ["device = 'abacus'", "cpu"]),
     ("train good.toml -o folder/keep --quiet --device cpu", ["folder/keep"]),
     # plugins
     ("-p nope.py plugins", ["plugin = 'nope.py'", "no such file"]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
 from arlattice.errors import InputError
@@ -34,7 +35,7 @@ TABLES = {
 """Modules of the tables by name."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="|".join([*TABLES, "figure-2"]))
 @click.option("--small", is_flag=True, help="Small systems and short training: minutes on a CPU.")
 @click.option("--rows", default="", metavar="ROW,...", help="Only these rows.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arlattice.cli.command import Command, answer
 from arlattice.cli.tables import json_option, print_facts, print_table
 from arlattice.errors import InputError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["phase_diagram"]
 
 
-@click.command("phase-diagram")
+@click.command("phase-diagram", cls=Command)
 @click.argument("sweep", metavar="SWEEP.nc")
 @click.option("-o", "--output", required=True, metavar="PATH", help="The picture: a .png, .pdf or .svg file.")
 @click.option("--shares", default="fcc_phase", show_default=True, metavar="NAME", help="Variable of the share of each phase.")
@@ -56,7 +57,7 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
         print_facts({"coexistences": rows, "invariants": named}, as_json)
     else:
         print_table(rows, as_json)
-        click.echo()
+        answer()
         print_table(named, as_json, "no congruent or three-phase point between these temperatures")
     click.echo(f"written: {output}", err=True)
 

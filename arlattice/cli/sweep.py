@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.sample import load_model
 from arlattice.cli.tables import json_option, print_facts
@@ -20,7 +21,7 @@ __all__ = ["read_numbers", "sweep"]
 _RANGE = "FROM:TO:COUNT"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", metavar="MODEL")
 @click.option("--temperature", required=True, metavar=_RANGE, help="Both ends and how many, or a list 500,680; kelvin, or J/k.")
 @click.option("--delta-mu", metavar=_RANGE, help="Two species: mu of the second less mu of the first; --delta-mu=-0.2:0.2:41.")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from arlattice.cli.command import Command, answer
+
 __all__ = ["train"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("-o", "--output", "folder", required=True, metavar="RUNFOLDER", help="New folder for config, metrics and checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUNFOLDER.")
@@ -49,4 +51,4 @@ def train(
         progress=not quiet,
         hamiltonian_file=hamiltonian,
     )
-    click.echo(f"trained model: {folder}")
+    answer(f"trained model: {folder}")

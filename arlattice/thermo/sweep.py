@@ -249,7 +249,7 @@ def _pool(workers: int, given: Pool | None) -> Iterator[Pool]:
 
 
 def _run_job(job: _Job) -> Result:
-    with using(_manager(job.plugins)):
+    with using(_manager(job.plugins)) as manager, manager.naming_plugins():
         model = _model(job.model, job.device)
         return _measured(model, job.state, job.options, job.batch_size, job.settings, job.folder)
 
