@@ -10,15 +10,15 @@ that is not named has mu = 0. `ChemicalPotentials` converts from the conventions
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, cast
+from typing import Any
 
 import torch
 
+from arlattice.arguments import finite_number
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
@@ -42,7 +42,9 @@ class ChemicalPotentials(Mapping[str, float]):
     values_by_species: tuple[tuple[str, float], ...] = ()
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
-        pairs = tuple((str(s), _finite(f"chemical_potentials[{s}]", v)) for s, v in (values or {}).items())
+        if values is not None and not isinstance(values, Mapping):
+            raise InputError("chemical_potentials", values, "give a mapping, e.g. {'Au': 0.05}")
+        pairs = tuple((str(s), finite_number(f"chemical_potentials[{s}]", v)) for s, v in (values or {}).items())
         object.__setattr__(self, "values_by_species", pairs)
 
     @classmethod
@@ -95,8 +97,15 @@ class Ensemble(ABC):
     temperature: float
 
     def beta(self, units: str) -> float:
-        """1 / kT in the inverse of ``units``."""
-        return 1.0 / (boltzmann_constant(units) * self.temperature)
+        """1 / kT in the inverse of ``units``.
+
+        Raises:
+            InputError: a temperature so low or high that single precision cannot hold 1 / kT.
+        """
+        kt = boltzmann_constant(units) * self.temperature
+        if not 1e-30 < kt < 1e30:
+            raise InputError("temperature", self.temperature, f"gives kT = {kt:.3g} {units}; it must be between 1e-30 and 1e30")
+        return 1.0 / kt
 
     @abstractmethod
     def mu_vector(self, lattice: Lattice) -> list[float]:
@@ -186,7 +195,7 @@ class Canonical(Ensemble):
         if not isinstance(composition, Mapping) or not composition:
             raise InputError("composition", composition, "give a mapping, e.g. {'Au': 16} or {'Au': 0.25}")
         for species, amount in composition.items():
-            if _finite(f"composition[{species}]", amount) < 0:
+            if finite_number(f"composition[{species}]", amount) < 0:
                 raise InputError(f"composition[{species}]", amount, "must be >= 0")
         object.__setattr__(self, "composition", tuple((str(s), _amount(a)) for s, a in composition.items()))
 
@@ -216,21 +225,10 @@ class Canonical(Ensemble):
 
 
 def _temperature(value: Any) -> float:
-    number = _finite("temperature", value)
+    number = finite_number("temperature", value)
     if number <= 0:
         raise InputError("temperature", value, "must be > 0")
     return number
-
-
-def _finite(argument: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            value = float(cast(Any, value).item())
-        except (AttributeError, ValueError, RuntimeError):
-            raise InputError(argument, value, "give a number") from None
-    if not math.isfinite(value):
-        raise InputError(argument, value, "give a finite number")
-    return float(value)
 
 
 def _amount(value: Any) -> float:

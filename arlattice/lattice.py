@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from arlattice.arguments import whole_number
 from arlattice.errors import InputError
+from arlattice.memory import check_memory
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-__all__ = ["UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
+__all__ = ["MOST_SITES", "UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
 
 UNKNOWN = -1
 """The occupation of a site whose species is not known."""
+
+MOST_SITES = 2**18
+"""Sites that a supercell may have; what is asked of one on top of that needs memory of its own."""
 
 SupercellLike = int | Sequence[int] | Sequence[Sequence[int]]
 
@@ -55,13 +61,15 @@ class Lattice:
     pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __post_init__(self) -> None:
-        for name in ("cell", "basis"):
-            array = np.array(getattr(self, name), dtype=float)
-            if not np.isfinite(array).all():
-                raise InputError(name, array.tolist(), "give finite numbers, in angstrom")
-            object.__setattr__(self, name, array)
+        object.__setattr__(self, "cell", _vectors("cell", self.cell))
+        object.__setattr__(self, "basis", _vectors("basis", self.basis))
+        if self.cell.shape != (3, 3) or abs(np.linalg.det(self.cell)) < 1e-9:
+            raise InputError("cell", self.cell.tolist(), "give three vectors that span a volume, in angstrom")
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
         _check_species(self.species, self.allowed_species, len(self.basis))
+        if len(self.pbc) != 3:
+            raise InputError("pbc", self.pbc, "give three of True or False")
+        _check_size(self.supercell, len(self.basis))
 
     # -- construction ----------------------------------------------------------------------------
 
@@ -81,8 +89,10 @@ class Lattice:
             supercell: a number, three numbers, or an integer 3x3 matrix (rows).
 
         Raises:
-            InputError: no or repeated species, or a supercell matrix that is singular.
+            InputError: no or repeated species, a supercell matrix that is singular, or a supercell of more than 2^18 sites.
         """
+        if not hasattr(primitive, "get_scaled_positions"):
+            raise InputError("primitive", primitive, "give the primitive cell as ASE Atoms")
         per_site = _species_per_site(species, len(primitive))
         return cls(
             cell=np.array(primitive.cell),
@@ -197,7 +207,12 @@ class Lattice:
 
     @cached_property
     def translations(self) -> torch.Tensor:
-        """Row t maps every site to its image under lattice vector t, shape (cells, sites)."""
+        """Row t maps every site to its image under lattice vector t, shape (cells, sites).
+
+        Raises:
+            InputError: a supercell whose table would not fit into memory.
+        """
+        check_memory("supercell", self.supercell.tolist(), 64 * self.n_cells * self.n_sites, "take a smaller supercell")
         shifted = self._points[:, None, :] + self.cell_offsets[None, :, :]
         return torch.from_numpy(self.site_index(shifted, self.sublattice[None, :]))
 
@@ -300,22 +315,29 @@ class Lattice:
 
 def square(length: int | tuple[int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
     """A periodic square lattice of ``length`` x ``length`` sites (or two lengths), spacing 1."""
-    a, b = (length, length) if isinstance(length, int) else length
-    return _simple((a, b, 1), species, (True, True, False))
+    return _simple((*_lengths(length, 2), 1), species, (True, True, False))
 
 
 def cubic(length: int | tuple[int, int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
     """A periodic simple-cubic lattice, spacing 1."""
-    return _simple((length,) * 3 if isinstance(length, int) else length, species, (True, True, True))
+    return _simple(_lengths(length, 3), species, (True, True, True))
 
 
 def chain(length: int, species: Sequence[str] = ("down", "up")) -> Lattice:
     """A periodic chain of ``length`` sites, spacing 1."""
-    return _simple((length, 1, 1), species, (True, False, False))
+    return _simple((*_lengths(length, 1), 1, 1), species, (True, False, False))
+
+
+def _lengths(length: Any, dimension: int) -> tuple[int, ...]:
+    lengths = tuple(length) if isinstance(length, tuple | list) else (length,) * dimension
+    if len(lengths) != dimension:
+        raise InputError("length", length, f"give one number of sites, or {dimension}")
+    return tuple(whole_number("length", each) for each in lengths)
 
 
 def _simple(lengths: Sequence[int], species: Sequence[str], pbc: tuple[bool, bool, bool]) -> Lattice:
-    names = tuple(species)
+    ((*names,),) = _species_per_site(species, 1)
+    names = tuple(names)
     return Lattice(np.eye(3), np.zeros((1, 3)), (names,), supercell_matrix(tuple(lengths)), names, pbc)
 
 
@@ -327,18 +349,42 @@ def supercell_matrix(supercell: Any) -> np.ndarray:
     """
     cure = "give one positive integer, three, or a 3x3 integer matrix with positive determinant"
     try:
-        array = np.asarray(supercell, dtype=float)
+        array = np.asarray(supercell)
     except (TypeError, ValueError):
         raise InputError("supercell", supercell, cure) from None
+    if array.dtype.kind not in "iuf" or (array.size and not np.abs(array).max() < 2**53):  # bool, text and numbers beyond 64 bits
+        raise InputError("supercell", supercell, cure)
+    array = array.astype(float)
     if array.shape == ():
         array = np.eye(3) * array
     elif array.shape == (3,):
         array = np.diag(array)
     if array.shape != (3, 3) or not np.isfinite(array).all() or not np.allclose(array, np.rint(array)):
         raise InputError("supercell", supercell, cure)
-    if round(float(np.linalg.det(array))) < 1:
+    if not 0.5 <= np.linalg.det(array) < math.inf:
         raise InputError("supercell", supercell, cure)
     return np.rint(array).astype(int)
+
+
+def _check_size(supercell: np.ndarray, n_basis: int) -> None:
+    """Refuse a supercell before anything is made of it: too many sites, or so skewed that the box around it is huge."""
+    corners = np.abs(supercell.astype(float)).sum(0)
+    n_sites = float(np.linalg.det(supercell)) * n_basis
+    if n_sites > MOST_SITES + 0.5:
+        raise InputError("supercell", supercell.tolist(), f"has {n_sites:.0f} sites; a lattice holds at most {MOST_SITES}")
+    if np.prod(corners + 1) > 64 * MOST_SITES:
+        raise InputError("supercell", supercell.tolist(), "is too long and thin; give the shortest vectors of this supercell")
+
+
+def _vectors(name: str, given: Any) -> np.ndarray:
+    cure = "give rows of three finite numbers, in angstrom" if name == "cell" else "give rows of three finite numbers, one a site"
+    try:
+        array = np.array(given, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(name, given, cure) from None
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array) or not np.isfinite(array).all():
+        raise InputError(name, array.tolist(), cure)
+    return array
 
 
 def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.Tensor:
@@ -354,11 +400,17 @@ def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.T
 
 
 def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:
-    if isinstance(species, str):
-        raise InputError("species", species, "give a list of symbols, e.g. ['Cu', 'Au']")
+    cure = "give a list of symbols, e.g. ['Cu', 'Au']"
+    if isinstance(species, str) or not isinstance(species, Iterable):
+        raise InputError("species", species, cure)
+    species = list(species)
     if all(isinstance(s, str) for s in species):
         return (tuple(species),) * n_basis
+    if any(isinstance(site, str) or not isinstance(site, Iterable) for site in species):
+        raise InputError("species", species, f"{cure}, or one list for each primitive site")
     per_site = tuple(tuple(site) for site in species)
+    if not all(isinstance(s, str) and s for site in per_site for s in site):
+        raise InputError("species", species, cure)
     if len(per_site) != n_basis:
         raise InputError("species", species, f"give one list for each of the {n_basis} primitive sites")
     return per_site
