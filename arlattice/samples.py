@@ -27,9 +27,11 @@ import torch
 from torch import Tensor
 
 from arlattice.ensemble import Ensemble
+from arlattice.arguments import of_type, path_text, whole_number
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.lattice import Lattice
+from arlattice.memory import check_memory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -79,10 +81,12 @@ class SampleSet:
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        of_type("lattice", self.lattice, Lattice, "give a Lattice")
+        of_type("state", self.state, Ensemble, "give a SemiGrandCanonical or Canonical")  # type: ignore[type-abstract]
         self.state.beta(self.units)
         self.state.mu_vector(self.lattice)
         self.state.counts(self.lattice)
-        occupations = self.lattice.check_occupations(_cpu(self.occupations))
+        occupations = self.lattice.check_occupations(self.occupations).cpu()
         if len(occupations) == 0:
             raise InputError("occupations", tuple(occupations.shape), "give at least one configuration")
         checked = {
@@ -264,10 +268,15 @@ class SampleSet:
 
     def select(self, indices: Any) -> SampleSet:
         """Some of the samples, by anything that indexes a tensor: numbers, a slice, or a mask (n,)."""
+        cure = f"give numbers from 0 to {len(self) - 1}, a slice or a mask"
+        if indices is None or isinstance(indices, bool):  # torch would take all samples, or none
+            raise InputError("indices", indices, cure)
         try:
             rows = torch.arange(len(self))[indices].reshape(-1)
-        except (IndexError, TypeError, ValueError):
-            raise InputError("indices", indices, f"give numbers from 0 to {len(self) - 1}, a slice or a mask") from None
+        except (IndexError, TypeError, ValueError, RuntimeError):
+            raise InputError("indices", indices, cure) from None
+        if not len(rows):
+            raise InputError("indices", indices, f"selects nothing; {cure}")
         return self._rows(rows)
 
     def _rows(self, rows: Tensor) -> SampleSet:
@@ -287,8 +296,9 @@ class SampleSet:
             InputError: sets of different lattices, Hamiltonians, states, units or known sites, or with
                 and without log-probabilities.
         """
-        if not sets:
-            raise InputError("sets", [], "give at least one SampleSet")
+        sets = list(sets) if isinstance(sets, Iterable) else []
+        if not sets or not all(isinstance(s, SampleSet) for s in sets):
+            raise InputError("sets", sets, "give at least one SampleSet, in a list")
         first = sets[0]
         for other in sets[1:]:
             _check_same(first, other)
@@ -308,8 +318,10 @@ class SampleSet:
         The result carries no ``log_prob``: its average of anything is the plain mean. Draw fewer than
         ``ess * len(self)``, or configurations repeat.
         """
-        if n < 1:
-            raise InputError("n", n, "draw at least one sample")
+        n = whole_number("n", n)
+        check_memory("n", n, n * self.lattice.n_sites * 16)
+        if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+            raise InputError("generator", generator, "give a torch.Generator() of the CPU")
         rows = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         return replace(self._rows(rows), log_prob=None, metadata={**self.metadata, "resampled_from": len(self)})
 
@@ -337,6 +349,7 @@ class SampleSet:
         """Write a file or folder, whole or not at all; see `arlattice.io.formats.write`."""
         from arlattice.io.formats import write
 
+        path_text("path", path)
         write(self, path, format=format, vacancies=vacancies)
 
     @staticmethod
@@ -344,11 +357,15 @@ class SampleSet:
         """The samples that `write` put into an extxyz, netCDF or ase.db file, to the bit; see `arlattice.io.formats.read`."""
         from arlattice.io.formats import read
 
+        path_text("path", path)
         return read(path)
 
 
-def _cpu(values: Any) -> Tensor:
-    return torch.as_tensor(values).detach().cpu()
+def _cpu(argument: str, values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(argument, values, "give numbers, as a tensor, an array or a list") from None
 
 
 def _components(names: Iterable[str]) -> str:
@@ -356,7 +373,7 @@ def _components(names: Iterable[str]) -> str:
 
 
 def _one_each(argument: str, values: Any, n: int) -> Tensor:
-    tensor = _cpu(values).double()
+    tensor = _cpu(argument, values).double()
     if tensor.shape != (n,):
         raise InputError(argument, tuple(tensor.shape), f"give one value per sample, shape ({n},)")
     if not bool(tensor.isfinite().all()):
@@ -372,7 +389,7 @@ def _log_prob(values: Any, n: int) -> Tensor:
 
 
 def _order(values: Any, occupations: Tensor) -> Tensor:
-    tensor = _cpu(values).long()
+    tensor = _cpu("order", values).long()
     sites = torch.arange(occupations.shape[1])
     if tensor.shape != occupations.shape or not bool((tensor.sort(1).values == sites).all()):
         raise InputError("order", tuple(tensor.shape), f"give a permutation of the {len(sites)} sites for each sample")
@@ -380,7 +397,7 @@ def _order(values: Any, occupations: Tensor) -> Tensor:
 
 
 def _known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:
-    tensor = _cpu(values)
+    tensor = _cpu("known", values)
     if tensor.shape != (lattice.n_sites,):
         raise InputError("known", tuple(tensor.shape), f"give one occupation per site, -1 where drawn, shape ({lattice.n_sites},)")
     tensor = lattice.check_occupations(tensor, allow_unknown=True, argument="known")[0]
@@ -390,6 +407,8 @@ def _known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:
 
 
 def _metadata(given: Mapping[str, str | int | float | bool] | None) -> dict[str, str | int | float | bool]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError("metadata", given, "give plain facts by name")
     for key, value in (given or {}).items():
         if not (isinstance(key, str) and key.isascii() and key.isidentifier()):
             raise InputError("metadata", key, "keys are plain identifiers")

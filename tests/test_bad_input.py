@@ -326,7 +326,7 @@ CALLS: dict[str, tuple[Callable[[Model], Any], str]] = {
     "species as one text": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), "CuAu"), "species = 'CuAu'"),
     "supercell of floats": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], 1.5), "supercell = 1.5"),  # type: ignore[arg-type]
     "supercell is text": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], "2x2x2"), "supercell = '2x2x2'"),  # type: ignore[arg-type]
-    "lattice of no length": (lambda m: arl.square(0), "supercell"),
+    "lattice of no length": (lambda m: arl.square(0), "length = 0"),
     "unknown Hamiltonian": (lambda m: arl.hamiltonian("isng"), "hamiltonian = 'isng'"),
     "unknown option": (lambda m: arl.hamiltonian("ising", size=(3, 3), K=1), "K = 1"),
     "no such model": (lambda m: arl.load("no-such-model"), "model = 'no-such-model'"),

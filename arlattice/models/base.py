@@ -19,19 +19,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.cuda_graph import Graphs
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.lattice import Lattice
+from arlattice.memory import check_memory
 from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import ORDERS, resolve_orders
 from arlattice.models.steps import Steps, choose
 from arlattice.samples import SampleSet
+from arlattice.seeds import check_seed
 
 __all__ = ["Model"]
+
+_BYTES_A_SITE = 48  # of a sample: its occupations and order, while they are drawn and joined
 
 
 class Model(nn.Module, ABC):
@@ -234,7 +239,7 @@ class Model(nn.Module, ABC):
             A `SampleSet` whose ``log_prob`` is that of the completion given the known sites.
         """
         row = _check_known(known, self.lattice)
-        _check_completable(row, state, self.lattice)
+        _check_completable(row, _check_state(state), self.lattice)
         return self._sample(n, state, row, order, seed, batch_size, progress)
 
     def log_prob(
@@ -261,10 +266,10 @@ class Model(nn.Module, ABC):
         """
         rows = self.lattice.check_occupations(occupations)
         known = None if known is None else _check_known(known, self.lattice)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         orders = self.resolve_orders(len(rows), order, generator, known)
         conditions = self._conditions(state)
-        size = batch_size or max(1, self._batch_size() // self.passes)
+        size = max(1, self._batch_size() // self.passes) if batch_size is None else whole_number("batch_size", batch_size)
         parts = zip(rows.split(size), orders.split(size), strict=True)
         result = torch.cat([self._log_prob(x.to(self.device), o.to(self.device), conditions, known) for x, o in parts])
         counts = state.counts(self.lattice)
@@ -291,7 +296,7 @@ class Model(nn.Module, ABC):
             (batch,) float64, on the CPU; -inf where a fixed composition leaves no completion.
         """
         rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         conditions = self._conditions(state)
         if len(rows) == 0:
             return torch.zeros(0, dtype=torch.float64)
@@ -315,6 +320,7 @@ class Model(nn.Module, ABC):
         Raises:
             InputError: a family whose weights belong to one supercell (see `any_supercell`), or another primitive cell.
         """
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
             raise InputError("hamiltonian", hamiltonian.name, f"must have the primitive cell and species of {self.lattice!r}")
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
@@ -339,14 +345,13 @@ class Model(nn.Module, ABC):
     def _sample(
         self, n: int, state: Ensemble, known: Tensor | None, order: str | Tensor | None, seed: int, batch_size: int | None, progress: bool
     ) -> SampleSet:
-        if not isinstance(n, int) or n < 1:
-            raise InputError("n", n, "give a whole number >= 1")
-        if batch_size is not None and batch_size < 1:
-            raise InputError("batch_size", batch_size, "give a whole number >= 1")
-        generator = torch.Generator(self.device).manual_seed(seed)
-        orders = self.resolve_orders(n, order, generator, known)
+        n = whole_number("n", n)
+        size = min(n, self._batch_size() if batch_size is None else whole_number("batch_size", batch_size))
+        check_memory("n", n, n * self.lattice.n_sites * _BYTES_A_SITE, "draw fewer at a time and write them")
+        check_memory("batch_size", size, size * self.lattice.n_sites * self._bytes_a_site, "give a smaller batch_size")
+        generator = torch.Generator(self.device).manual_seed(check_seed(seed))
         conditions = self._conditions(state)
-        size = min(n, batch_size or self._batch_size())
+        orders = self.resolve_orders(n, order, generator, known)
         given = None if known is None else known.to(self.device)
         parts = []
         with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {self.hamiltonian.name}", leave=False) as bar:
@@ -357,6 +362,9 @@ class Model(nn.Module, ABC):
                 parts.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
                 bar.update(len(rows))
         occupations, log_prob = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        if not bool(log_prob.isfinite().all()):
+            cure = f"is too far from what {self.name} was trained on: its probabilities are not numbers; give usual values"
+            raise InputError("state", str(state), cure)
         return SampleSet(
             self.lattice,
             occupations,
@@ -396,9 +404,12 @@ class Model(nn.Module, ABC):
         }
 
     def _conditions(self, state: Ensemble) -> Conditions:
-        if not isinstance(state, Ensemble):
-            raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
-        return Conditions.from_states([state], self.hamiltonian, self.device)
+        return Conditions.from_states([_check_state(state)], self.hamiltonian, self.device)
+
+    @property
+    def _bytes_a_site(self) -> int:
+        """Memory that drawing takes for each site of a configuration, about: what a quarter of the linear layers give."""
+        return 64 + sum(layer.out_features for layer in self.modules() if isinstance(layer, nn.Linear))
 
     def _batch_size(self) -> int:
         budget = 2**21 if self.device.type == "cuda" else 2**15
@@ -467,6 +478,10 @@ class Model(nn.Module, ABC):
 def _state_features(conditions: Conditions) -> Tensor:
     beta, mu = conditions.beta.double()[:, None], conditions.mu.double()
     return torch.cat([beta, 1 / beta, mu, beta * mu], 1)
+
+
+def _check_state(state: Any) -> Ensemble:
+    return of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")  # type: ignore[type-abstract]
 
 
 def _check_known(known: Tensor, lattice: Lattice) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
+from arlattice.arguments import of_type, path_text
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.io.files import read_tensors, write_tensors, write_text
@@ -59,6 +60,8 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
     Raises:
         InputError: no such model, a damaged file, or a model of another Hamiltonian.
     """
+    if hamiltonian is not None:
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
     folder = _folder(model)
     tensors, description = read_tensors(folder / "model.safetensors")
     if description.get("format") != FORMAT:
@@ -78,7 +81,9 @@ def check_device(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        if found.type not in ("cpu", "cuda") or isinstance(device, int):
+            raise TypeError  # on other devices nothing is tested
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise InputError("device", str(device), "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible") from None
     return found
 
@@ -138,7 +143,7 @@ def _readable(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folder(name_or_folder: str | Path) -> Path:
-    given = Path(name_or_folder)
+    given = Path(path_text("model", name_or_folder))
     for folder in (given, given / "model", _SHIPPED / str(name_or_folder)):
         if (folder / "model.safetensors").is_file():
             return folder

@@ -39,6 +39,7 @@ from torch import Tensor
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Ensemble
+from arlattice.arguments import of_type
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
@@ -102,8 +103,8 @@ class Painted(Model):
     touching: Tensor
 
     def __init__(self, small: Model, hamiltonian: Hamiltonian, options: PaintedOptions) -> None:
-        super().__init__(hamiltonian, options)
         _check(small, hamiltonian)
+        super().__init__(hamiltonian, options)
         sites, distance = windows(small.lattice, hamiltonian.lattice)
         sublattice = hamiltonian.lattice.sublattice
         self.small, self.name, self.precision = small, f"{small.name}, painted", small.precision
@@ -257,6 +258,8 @@ def _touching(hamiltonian: Hamiltonian) -> Tensor:
 
 
 def _check(small: Model, hamiltonian: Hamiltonian) -> None:
+    of_type("model", small, Model, "give a Model of the small supercell")  # type: ignore[type-abstract]
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give the Hamiltonian of the large supercell")  # type: ignore[type-abstract]
     if "random" not in small.orders:
         raise InputError("model", small.name, "draws in one order only; paint with an any-order model")
     ours, theirs = small.lattice.with_supercell(1), hamiltonian.lattice.with_supercell(1)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.memory import check_memory
+from arlattice.models.checkpoint import check_device
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.moves import MOVES, choose_move
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.samples import SampleSet
+from arlattice.seeds import check_seed
 
 __all__ = ["check_schedule", "origin", "sample_chains", "sample_replicas"]
 
@@ -80,15 +85,20 @@ def sample_replicas(
         One set a state, in the order given. ``exchange_rate`` in the metadata is the mean over the sweeps and the whole grid.
     """
     check_schedule(chains, sweeps, burn_in, thin)
+    states = list(states) if isinstance(states, Iterable) else [states]
     if not states:
-        raise InputError("states", list(states), "give at least one")
+        raise InputError("states", states, "give at least one")
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
+    device, seed = check_device(device), check_seed(seed)
+    kept_bytes = 16 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
+    check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")
     exact, generator = hamiltonian.to(device, torch.float64).unchecked(), torch.Generator(device).manual_seed(seed)
     name = choose_move(move, states[0])
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
     make = MOVES[name][0]
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
-    replicas = ReplicaExchange(exact, conditions, (*(grid or [len(states)]), chains), generator, sweep=make and make(exact))
+    replicas = ReplicaExchange(exact, conditions, (*_grid(grid, len(states)), chains), generator, sweep=make and make(exact))
     replicas.run(burn_in)
     kept, rate = [], torch.zeros((), device=generator.device)
     for step in range(1, sweeps // thin * thin + 1):
@@ -107,11 +117,19 @@ def sample_replicas(
     ]
 
 
+def _grid(grid: Sequence[int] | None, n_states: int) -> Sequence[int]:
+    if grid is None:
+        return [n_states]
+    lengths = [whole_number("grid", length) for length in of_type("grid", grid, Iterable, "give the length of each axis")]
+    if math.prod(lengths) != n_states:
+        raise InputError("grid", lengths, f"must multiply to the {n_states} states")
+    return lengths
+
+
 def check_schedule(chains: int, sweeps: int, burn_in: int, thin: int) -> None:
     """Raise `InputError` for numbers that make no run."""
     for argument, number, least in (("chains", chains, 1), ("thin", thin, 1), ("burn_in", burn_in, 0), ("sweeps", sweeps, thin)):
-        if not isinstance(number, int) or number < least:
-            raise InputError(argument, number, f"give a whole number >= {least}")
+        whole_number(argument, number, least)
 
 
 def origin(

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.memory import check_memory
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 
@@ -82,10 +84,12 @@ def population_annealing(
         InputError: an empty ladder, a state of fixed composition, or numbers below 1 (``sweeps``: below 0).
     """
     for argument, number, least in (("population", population, 1), ("blocks", blocks, 1), ("sweeps", sweeps, 0)):
-        if number < least:
-            raise InputError(argument, number, f"give a whole number >= {least}")
-    if not ladder:
-        raise InputError("ladder", list(ladder), "give at least one state")
+        whole_number(argument, number, least)
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
+    of_type("generator", generator, torch.Generator, "give a torch.Generator on the device of the Hamiltonian")
+    if not isinstance(ladder, Sequence) or not ladder:
+        raise InputError("ladder", ladder, "give a list of at least one state")
+    check_memory("population, blocks", [population, blocks], 32 * population * blocks * hamiltonian.lattice.n_sites)
     for state in ladder:
         if not isinstance(state, SemiGrandCanonical):
             raise InputError("ladder", state, "every state must be SemiGrandCanonical: heat baths change the composition")

@@ -19,12 +19,13 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.ensemble import Ensemble
-from arlattice.errors import InputError
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.samples import SampleSet
+from arlattice.seeds import check_seed
 from arlattice.thermo.autocorrelation import autocorrelation_time
 
 __all__ = ["Pairs", "metropolis_step", "neural_metropolis"]
@@ -98,8 +99,9 @@ def neural_metropolis(
         InputError: numbers out of range.
     """
     for argument, number, least in (("steps", steps, 1), ("chains", chains, 1), ("burn_in", burn_in, 0), ("sweeps", sweeps, 0)):
-        if not isinstance(number, int) or number < least:
-            raise InputError(argument, number, f"give a whole number >= {least}")
+        whole_number(argument, number, least)
+    of_type("model", model, Model, "give a Model")  # type: ignore[type-abstract]
+    check_seed(seed)
     proposals = model.sample(chains * (1 + burn_in + steps), state, order=order, seed=seed)
     generator = torch.Generator().manual_seed(seed ^ _STREAM)
     kept, acceptance = _run(model, state, _batches(proposals, chains), burn_in, sweeps, generator)
