@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arlattice.arguments import finite_number, of_type, whole_number
+from arlattice.arguments import finite_number, of_type, path_text, whole_number
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian, fixed_configurations
 from arlattice.lattice import Lattice
@@ -194,6 +194,7 @@ class ClusterHamiltonian(Hamiltonian):
         """Write the compiled tables (safetensors), for machines without the code that built them."""
         from arlattice.io.files import write_tensors
 
+        path_text("path", path)
         tensors, description = self.to_tensors()
         write_tensors(path, tensors, {"format": FORMAT, **description})
 
@@ -202,7 +203,7 @@ class ClusterHamiltonian(Hamiltonian):
         """Read what `save` wrote. Runs no code from the file."""
         from arlattice.io.files import read_tensors
 
-        tensors, description = read_tensors(path)
+        tensors, description = read_tensors(path_text("path", path))
         if description.get("format") != FORMAT:
             raise InputError("hamiltonian file", str(path), f"not a compiled Hamiltonian (format {FORMAT})")
         try:

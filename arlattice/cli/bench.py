@@ -14,7 +14,9 @@ import click
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
+from arlattice.arguments import finite_number
 from arlattice.errors import InputError
+from arlattice.seeds import check_seed
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +55,7 @@ TABLES = {
 @click.option("--seed", type=int, default=0, show_default=True, help="Of training and of the samples.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0),
+    type=float,
     metavar="SECONDS",
     help="Stop training a row after so long; the same command goes on.",
 )
@@ -112,9 +114,9 @@ def bench(
         results=Path(results),
         hamiltonians=_folder(hamiltonians),
         device=_device(device),
-        seed=seed,
+        seed=check_seed(seed),
         samples=samples or (256 if small else 4096),
-        time_limit=time_limit,
+        time_limit=None if time_limit is None else finite_number("--time-limit", time_limit, 0),
         progress=not quiet,
         plugins=_plugins(),
         arguments=_shown(("--training", text) for text in training),
@@ -176,7 +178,7 @@ def _folder(path: str | None) -> Path | None:
 def _device(name: str | None) -> torch.device:
     import torch
 
-    from arlattice.models.checkpoint import check_device
+    from arlattice.device import check_device
 
     return check_device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 

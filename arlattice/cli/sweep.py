@@ -107,15 +107,18 @@ def read_numbers(argument: str, text: str) -> list[float]:
     """
     import numpy as np
 
+    from arlattice.thermo.sweep_grid import MOST_STATES
+
     try:
         if ":" not in text:
             return [float(part) for part in text.split(",")]
         start, stop, count = text.split(":")
-        if int(count) < 1:
+        if not 1 <= int(count) <= MOST_STATES:
             raise ValueError
         return np.round(np.linspace(float(start), float(stop), int(count)), 12).tolist()
     except ValueError:
-        raise InputError(argument, text, "give FROM:TO:COUNT, both ends included, or numbers with commas, e.g. 450:1250:17") from None
+        cure = f"give FROM:TO:COUNT, both ends included and COUNT at most {MOST_STATES}, or numbers with commas, e.g. 450:1250:17"
+        raise InputError(argument, text, cure) from None
 
 
 def _read_mu(texts: Sequence[str]) -> dict[str, list[float]] | None:

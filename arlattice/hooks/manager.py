@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from arlattice.arguments import path_text
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hooks import hookspecs
 from arlattice.hooks.containment import contained, stopped_by_user, told
@@ -75,6 +76,8 @@ class Manager:
     """
 
     def __init__(self, plugins: Sequence[str] = (), folders: Sequence[str | Path] = ()) -> None:
+        if isinstance(plugins, str) or isinstance(folders, str):
+            raise InputError("plugins", plugins, "give a list of files or modules, and a list of folders")
         self._plugins = pluggy.PluginManager(PROJECT)
         self._plugins.add_hookspecs(hookspecs)
         self._registries = {kind: Registry(kind) for kind in _KINDS}
@@ -219,7 +222,7 @@ class Manager:
         Raises:
             InputError: it cannot be imported, implements no or an unknown hook, or gives a name that is taken.
         """
-        path = Path(plugin)
+        path = Path(path_text("plugin", plugin))
         if path.suffix == ".py" or path.exists():
             self._add(path.stem, str(path), partial(_import_file, path))
         else:

@@ -58,6 +58,8 @@ class Options(BaseModel):
         Raises:
             InputError: an unknown or missing option, a wrong type, or a value out of range.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(where or "options", values, "give options by name, e.g. {'size': [4, 4]}")
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:

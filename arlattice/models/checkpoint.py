@@ -15,6 +15,7 @@ from torch import Tensor
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.arguments import of_type, path_text
+from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.io.files import read_tensors, write_tensors, write_text
@@ -70,22 +71,6 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
     if (folder / "model.json").is_file():
         loaded.record = read_record(folder)
     return loaded.to(check_device(device)).eval()
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """A device that exists here.
-
-    Raises:
-        InputError: not a device, or CUDA without a GPU.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-        if found.type not in ("cpu", "cuda") or isinstance(device, int):
-            raise TypeError  # on other devices nothing is tested
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
-        raise InputError("device", str(device), "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible") from None
-    return found
 
 
 def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:

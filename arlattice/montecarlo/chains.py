@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from arlattice.arguments import of_type, whole_number
+from arlattice.device import check_device
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.memory import check_memory
-from arlattice.models.checkpoint import check_device
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.moves import MOVES, choose_move
 from arlattice.montecarlo.replica_exchange import ReplicaExchange

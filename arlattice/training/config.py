@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from arlattice.arguments import path_text
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.training.states import StateRange
@@ -79,10 +80,12 @@ class RunConfig(Options):
             InputError: no such file, not TOML, or an unknown or bad entry.
         """
         try:
-            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            data = tomllib.loads(Path(path_text("config", path)).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError("config", str(path), f"cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except InputError:
+            raise
+        except (ValueError, RecursionError) as error:  # ValueError too: Python reads whole numbers of at most 4,300 digits
             raise InputError("config", str(path), f"is not TOML: {error}") from None
         config = cls.parse(data)
         for table in ("hamiltonian", "model"):
