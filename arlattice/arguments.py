@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from arlattice.errors import InputError
 
-__all__ = ["LARGEST_INTEGER", "finite_number", "of_type", "path_text", "whole_number"]
+__all__ = ["LARGEST_INTEGER", "finite_number", "items_of", "of_type", "one_of", "path_text", "whole_number"]
 
 T = TypeVar("T")
 
@@ -49,6 +50,25 @@ def of_type(argument: str, value: Any, kind: type[T], cure: str) -> T:
     """``value`` if it is a ``kind``; ``cure`` says what to give."""
     if not isinstance(value, kind):
         raise InputError(argument, value, cure)
+    return value
+
+
+def items_of(argument: str, value: Any, kind: type[T], cure: str) -> list[T]:
+    """What a list, a tuple or the like holds, each a ``kind``; text is not a list of letters."""
+    try:
+        items = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        items = [None]
+    if isinstance(value, str) or not all(isinstance(item, kind) for item in items):
+        raise InputError(argument, value, cure)
+    return items
+
+
+def one_of(argument: str, value: Any, known: Iterable[str], what: str = "one of ") -> str:
+    """``value`` if it is one of the names known."""
+    names = list(known)
+    if not isinstance(value, str) or value not in names:
+        raise InputError(argument, value, f"{what}{', '.join(names)}")
     return value
 
 

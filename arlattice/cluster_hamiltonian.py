@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arlattice.arguments import finite_number, of_type, path_text, whole_number
+from arlattice.arguments import finite_number, items_of, of_type, path_text, whole_number
+from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian, fixed_configurations
 from arlattice.lattice import Lattice
@@ -106,6 +107,7 @@ class ClusterHamiltonian(Hamiltonian):
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same Hamiltonian with its tables on another device or in float32 / float64."""
+        device = None if device is None else check_device(device)
 
         def move(t: Tensor) -> Tensor:
             return t.to(device=device, dtype=dtype if t.is_floating_point() else None)
@@ -262,11 +264,11 @@ def _read(occupations: Tensor, others: Tensor) -> Tensor:
 
 def _pairs(terms: Any) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
     cure = "give pairs of site numbers and a table of energies, e.g. ((0, 1), np.zeros((2, 2)))"
-    for term in of_type("terms", terms, Iterable, cure):
+    for term in items_of("terms", terms, object, cure):
         try:
             sites, table = term
             pair = tuple(whole_number("sites", i, 0) for i in sites), np.asarray(table, dtype=float)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError("terms", term, cure) from None

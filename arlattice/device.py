@@ -21,5 +21,5 @@ def check_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         found = None
     if found is None or found.type not in ("cpu", "cuda"):
-        raise InputError("device", str(device), "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible")
+        raise InputError("device", str(device) if isinstance(device, torch.device) else device, "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible")
     return found

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from arlattice.arguments import finite_number
+from arlattice.arguments import finite_number, of_type, one_of
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
@@ -30,9 +30,7 @@ BOLTZMANN = {"eV": 8.617333262e-5, "reduced": 1.0}
 
 def boltzmann_constant(units: str) -> float:
     """k_B in ``units`` per kelvin (``"eV"``), or 1 (``"reduced"``)."""
-    if units not in BOLTZMANN:
-        raise InputError("units", units, f"energies are in one of {', '.join(BOLTZMANN)}")
-    return BOLTZMANN[units]
+    return BOLTZMANN[one_of("units", units, BOLTZMANN, "energies are in one of ")]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class ChemicalPotentials(Mapping[str, float]):
     @classmethod
     def from_clease(cls, species: str, mu: float) -> ChemicalPotentials:
         """CLEASE's mu is conjugate to the +-1 singlet correlation: half of Delta mu."""
-        return cls({species: 2 * mu})
+        return cls({species: 2 * finite_number("mu", mu)})
 
     @classmethod
     def from_metadns(cls, species: str, field: float, reference_difference: float = 0.0) -> ChemicalPotentials:
@@ -64,12 +62,12 @@ class ChemicalPotentials(Mapping[str, float]):
         ``reference_difference`` is e(species) - e(other) when the Hamiltonian gives the expansion's own
         energies rather than formation energies (CuAu: -5.3277 meV).
         """
-        return cls({species: 2 * field + reference_difference})
+        return cls({species: 2 * finite_number("field", field) + finite_number("reference_difference", reference_difference)})
 
     @classmethod
     def from_field(cls, field: float, up: str = "up", down: str = "down") -> ChemicalPotentials:
         """A magnetic field h coupling as -h sum(s), s = +-1."""
-        return cls({up: field, down: -field})
+        return cls({up: finite_number("field", field), down: -finite_number("field", field)})
 
     def __getitem__(self, species: str) -> float:
         return dict(self.values_by_species)[species]
@@ -86,6 +84,7 @@ class ChemicalPotentials(Mapping[str, float]):
         Raises:
             InputError: a chemical potential for a species that the lattice does not have.
         """
+        of_type("lattice", lattice, Lattice, "give a Lattice")
         for species in self:
             lattice.species_index(species, "chemical_potentials")
         return [self.get(s, 0.0) for s in lattice.species]
@@ -137,11 +136,12 @@ class Ensemble(ABC):
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The ensemble that `to_dict` described."""
         kinds = {"semi-grand-canonical": SemiGrandCanonical, "canonical": Canonical}
-        fields = dict(data)
-        kind = fields.pop("ensemble", None)
-        if kind not in kinds:
-            raise InputError("ensemble", kind, f"one of {', '.join(kinds)}")
-        return kinds[kind](**fields)
+        fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
+        kind = kinds[one_of("ensemble", fields.pop("ensemble", None), kinds)]
+        try:
+            return kind(**fields)
+        except TypeError:
+            raise InputError("ensemble", data, "give what to_dict gave") from None
 
 
 @dataclass(frozen=True)

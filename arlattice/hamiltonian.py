@@ -55,6 +55,8 @@ class Hamiltonian(ABC):
     def __init__(self, lattice: Lattice, *, units: str = "eV", name: str = "unnamed", options: Mapping[str, Any] | None = None) -> None:
         of_type("lattice", lattice, Lattice, "give a Lattice")
         boltzmann_constant(units)
+        if options is not None:
+            of_type("options", options, Mapping, "give plain options by name")
         self.lattice, self.units, self.name, self.options = lattice, units, name, dict(options or {})
 
     @abstractmethod
@@ -121,7 +123,7 @@ class Hamiltonian(ABC):
         current = occupations.gather(1, index[:, None])
         chosen = torch.where(allowed, symbols, current)
         candidates.scatter_(2, index[:, None, None].expand(-1, self.lattice.n_species, 1), chosen[:, :, None])
-        return self.energy(candidates.flatten(0, 1)).view(batch, -1)
+        return self.energy(candidates.flatten(0, 1)).view(batch, self.lattice.n_species)
 
     @checked
     def flip_differences(self, occupations: Tensor) -> Tensor:
@@ -205,7 +207,7 @@ class FunctionHamiltonian(Hamiltonian):
     def energy(self, occupations: Tensor) -> Tensor:
         try:
             energies = torch.as_tensor(self._function(occupations)).to(occupations.device, torch.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise InputError("energy function", self._function, f"must take (n, sites) and return (n,) energies: {error}") from error
         if energies.shape != occupations.shape[:1]:
             raise InputError(

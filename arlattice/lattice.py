@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from arlattice.arguments import whole_number
+from arlattice.arguments import items_of, one_of, whole_number
 from arlattice.errors import InputError
 from arlattice.memory import check_memory
 
@@ -67,8 +67,9 @@ class Lattice:
             raise InputError("cell", self.cell.tolist(), "give three vectors that span a volume, in angstrom")
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
         _check_species(self.species, self.allowed_species, len(self.basis))
-        if len(self.pbc) != 3:
-            raise InputError("pbc", self.pbc, "give three of True or False")
+        cure = "give three of True or False"
+        if len(items_of("pbc", self.pbc, (bool, np.bool_), cure)) != 3:  # type: ignore[arg-type]
+            raise InputError("pbc", self.pbc, cure)
         _check_size(self.supercell, len(self.basis))
 
     # -- construction ----------------------------------------------------------------------------
@@ -113,6 +114,8 @@ class Lattice:
         """A supercell of a pymatgen primitive `Structure`; arguments as in `from_ase`."""
         from ase import Atoms
 
+        if not hasattr(primitive, "frac_coords"):
+            raise InputError("primitive", primitive, "give the primitive cell as a pymatgen Structure")
         atoms = Atoms(
             numbers=[1] * len(primitive),
             cell=primitive.lattice.matrix,
@@ -275,9 +278,7 @@ class Lattice:
 
     def species_index(self, symbol: str, argument: str = "species") -> int:
         """Index of a species; `InputError` if the lattice does not have it."""
-        if symbol not in self.species:
-            raise InputError(argument, symbol, f"the species of this lattice are {', '.join(self.species)}")
-        return self.species.index(symbol)
+        return self.species.index(one_of(argument, symbol, self.species, "the species of this lattice are "))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` turns back into the same lattice."""
@@ -293,14 +294,12 @@ class Lattice:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Lattice:
         """The lattice that `to_dict` described."""
-        return cls(
-            np.array(data["cell"]),
-            np.array(data["basis"]),
-            tuple(tuple(s) for s in data["allowed_species"]),
-            np.array(data["supercell"]),
-            tuple(data["species"]),
-            tuple(data["pbc"]),
-        )
+        try:
+            facts = [data[name] for name in ("cell", "basis", "allowed_species", "supercell", "species", "pbc")]
+            cell, basis, allowed, supercell, species, pbc = facts
+            return cls(cell, basis, tuple(tuple(s) for s in allowed), supercell, tuple(species), tuple(pbc))
+        except (KeyError, TypeError, IndexError):
+            raise InputError("lattice", data, "give what to_dict gave") from None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -380,7 +379,7 @@ def _vectors(name: str, given: Any) -> np.ndarray:
     cure = "give rows of three finite numbers, in angstrom" if name == "cell" else "give rows of three finite numbers, one a site"
     try:
         array = np.array(given, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(name, given, cure) from None
     if array.ndim != 2 or array.shape[1] != 3 or not len(array) or not np.isfinite(array).all():
         raise InputError(name, array.tolist(), cure)
@@ -401,12 +400,10 @@ def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.T
 
 def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:
     cure = "give a list of symbols, e.g. ['Cu', 'Au']"
-    if isinstance(species, str) or not isinstance(species, Iterable):
-        raise InputError("species", species, cure)
-    species = list(species)
+    species = items_of("species", species, (str, list, tuple), cure)  # type: ignore[arg-type]
     if all(isinstance(s, str) for s in species):
         return (tuple(species),) * n_basis
-    if any(isinstance(site, str) or not isinstance(site, Iterable) for site in species):
+    if any(isinstance(site, str) for site in species):
         raise InputError("species", species, f"{cure}, or one list for each primitive site")
     per_site = tuple(tuple(site) for site in species)
     if not all(isinstance(s, str) and s for site in per_site for s in site):
@@ -417,6 +414,10 @@ def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]
 
 
 def _check_species(species: tuple[str, ...], allowed: tuple[tuple[str, ...], ...], n_basis: int) -> None:
+    cure = "give symbols, a tuple of them for each primitive site"
+    items_of("species", species, str, cure)
+    for site in items_of("allowed_species", allowed, (tuple, list), cure):  # type: ignore[arg-type]
+        items_of("allowed_species", site, str, cure)
     if not species or len(set(species)) != len(species):
         raise InputError("species", species, "give at least one species, each once")
     if len(allowed) != n_basis:

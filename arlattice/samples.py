@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from arlattice.ensemble import Ensemble
-from arlattice.arguments import of_type, path_text, whole_number
+from arlattice.arguments import items_of, of_type, path_text, whole_number
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.lattice import Lattice
@@ -233,7 +233,9 @@ class SampleSet:
 
         if isinstance(observable, str):
             return default_manager().observe(observable, self, options)
-        return Values.of(observable(self) if callable(observable) else observable, len(self))
+        if options:
+            raise InputError("options", options, "belong to registered observables; a tensor or a function takes none")
+        return Values.of(observable(self) if callable(observable) and not isinstance(observable, type) else observable, len(self))
 
     def per_sample(self, observable: Observable, **options: Any) -> Tensor:
         """What `mean` averages: one value a sample, (n,), float64; arguments as in `mean`.
@@ -296,9 +298,9 @@ class SampleSet:
             InputError: sets of different lattices, Hamiltonians, states, units or known sites, or with
                 and without log-probabilities.
         """
-        sets = list(sets) if isinstance(sets, Iterable) else []
-        if not sets or not all(isinstance(s, SampleSet) for s in sets):
-            raise InputError("sets", sets, "give at least one SampleSet, in a list")
+        sets = items_of("sets", sets, SampleSet, "give a list of SampleSets")
+        if not sets:
+            raise InputError("sets", sets, "give at least one SampleSet")
         first = sets[0]
         for other in sets[1:]:
             _check_same(first, other)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from arlattice.arguments import path_text
+from arlattice.arguments import items_of, path_text
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hooks import hookspecs
 from arlattice.hooks.containment import contained, stopped_by_user, told
@@ -76,8 +76,8 @@ class Manager:
     """
 
     def __init__(self, plugins: Sequence[str] = (), folders: Sequence[str | Path] = ()) -> None:
-        if isinstance(plugins, str) or isinstance(folders, str):
-            raise InputError("plugins", plugins, "give a list of files or modules, and a list of folders")
+        plugins = items_of("plugins", plugins, str, "give a list of files and modules, each as text")
+        folders = items_of("folders", folders, (str, Path), "give a list of folders")  # type: ignore[arg-type]
         self._plugins = pluggy.PluginManager(PROJECT)
         self._plugins.add_hookspecs(hookspecs)
         self._registries = {kind: Registry(kind) for kind in _KINDS}

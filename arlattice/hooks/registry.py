@@ -119,7 +119,8 @@ class Registry:
 
     def __getitem__(self, name: str) -> Entry:
         if not isinstance(name, str) or name not in self._entries:
-            raise InputError(self.kind, name, f"not registered by any plugin{suggestion(str(name), self._entries)}")
+            near = suggestion(name if isinstance(name, str) else "", self._entries)
+            raise InputError(self.kind, name, f"not registered by any plugin{near}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from arlattice.arguments import finite_number, one_of
 from arlattice.errors import InputError
 from arlattice.lattice import UNKNOWN, Lattice
 
@@ -35,10 +36,9 @@ def to_ase(lattice: Lattice, occupations: Any, *, vacancies: str = "drop") -> An
         not chemical symbols (Ising's ``down``/``up``, Potts states) leave as `SPIN_CARRIER` with initial
         magnetic moments: -1 / +1 for two species, else the species index.
     """
-    if vacancies not in ("drop", VACANCY):
-        raise InputError("vacancies", vacancies, "one of 'drop', 'X'")
-    single = torch.as_tensor(occupations).ndim == 1
+    one_of("vacancies", vacancies, ("drop", VACANCY))
     rows = lattice.check_occupations(occupations, allow_unknown=True).cpu().numpy()
+    single = torch.as_tensor(occupations).ndim == 1
     frames = [_frame(lattice, row, vacancies) for row in rows]
     return frames[0] if single else frames
 
@@ -83,6 +83,9 @@ def occupations_from_ase(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0
     Raises:
         InputError: another cell, an atom off the sites, two atoms on one site, or an unknown species.
     """
+    if not hasattr(atoms, "get_scaled_positions"):
+        raise InputError("structure", atoms, "give ASE Atoms")
+    tolerance = finite_number("tolerance", tolerance, 0)
     _check_cell(lattice, atoms, tolerance)
     sites = _nearest_sites(lattice, atoms, tolerance)
     numbers, moments = _numbers(lattice)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from arlattice.arguments import of_type, whole_number
+from arlattice.arguments import of_type, path_text, whole_number
 from arlattice.cuda_graph import Graphs
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
@@ -269,6 +269,8 @@ class Model(nn.Module, ABC):
         generator = torch.Generator().manual_seed(check_seed(seed))
         orders = self.resolve_orders(len(rows), order, generator, known)
         conditions = self._conditions(state)
+        if len(rows) == 0:
+            return torch.zeros(0, dtype=torch.float64)
         size = max(1, self._batch_size() // self.passes) if batch_size is None else whole_number("batch_size", batch_size)
         parts = zip(rows.split(size), orders.split(size), strict=True)
         result = torch.cat([self._log_prob(x.to(self.device), o.to(self.device), conditions, known) for x, o in parts])
@@ -300,7 +302,7 @@ class Model(nn.Module, ABC):
         conditions = self._conditions(state)
         if len(rows) == 0:
             return torch.zeros(0, dtype=torch.float64)
-        each = order if isinstance(order, Tensor) and order.ndim == 2 else [order] * len(rows)
+        each = order if isinstance(order, Tensor) and order.ndim == 2 and len(order) == len(rows) else [order] * len(rows)
         orders = torch.cat([self.resolve_orders(1, o, generator, row) for o, row in zip(each, rows, strict=True)])
         size = max(1, self._batch_size() // self.passes)
         parts = zip(rows.split(size), orders.split(size), strict=True)
@@ -472,6 +474,7 @@ class Model(nn.Module, ABC):
         """Write weights, options and Hamiltonian into a folder; `arlattice.load` reads it."""
         from arlattice.models.checkpoint import save
 
+        path_text("folder", folder)
         save(self, folder)
 
 

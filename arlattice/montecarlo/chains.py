@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from arlattice.arguments import of_type, whole_number
+from arlattice.arguments import items_of, of_type, whole_number
 from arlattice.device import check_device
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
@@ -85,7 +85,7 @@ def sample_replicas(
         One set a state, in the order given. ``exchange_rate`` in the metadata is the mean over the sweeps and the whole grid.
     """
     check_schedule(chains, sweeps, burn_in, thin)
-    states = list(states) if isinstance(states, Iterable) else [states]
+    states = items_of("states", states, Ensemble, "give a list of states")  # type: ignore[type-abstract]
     if not states:
         raise InputError("states", states, "give at least one")
     of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
@@ -120,7 +120,7 @@ def sample_replicas(
 def _grid(grid: Sequence[int] | None, n_states: int) -> Sequence[int]:
     if grid is None:
         return [n_states]
-    lengths = [whole_number("grid", length) for length in of_type("grid", grid, Iterable, "give the length of each axis")]
+    lengths = items_of("grid", grid, int, "give the length of each axis")
     if math.prod(lengths) != n_states:
         raise InputError("grid", lengths, f"must multiply to the {n_states} states")
     return lengths

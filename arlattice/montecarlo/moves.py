@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
+from arlattice.arguments import one_of
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.models.conditions import Conditions
@@ -77,9 +78,7 @@ def choose_move(name: str | None, state: Ensemble) -> str:
         raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
     fitting = [move for move, (_, ensemble) in MOVES.items() if isinstance(state, ensemble)]
     chosen = fitting[0] if name is None else name
-    if chosen not in fitting:
-        raise InputError("move", name, f"for a {type(state).__name__} state give one of {', '.join(fitting)}")
-    return chosen
+    return one_of("move", chosen, fitting, f"for a {type(state).__name__} state give one of ")
 
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:

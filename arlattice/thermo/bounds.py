@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from arlattice.arguments import of_type
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
@@ -134,6 +135,9 @@ def _beyond(high: Estimate, low: Estimate) -> bool:
 
 
 def _check(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Model) -> None:
+    of_type("model_samples", model_samples, SampleSet, "give a SampleSet")
+    of_type("monte_carlo_samples", monte_carlo_samples, SampleSet, "give a SampleSet")
+    of_type("model", model, Model, "give the Model that drew the samples")  # type: ignore[type-abstract]
     if model_samples.log_prob is None:
         raise InputError("model_samples", model_samples, "give samples that a model drew")
     if monte_carlo_samples.log_prob is not None:

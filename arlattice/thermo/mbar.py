@@ -28,11 +28,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from arlattice.arguments import items_of
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
 from arlattice.samples import SampleSet
+from arlattice.seeds import check_seed
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 
 __all__ = ["Multistate", "check_pool", "mbar"]
@@ -108,7 +110,11 @@ def mbar(
             that is not needed, or states that do not overlap.
         MissingExtraError: pymbar, which sets of Monte Carlo need.
     """
-    sets = tuple(sample_sets)
+    sets = tuple(items_of("sample_sets", sample_sets, SampleSet, "give a list of SampleSets"))
+    states = items_of("states", states, Ensemble, "give a list of states")  # type: ignore[type-abstract]
+    if reference is not None and not (isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Ensemble)):
+        raise InputError("reference", reference, "give a state and its log Z")
+    check_seed(seed)
     check_pool(sets, model)
     absolute = any(s.log_prob is not None for s in sets)
     if absolute and reference:

@@ -7,7 +7,7 @@ sweep that was killed takes the parts that are there and goes on.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from tqdm import tqdm
 
-from arlattice.arguments import finite_number, path_text, whole_number
+from arlattice.arguments import finite_number, items_of, path_text, whole_number
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hooks.manager import Manager, default_manager, using
@@ -110,6 +110,8 @@ def sweep(
     """
     workers = whole_number("workers", workers)
     check_memory("workers", workers, workers * _BYTES_A_WORKER, "give about as many as there are cores")
+    if pool is not None and not hasattr(pool, "submit"):
+        raise InputError("pool", pool, "give an executor, with a method submit")
     if batch_size is not None:
         whole_number("batch_size", batch_size)
     loaded = _load(model, device)
@@ -133,8 +135,7 @@ def _options(
     seed: int,
 ) -> SweepOptions:
     names = [observables] if isinstance(observables, str) else observables
-    if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
-        raise InputError("observables", observables, "give registered names, or options by name")
+    items_of("observables", names, str, "give registered names, or options by name")
     if isinstance(names, Mapping) and not all(isinstance(given, Mapping) for given in names.values()):
         raise InputError("observables", observables, "give the options of each by name, {} for none")
     if target_error is not None and not isinstance(target_error, Mapping):

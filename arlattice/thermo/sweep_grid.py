@@ -65,7 +65,7 @@ class Grid:
         named = [name for name, value in given.items() if value is not None]
         if len(named) > 1:
             raise InputError(named[1], given[named[1]], f"give {' or '.join(named)}, not both")
-        axes = _species_axes(lattice, chemical_potentials or {})
+        axes = _species_axes(lattice, {} if chemical_potentials is None else chemical_potentials)
         if delta_mu is not None:
             axes = [_delta_mu_axis(lattice, delta_mu)]
         if field is not None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
-from arlattice.arguments import finite_number, of_type, path_text
+from arlattice.arguments import finite_number, items_of, of_type, path_text
 from arlattice.device import check_device
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
@@ -91,6 +91,7 @@ def train(
         path_text("folder", folder)
     if time_limit is not None:
         finite_number("time_limit", time_limit, 0)
+    supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")  # type: ignore[type-abstract]
     trainer = Trainer([hamiltonian, *supercells], states, model, model_options, options, device, start)
     return trainer.fit(None if folder is None else Path(folder), resume, time_limit, progress)
 
@@ -169,7 +170,7 @@ class Trainer:
             of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', size=(4, 4))")  # type: ignore[type-abstract]
         states = check_states(states)
         self.options = options
-        self.device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
         self.group = _group(options) if needs(self.objective, "groups") else 1
         if options.priority and not needs(self.objective, "groups"):
