@@ -13,6 +13,7 @@ from arlattice.errors import InputError
 __all__ = ["LARGEST_INTEGER", "finite_number", "items_of", "of_type", "one_of", "path_text", "whole_number"]
 
 T = TypeVar("T")
+Kind = type[Any] | tuple[type[Any], ...]
 
 LARGEST_INTEGER = 2**63 - 1
 """The largest whole number that a tensor or a TOML file holds."""
@@ -28,15 +29,11 @@ def whole_number(argument: str, value: Any, least: int = 1, most: int = LARGEST_
 
 def finite_number(argument: str, value: Any, least: float = -math.inf) -> float:
     """A finite number, at least ``least``; a tensor or array of one number will do; not a bool or text."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        try:
-            value = value.item()
-        except (AttributeError, TypeError, ValueError, RuntimeError):
-            raise InputError(argument, value, "give a number") from None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise InputError(argument, value, "give a number")
+    found = value if isinstance(value, Real) else _item(value)
+    if isinstance(found, bool) or not isinstance(found, Real):
+        raise InputError(argument, value, "give a number")
     try:
-        number = float(value)
+        number = float(found)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
@@ -46,19 +43,27 @@ def finite_number(argument: str, value: Any, least: float = -math.inf) -> float:
     return number
 
 
-def of_type(argument: str, value: Any, kind: type[T], cure: str) -> T:
+def _item(value: Any) -> object:
+    """The one number of a tensor or an array; None of anything else."""
+    try:
+        return value.item()
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return None
+
+
+def of_type(argument: str, value: T, kind: Kind, cure: str) -> T:
     """``value`` if it is a ``kind``; ``cure`` says what to give."""
     if not isinstance(value, kind):
         raise InputError(argument, value, cure)
     return value
 
 
-def items_of(argument: str, value: Any, kind: type[T], cure: str) -> list[T]:
+def items_of(argument: str, value: Iterable[T], kind: Kind, cure: str) -> list[T]:
     """What a list, a tuple or the like holds, each a ``kind``; text is not a list of letters."""
     try:
-        items = [value] if isinstance(value, str) else list(value)
+        items = list(value)
     except TypeError:
-        items = [None]
+        raise InputError(argument, value, cure) from None
     if isinstance(value, str) or not all(isinstance(item, kind) for item in items):
         raise InputError(argument, value, cure)
     return items

@@ -262,7 +262,7 @@ def _read(occupations: Tensor, others: Tensor) -> Tensor:
     return occupations.gather(1, others.flatten(1)).view(others.shape)
 
 
-def _pairs(terms: Any) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+def _pairs(terms: Iterable[Any]) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
     cure = "give pairs of site numbers and a table of energies, e.g. ((0, 1), np.zeros((2, 2)))"
     for term in items_of("terms", terms, object, cure):
         try:

@@ -21,5 +21,6 @@ def check_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         found = None
     if found is None or found.type not in ("cpu", "cuda"):
-        raise InputError("device", str(device) if isinstance(device, torch.device) else device, "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible")
+        given = str(device) if isinstance(device, torch.device) else device
+        raise InputError("device", given, "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible")
     return found

@@ -205,10 +205,11 @@ class FunctionHamiltonian(Hamiltonian):
         self._function = function
 
     def energy(self, occupations: Tensor) -> Tensor:
+        returned = self._function(occupations)
         try:
-            energies = torch.as_tensor(self._function(occupations)).to(occupations.device, torch.float64)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError("energy function", self._function, f"must take (n, sites) and return (n,) energies: {error}") from error
+            energies = torch.as_tensor(returned).to(occupations.device, torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError("energy function", returned, "must return one energy per configuration, as a tensor") from None
         if energies.shape != occupations.shape[:1]:
             raise InputError(
                 "energy function", tuple(energies.shape), f"must return one energy per configuration, shape {tuple(occupations.shape[:1])}"
@@ -242,7 +243,9 @@ def _sixteen(hamiltonian: Hamiltonian) -> np.ndarray:
     """Energies of 16 fixed configurations, float64."""
     energies = torch.as_tensor(hamiltonian.energy(fixed_configurations(hamiltonian.lattice, 16))).detach().double().numpy()
     if energies.shape != (16,) or not np.isfinite(energies).all():
-        raise InputError("hamiltonian", hamiltonian.name, f"energy() of 16 configurations gave {energies.shape} numbers, not 16 finite ones")
+        raise InputError(
+            "hamiltonian", hamiltonian.name, f"energy() of 16 configurations gave shape {energies.shape}, not 16 finite numbers"
+        )
     return energies
 
 

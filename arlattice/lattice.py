@@ -68,7 +68,7 @@ class Lattice:
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
         _check_species(self.species, self.allowed_species, len(self.basis))
         cure = "give three of True or False"
-        if len(items_of("pbc", self.pbc, (bool, np.bool_), cure)) != 3:  # type: ignore[arg-type]
+        if len(items_of("pbc", self.pbc, (bool, np.bool_), cure)) != 3:
             raise InputError("pbc", self.pbc, cure)
         _check_size(self.supercell, len(self.basis))
 
@@ -335,8 +335,7 @@ def _lengths(length: Any, dimension: int) -> tuple[int, ...]:
 
 
 def _simple(lengths: Sequence[int], species: Sequence[str], pbc: tuple[bool, bool, bool]) -> Lattice:
-    ((*names,),) = _species_per_site(species, 1)
-    names = tuple(names)
+    (names,) = _species_per_site(species, 1)
     return Lattice(np.eye(3), np.zeros((1, 3)), (names,), supercell_matrix(tuple(lengths)), names, pbc)
 
 
@@ -362,17 +361,18 @@ def supercell_matrix(supercell: Any) -> np.ndarray:
         raise InputError("supercell", supercell, cure)
     if not 0.5 <= np.linalg.det(array) < math.inf:
         raise InputError("supercell", supercell, cure)
+    _check_size(array, 1)
     return np.rint(array).astype(int)
 
 
 def _check_size(supercell: np.ndarray, n_basis: int) -> None:
     """Refuse a supercell before anything is made of it: too many sites, or so skewed that the box around it is huge."""
-    corners = np.abs(supercell.astype(float)).sum(0)
+    corners, rows = np.abs(supercell.astype(float)).sum(0), supercell.astype(int).tolist()
     n_sites = float(np.linalg.det(supercell)) * n_basis
     if n_sites > MOST_SITES + 0.5:
-        raise InputError("supercell", supercell.tolist(), f"has {n_sites:.0f} sites; a lattice holds at most {MOST_SITES}")
+        raise InputError("supercell", rows, f"makes at least {n_sites:.0f} sites; a lattice holds at most {MOST_SITES}")
     if np.prod(corners + 1) > 64 * MOST_SITES:
-        raise InputError("supercell", supercell.tolist(), "is too long and thin; give the shortest vectors of this supercell")
+        raise InputError("supercell", rows, "is too long and thin; give the shortest vectors of this supercell")
 
 
 def _vectors(name: str, given: Any) -> np.ndarray:
@@ -400,7 +400,7 @@ def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.T
 
 def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:
     cure = "give a list of symbols, e.g. ['Cu', 'Au']"
-    species = items_of("species", species, (str, list, tuple), cure)  # type: ignore[arg-type]
+    species = items_of("species", species, (str, list, tuple), cure)
     if all(isinstance(s, str) for s in species):
         return (tuple(species),) * n_basis
     if any(isinstance(site, str) for site in species):
@@ -416,7 +416,7 @@ def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]
 def _check_species(species: tuple[str, ...], allowed: tuple[tuple[str, ...], ...], n_basis: int) -> None:
     cure = "give symbols, a tuple of them for each primitive site"
     items_of("species", species, str, cure)
-    for site in items_of("allowed_species", allowed, (tuple, list), cure):  # type: ignore[arg-type]
+    for site in items_of("allowed_species", allowed, (tuple, list), cure):
         items_of("allowed_species", site, str, cure)
     if not species or len(set(species)) != len(species):
         raise InputError("species", species, "give at least one species, each once")

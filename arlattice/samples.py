@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from arlattice.ensemble import Ensemble
 from arlattice.arguments import items_of, of_type, path_text, whole_number
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.lattice import Lattice
@@ -82,7 +82,7 @@ class SampleSet:
 
     def __post_init__(self) -> None:
         of_type("lattice", self.lattice, Lattice, "give a Lattice")
-        of_type("state", self.state, Ensemble, "give a SemiGrandCanonical or Canonical")  # type: ignore[type-abstract]
+        of_type("state", self.state, Ensemble, "give a SemiGrandCanonical or Canonical")
         self.state.beta(self.units)
         self.state.mu_vector(self.lattice)
         self.state.counts(self.lattice)

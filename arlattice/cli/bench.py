@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.arguments import finite_number
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
-from arlattice.arguments import finite_number
 from arlattice.errors import InputError
 from arlattice.seeds import check_seed
 

@@ -6,7 +6,6 @@ command runs, by Python or by the system, goes to standard error.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections import Counter
@@ -65,7 +64,7 @@ def _kept_stdout() -> Iterator[TextIO]:
     saved = os.dup(descriptor)
     os.dup2(errors, descriptor)
     try:
-        with io.open(os.dup(saved), "w", encoding=stdout.encoding, errors=stdout.errors) as stream:
+        with open(os.dup(saved), "w", encoding=stdout.encoding, errors=stdout.errors) as stream:
             yield stream
     finally:
         os.dup2(saved, descriptor)

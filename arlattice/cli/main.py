@@ -68,7 +68,7 @@ def _manager(ctx: click.Context) -> Manager:
 def _provider(manager: Manager, ctx: click.Context) -> str | None:
     """The plugin of the command that runs."""
     name = ctx.invoked_subcommand
-    return manager.commands[name].plugin if name in manager.commands else None
+    return manager.commands[name].plugin if name and name in manager.commands else None
 
 
 @click.group(
@@ -151,7 +151,7 @@ def _tell(message: str, code: int, advice: str = "") -> int:
 
 def _short(message: str, limit: int = 400) -> str:
     text = _one_line(message)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= limit else f"{text[: limit - 120]}...{text[-117:]}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -77,7 +77,7 @@ class Manager:
 
     def __init__(self, plugins: Sequence[str] = (), folders: Sequence[str | Path] = ()) -> None:
         plugins = items_of("plugins", plugins, str, "give a list of files and modules, each as text")
-        folders = items_of("folders", folders, (str, Path), "give a list of folders")  # type: ignore[arg-type]
+        folders = items_of("folders", folders, (str, Path), "give a list of folders")
         self._plugins = pluggy.PluginManager(PROJECT)
         self._plugins.add_hookspecs(hookspecs)
         self._registries = {kind: Registry(kind) for kind in _KINDS}

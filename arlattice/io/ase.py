@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from arlattice.arguments import finite_number, one_of
+from arlattice.arguments import finite_number
 from arlattice.errors import InputError
 from arlattice.lattice import UNKNOWN, Lattice
 
@@ -36,7 +36,8 @@ def to_ase(lattice: Lattice, occupations: Any, *, vacancies: str = "drop") -> An
         not chemical symbols (Ising's ``down``/``up``, Potts states) leave as `SPIN_CARRIER` with initial
         magnetic moments: -1 / +1 for two species, else the species index.
     """
-    one_of("vacancies", vacancies, ("drop", VACANCY))
+    if not isinstance(vacancies, str) or vacancies not in ("drop", VACANCY):
+        raise InputError("vacancies", vacancies, "one of 'drop', 'X'")
     rows = lattice.check_occupations(occupations, allow_unknown=True).cpu().numpy()
     single = torch.as_tensor(occupations).ndim == 1
     frames = [_frame(lattice, row, vacancies) for row in rows]

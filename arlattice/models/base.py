@@ -484,7 +484,7 @@ def _state_features(conditions: Conditions) -> Tensor:
 
 
 def _check_state(state: Any) -> Ensemble:
-    return of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")  # type: ignore[type-abstract]
+    return of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")
 
 
 def _check_known(known: Tensor, lattice: Lattice) -> Tensor:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.arguments import of_type, path_text
+from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
@@ -62,7 +62,7 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
         InputError: no such model, a damaged file, or a model of another Hamiltonian.
     """
     if hamiltonian is not None:
-        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
     folder = _folder(model)
     tensors, description = read_tensors(folder / "model.safetensors")
     if description.get("format") != FORMAT:

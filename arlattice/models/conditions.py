@@ -36,7 +36,7 @@ class Conditions:
         """One row a state, float64; all states must be of one kind."""
         lattice = hamiltonian.lattice
         for state in states:
-            of_type("states", state, Ensemble, "every state must be a SemiGrandCanonical or Canonical")  # type: ignore[type-abstract]
+            of_type("states", state, Ensemble, "every state must be a SemiGrandCanonical or Canonical")
         beta = torch.tensor([s.beta(hamiltonian.units) for s in states], dtype=torch.float64, device=device)
         mu = torch.tensor([s.mu_vector(lattice) for s in states], dtype=torch.float64, device=device)
         counts = [s.counts(lattice) for s in states]

@@ -37,9 +37,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from arlattice.arguments import of_type
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Ensemble
-from arlattice.arguments import of_type
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
@@ -258,8 +258,8 @@ def _touching(hamiltonian: Hamiltonian) -> Tensor:
 
 
 def _check(small: Model, hamiltonian: Hamiltonian) -> None:
-    of_type("model", small, Model, "give a Model of the small supercell")  # type: ignore[type-abstract]
-    of_type("hamiltonian", hamiltonian, Hamiltonian, "give the Hamiltonian of the large supercell")  # type: ignore[type-abstract]
+    of_type("model", small, Model, "give a Model of the small supercell")
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give the Hamiltonian of the large supercell")
     if "random" not in small.orders:
         raise InputError("model", small.name, "draws in one order only; paint with an any-order model")
     ours, theirs = small.lattice.with_supercell(1), hamiltonian.lattice.with_supercell(1)

@@ -85,10 +85,10 @@ def sample_replicas(
         One set a state, in the order given. ``exchange_rate`` in the metadata is the mean over the sweeps and the whole grid.
     """
     check_schedule(chains, sweeps, burn_in, thin)
-    states = items_of("states", states, Ensemble, "give a list of states")  # type: ignore[type-abstract]
+    states = items_of("states", states, Ensemble, "give a list of states")
     if not states:
         raise InputError("states", states, "give at least one")
-    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
     device, seed = check_device(device), check_seed(seed)
     kept_bytes = 16 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
     check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.arguments import one_of
+from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.models.conditions import Conditions

@@ -85,7 +85,7 @@ def population_annealing(
     """
     for argument, number, least in (("population", population, 1), ("blocks", blocks, 1), ("sweeps", sweeps, 0)):
         whole_number(argument, number, least)
-    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
     of_type("generator", generator, torch.Generator, "give a torch.Generator on the device of the Hamiltonian")
     if not isinstance(ladder, Sequence) or not ladder:
         raise InputError("ladder", ladder, "give a list of at least one state")

@@ -58,7 +58,7 @@ class Enumeration:
     @classmethod
     def of(cls, hamiltonian: Hamiltonian) -> Enumeration:
         """Enumerate a Hamiltonian's lattice (at most 2^24 configurations)."""
-        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")  # type: ignore[type-abstract]
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
         trusting = hamiltonian.unchecked()  # enumerated configurations are right
         batches = [(x.to(torch.int8), trusting.energy(x).double()) for x in enumerate_configurations(hamiltonian.lattice)]
         return cls(hamiltonian, torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches]))
@@ -85,8 +85,10 @@ def ising_torus_log_z(length: int, beta: float, width: int | None = None) -> flo
     Raises:
         InputError: beta <= 0 or a side below 2.
     """
-    m = whole_number("length", length, 2, MOST_SITES)
-    n = m if width is None else whole_number("width", width, 2, MOST_SITES)
+    m = whole_number("length", length, 0, MOST_SITES)
+    n = m if width is None else whole_number("width", width, 0, MOST_SITES)
+    if min(m, n) < 2:
+        raise InputError("length", (m, n), "both sides must be >= 2")
     if not 0 < finite_number("beta", beta) < _HIGHEST_BETA:
         raise InputError("beta", beta, f"must be > 0 and < {_HIGHEST_BETA}")
     gamma = [_gamma(r, n, beta) for r in range(2 * n)]

@@ -111,7 +111,7 @@ def mbar(
         MissingExtraError: pymbar, which sets of Monte Carlo need.
     """
     sets = tuple(items_of("sample_sets", sample_sets, SampleSet, "give a list of SampleSets"))
-    states = items_of("states", states, Ensemble, "give a list of states")  # type: ignore[type-abstract]
+    states = items_of("states", states, Ensemble, "give a list of states")
     if reference is not None and not (isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Ensemble)):
         raise InputError("reference", reference, "give a state and its log Z")
     check_seed(seed)

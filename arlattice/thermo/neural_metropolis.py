@@ -101,7 +101,7 @@ def neural_metropolis(
     for argument, number, least in (("steps", steps, 1), ("chains", chains, 1), ("burn_in", burn_in, 0), ("sweeps", sweeps, 0)):
         whole_number(argument, number, least)
     steps, chains, burn_in, sweeps = map(int, (steps, chains, burn_in, sweeps))
-    of_type("model", model, Model, "give a Model")  # type: ignore[type-abstract]
+    of_type("model", model, Model, "give a Model")
     check_seed(seed)
     proposals = model.sample(chains * (1 + burn_in + steps), state, order=order, seed=seed)
     generator = torch.Generator().manual_seed(seed ^ _STREAM)

@@ -72,7 +72,9 @@ class Grid:
             axes = [_field_axis(lattice, field)]
         grid = cls(_numbers("temperatures", temperatures), tuple(axes))
         if math.prod(grid.shape) > MOST_STATES:
-            raise InputError("temperatures", f"{math.prod(grid.shape)} states", f"give at most {MOST_STATES} temperatures times chemical potentials")
+            raise InputError(
+                "temperatures", f"{math.prod(grid.shape)} states", f"give at most {MOST_STATES} temperatures times chemical potentials"
+            )
         return grid
 
     @property

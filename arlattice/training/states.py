@@ -66,7 +66,7 @@ def check_states(states: Any) -> StateRange | list[Ensemble]:
     if isinstance(states, Ensemble):
         return [states]
     if not isinstance(states, Sequence) or isinstance(states, str) or not all(isinstance(s, Ensemble) for s in states):
-        cure = "give SemiGrandCanonical or Canonical states, or StateRange(temperature=..., chemical_potentials=...) of arlattice.training.states"
+        cure = "give SemiGrandCanonical or Canonical states, or a StateRange(temperature=...) of arlattice.training.states"
         raise InputError("states", states, cure)
     if not states:
         raise InputError("states", list(states), "give at least one state")

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.arguments import finite_number, items_of, of_type, path_text
+from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
@@ -91,7 +91,7 @@ def train(
         path_text("folder", folder)
     if time_limit is not None:
         finite_number("time_limit", time_limit, 0)
-    supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")  # type: ignore[type-abstract]
+    supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")
     trainer = Trainer([hamiltonian, *supercells], states, model, model_options, options, device, start)
     return trainer.fit(None if folder is None else Path(folder), resume, time_limit, progress)
 
@@ -167,7 +167,7 @@ class Trainer:
         start: str | Path | None = None,
     ) -> None:
         for hamiltonian in hamiltonians:
-            of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', size=(4, 4))")  # type: ignore[type-abstract]
+            of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', size=(4, 4))")
         states = check_states(states)
         self.options = options
         self.device = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
