@@ -344,6 +344,8 @@ COMMANDS = [
     (f"{SWEEP} --temperature 2 --min-ess=-1", ["min_ess = -1.0", ">= 0"]),
     (f"{SWEEP} --temperature 2 --workers 1000000", ["workers = 1000000", "would need", "of memory"]),
     (f"{SWEEP} --temperature 2 --seed=-1", ["seed = -1", "2^63 - 1"]),
+    ("sweep model --temperature 2 -n 100000000000 --quiet -o out.nc", ["n = 100000000000", "would need", "of memory"]),
+    (f"{SWEEP} --temperature 2 --max-samples 1000000000000 --target-error log_z=1e-300", ["n = 1000000000000", "would need"]),
     (f"{SWEEP} --temperature 2 --max-samples 3", ["max_samples = 3", "at least n = 4"]),
     (f"{SWEEP} --temperature 2 --target-error x_up=true", ["target_error.x_up = True", "valid number"]),
     (f"{SWEEP} --temperature 2 --observable l1_0", ["lattice", "FCC"]),

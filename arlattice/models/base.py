@@ -347,10 +347,7 @@ class Model(nn.Module, ABC):
     def _sample(
         self, n: int, state: Ensemble, known: Tensor | None, order: str | Tensor | None, seed: int, batch_size: int | None, progress: bool
     ) -> SampleSet:
-        n = whole_number("n", n)
-        size = min(n, self._batch_size() if batch_size is None else whole_number("batch_size", batch_size))
-        check_memory("n", n, n * self.lattice.n_sites * _BYTES_A_SITE, "draw fewer at a time and write them")
-        check_memory("batch_size", size, size * self.lattice.n_sites * self._bytes_a_site, "give a smaller batch_size")
+        size = self.check_fits(n, batch_size)
         generator = torch.Generator(self.device).manual_seed(check_seed(seed))
         conditions = self._conditions(state)
         orders = self.resolve_orders(n, order, generator, known)
@@ -407,6 +404,21 @@ class Model(nn.Module, ABC):
 
     def _conditions(self, state: Ensemble) -> Conditions:
         return Conditions.from_states([_check_state(state)], self.hamiltonian, self.device)
+
+    def check_fits(self, n: int, batch_size: int | None = None) -> int:
+        """Check that so many samples can be drawn; arguments as in `sample`.
+
+        Returns:
+            How many are drawn at once.
+
+        Raises:
+            InputError: numbers that are not whole or not positive, or that need more memory than this machine has.
+        """
+        n = whole_number("n", n)
+        size = min(n, self._batch_size() if batch_size is None else whole_number("batch_size", batch_size))
+        check_memory("n", n, n * self.lattice.n_sites * _BYTES_A_SITE, "draw fewer at a time and write them")
+        check_memory("batch_size", size, size * self.lattice.n_sites * self._bytes_a_site, "give a smaller batch_size")
+        return size
 
     @property
     def _bytes_a_site(self) -> int:

@@ -112,11 +112,10 @@ def sweep(
     check_memory("workers", workers, workers * _BYTES_A_WORKER, "give about as many as there are cores")
     if pool is not None and not hasattr(pool, "submit"):
         raise InputError("pool", pool, "give an executor, with a method submit")
-    if batch_size is not None:
-        whole_number("batch_size", batch_size)
     loaded = _load(model, device)
     grid = Grid.of(loaded.lattice, temperatures, delta_mu, field, chemical_potentials)
     options = _options(n, max_samples, target_error, observables, order, seed)
+    loaded.check_fits(n if max_samples is None else max_samples, batch_size)
     variables = _checked(loaded, grid, options, min_ess)
     run = _Run(loaded, options, batch_size, _folder(out, folder), progress)
     results = run.here(grid.states()) if workers == 1 and pool is None else run.elsewhere(grid.states(), workers, pool)
