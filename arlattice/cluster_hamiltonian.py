@@ -10,7 +10,7 @@ read those lists. All sums run in a fixed order, so results are the same bits on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arlattice.arguments import finite_number, items_of, of_type, path_text, whole_number
+from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian, fixed_configurations
 from arlattice.lattice import Lattice
@@ -65,7 +67,7 @@ class ClusterHamiltonian(Hamiltonian):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(lattice, units=units, name=name, options=options)
-        self.constant = float(constant)
+        self.constant = finite_number("constant", constant)
         self._clusters = {k: _Clusters(*parts) for k, parts in sorted(clusters.items())}
         self._by_site = {k: _list_by_site(lattice, c) for k, c in self._clusters.items()}
 
@@ -86,10 +88,11 @@ class ClusterHamiltonian(Hamiltonian):
             keywords: ``units``, ``name``, ``options`` of `Hamiltonian`.
         """
         merged: dict[tuple[int, ...], np.ndarray] = {}
-        for sites, table in terms:
-            key, folded = _fold(tuple(int(i) for i in sites), np.asarray(table, dtype=float), lattice)
+        of_type("lattice", lattice, Lattice, "give a Lattice")
+        for sites, table in _pairs(terms):
+            key, folded = _fold(sites, table, lattice)
             merged[key] = merged[key] + folded if key in merged else folded
-        constant += float(merged.pop((), np.zeros(())))
+        constant = finite_number("constant", constant) + float(merged.pop((), np.zeros(())))
         clusters = {k: _stack(merged, k) for k in sorted({len(s) for s in merged})}
         return cls(lattice, clusters, constant, **keywords)
 
@@ -105,6 +108,7 @@ class ClusterHamiltonian(Hamiltonian):
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same Hamiltonian with its tables on another device or in float32 / float64."""
+        device = None if device is None else check_device(device)
 
         def move(t: Tensor) -> Tensor:
             return t.to(device=device, dtype=dtype if t.is_floating_point() else None)
@@ -193,6 +197,7 @@ class ClusterHamiltonian(Hamiltonian):
         """Write the compiled tables (safetensors), for machines without the code that built them."""
         from arlattice.io.records import write_tensors
 
+        path_text("path", path)
         tensors, description = self.to_tensors()
         write_tensors(path, tensors, {"format": FORMAT, **description})
 
@@ -201,7 +206,7 @@ class ClusterHamiltonian(Hamiltonian):
         """Read what `save` wrote. Runs no code from the file."""
         from arlattice.io.records import read_tensors
 
-        tensors, description = read_tensors(path, "hamiltonian file")
+        tensors, description = read_tensors(path_text("path", path), "hamiltonian file")
         if description.get("format") != FORMAT:
             raise InputError("hamiltonian file", str(path), f"not a compiled Hamiltonian (format {FORMAT})")
         try:
@@ -256,6 +261,19 @@ def _read(occupations: Tensor, others: Tensor) -> Tensor:
     if others.ndim == 2 or len(others) == 1:
         return occupations[:, others.reshape(-1)].view(len(occupations), *others.shape[-2:])
     return occupations.gather(1, others.flatten(1)).view(others.shape)
+
+
+def _pairs(terms: Iterable[Any]) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    cure = "give pairs of site numbers and a table of energies, e.g. ((0, 1), np.zeros((2, 2)))"
+    for term in items_of("terms", terms, object, cure):
+        try:
+            sites, table = term
+            pair = tuple(whole_number("sites", i, 0) for i in sites), np.asarray(table, dtype=float)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError("terms", term, cure) from None
+        yield pair
 
 
 def _fold(sites: tuple[int, ...], table: np.ndarray, lattice: Lattice) -> tuple[tuple[int, ...], np.ndarray]:

@@ -10,15 +10,15 @@ that is not named has mu = 0. `ChemicalPotentials` converts from the conventions
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, cast
+from typing import Any
 
 import torch
 
+from arlattice.arguments import finite_number, of_type, one_of
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
@@ -29,14 +29,11 @@ BOLTZMANN = {"eV": 8.617333262e-5, "reduced": 1.0}
 
 
 _SUM = "for some at fixed mu add up one Canonical state for each of their numbers n: Z = sum of exp(beta mu n) Z(n)"
-_LOWEST_KT = 1e-100  # energies over it fit into a float64
 
 
 def boltzmann_constant(units: str) -> float:
     """k_B in ``units`` per kelvin (``"eV"``), or 1 (``"reduced"``)."""
-    if units not in BOLTZMANN:
-        raise InputError("units", units, f"energies are in one of {', '.join(BOLTZMANN)}")
-    return BOLTZMANN[units]
+    return BOLTZMANN[one_of("units", units, BOLTZMANN, "energies are in one of ")]
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,9 @@ class ChemicalPotentials(Mapping[str, float]):
     values_by_species: tuple[tuple[str, float], ...] = ()
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
-        pairs = tuple((str(s), _finite(f"chemical_potentials[{s}]", v)) for s, v in (values or {}).items())
+        if values is not None and not isinstance(values, Mapping):
+            raise InputError("chemical_potentials", values, "give a mapping, e.g. {'Au': 0.05}")
+        pairs = tuple((str(s), finite_number(f"chemical_potentials[{s}]", v)) for s, v in (values or {}).items())
         object.__setattr__(self, "values_by_species", pairs)
 
     @classmethod
@@ -57,7 +56,7 @@ class ChemicalPotentials(Mapping[str, float]):
     @classmethod
     def from_clease(cls, species: str, mu: float) -> ChemicalPotentials:
         """CLEASE's mu is conjugate to the +-1 singlet correlation: half of Delta mu."""
-        return cls({species: 2 * mu})
+        return cls({species: 2 * finite_number("mu", mu)})
 
     @classmethod
     def from_metadns(cls, species: str, field: float, reference_difference: float = 0.0) -> ChemicalPotentials:
@@ -66,12 +65,12 @@ class ChemicalPotentials(Mapping[str, float]):
         ``reference_difference`` is e(species) - e(other) when the Hamiltonian gives the expansion's own
         energies rather than formation energies (CuAu: -5.3277 meV).
         """
-        return cls({species: 2 * field + reference_difference})
+        return cls({species: 2 * finite_number("field", field) + finite_number("reference_difference", reference_difference)})
 
     @classmethod
     def from_field(cls, field: float, up: str = "up", down: str = "down") -> ChemicalPotentials:
         """A magnetic field h coupling as -h sum(s), s = +-1."""
-        return cls({up: field, down: -field})
+        return cls({up: finite_number("field", field), down: -finite_number("field", field)})
 
     def __getitem__(self, species: str) -> float:
         return dict(self.values_by_species)[species]
@@ -88,6 +87,7 @@ class ChemicalPotentials(Mapping[str, float]):
         Raises:
             InputError: a chemical potential for a species that the lattice does not have.
         """
+        of_type("lattice", lattice, Lattice, "give a Lattice")
         for species in self:
             lattice.species_index(species, "chemical_potentials")
         return [self.get(s, 0.0) for s in lattice.species]
@@ -102,11 +102,11 @@ class Ensemble(ABC):
         """1 / kT in the inverse of ``units``.
 
         Raises:
-            InputError: a temperature so low that energies over kT overflow.
+            InputError: a temperature so low or high that single precision cannot hold 1 / kT.
         """
         kt = boltzmann_constant(units) * self.temperature
-        if kt < _LOWEST_KT:
-            raise InputError("temperature", self.temperature, "is too low for floating-point numbers; the ground state needs no sampling")
+        if not 1e-30 < kt < 1e30:
+            raise InputError("temperature", self.temperature, f"gives kT = {kt:.3g} {units}; it must be between 1e-30 and 1e30")
         return 1.0 / kt
 
     @abstractmethod
@@ -139,11 +139,12 @@ class Ensemble(ABC):
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The ensemble that `to_dict` described."""
         kinds = {"semi-grand-canonical": SemiGrandCanonical, "canonical": Canonical}
-        fields = dict(data)
-        kind = fields.pop("ensemble", None)
-        if kind not in kinds:
-            raise InputError("ensemble", kind, f"one of {', '.join(kinds)}")
-        return kinds[kind](**fields)
+        fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
+        kind = kinds[one_of("ensemble", fields.pop("ensemble", None), kinds)]
+        try:
+            return kind(**fields)
+        except TypeError:
+            raise InputError("ensemble", data, "give what to_dict gave") from None
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class Canonical(Ensemble):
         if not isinstance(composition, Mapping) or not composition:
             raise InputError("composition", composition, "give a mapping, e.g. {'Au': 16} or {'Au': 0.25}")
         for species, amount in composition.items():
-            if _finite(f"composition[{species}]", amount) < 0:
+            if finite_number(f"composition[{species}]", amount) < 0:
                 raise InputError(f"composition[{species}]", amount, "must be >= 0")
         object.__setattr__(self, "composition", tuple((str(s), _amount(a)) for s, a in composition.items()))
 
@@ -234,21 +235,10 @@ class Canonical(Ensemble):
 
 
 def _temperature(value: Any) -> float:
-    number = _finite("temperature", value)
+    number = finite_number("temperature", value)
     if number <= 0:
         raise InputError("temperature", value, "must be > 0")
     return number
-
-
-def _finite(argument: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            value = float(cast(Any, value).item())
-        except (AttributeError, ValueError, RuntimeError):
-            raise InputError(argument, value, "give a number") from None
-    if not math.isfinite(value):
-        raise InputError(argument, value, "give a finite number")
-    return float(value)
 
 
 def _amount(value: Any) -> float:

@@ -1,12 +1,13 @@
 """`Hamiltonian`: occupations -> energy of the whole supercell, and what samplers ask of it.
 
 A new Hamiltonian needs `energy` only; every other method has a correct, slow default that calls it.
-`arlattice.ClusterHamiltonian` overrides all of them with gathers and table look-ups.
-Hamiltonians know nothing of temperature or networks.
+`arlattice.ClusterHamiltonian` overrides all of them with gathers and table look-ups. What is given to these methods is
+checked around them (`arlattice.checked_energies`). Hamiltonians know nothing of temperature or networks.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type
+from arlattice.checked_energies import check_methods, checked
 from arlattice.ensemble import boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
@@ -36,20 +39,51 @@ class Hamiltonian(ABC):
         units: ``"eV"`` or ``"reduced"``.
         name: how tables and files call it.
         options: the plain options that built it; with ``name``, enough to build it again.
+        checks: whether its methods check what they are given; see `unchecked`.
     """
 
     lattice: Lattice
     units: str
     name: str
     options: Mapping[str, Any]
+    checks: bool = True
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        check_methods(cls)
 
     def __init__(self, lattice: Lattice, *, units: str = "eV", name: str = "unnamed", options: Mapping[str, Any] | None = None) -> None:
+        of_type("lattice", lattice, Lattice, "give a Lattice")
         boltzmann_constant(units)
+        if options is not None:
+            of_type("options", options, Mapping, "give plain options by name")
         self.lattice, self.units, self.name, self.options = lattice, units, name, dict(options or {})
 
     @abstractmethod
     def energy(self, occupations: Tensor) -> Tensor:
-        """Energy of the whole supercell. (batch, sites) species indices -> (batch,)."""
+        """Energy of the whole supercell.
+
+        Args:
+            occupations: species indices, (batch, sites), or (sites,) for a batch of one; a tensor, an array or lists.
+
+        Returns:
+            (batch,).
+
+        Raises:
+            InputError: unknown sites (-1), other indices that are no species, a species that its site may not hold, another
+                number of sites, or numbers that are not integers. A subclass need not check: it is done for it.
+        """
+
+    def unchecked(self) -> Self:
+        """The same Hamiltonian without checks: for loops that make right configurations themselves.
+
+        Its methods take tensors of int64 on its own device, and read garbage where an index is out of range.
+        """
+        if not self.checks:
+            return self
+        trusting = copy.copy(self)
+        trusting.checks = False
+        return trusting
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -70,6 +104,7 @@ class Hamiltonian(ABC):
         """The same Hamiltonian on another device or in another precision (black boxes stay where they are)."""
         return self
 
+    @checked
     def site_energies(self, occupations: Tensor, site: Tensor | int) -> Tensor:
         """Energy with one site set to each species, up to a constant per configuration.
 
@@ -88,14 +123,16 @@ class Hamiltonian(ABC):
         current = occupations.gather(1, index[:, None])
         chosen = torch.where(allowed, symbols, current)
         candidates.scatter_(2, index[:, None, None].expand(-1, self.lattice.n_species, 1), chosen[:, :, None])
-        return self.energy(candidates.flatten(0, 1)).view(batch, -1)
+        return self.energy(candidates.flatten(0, 1)).view(batch, self.lattice.n_species)
 
+    @checked
     def flip_differences(self, occupations: Tensor) -> Tensor:
         """E(x with site i set to s) - E(x) for all i and s. (batch, sites) -> (batch, sites, species)."""
         rows = [self.site_energies(occupations, i) for i in range(self.lattice.n_sites)]
         table = torch.stack(rows, 1)
         return table - table.gather(2, occupations[:, :, None])
 
+    @checked
     def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """E(x with the species of two sites exchanged) - E(x). (batch, sites), (batch,), (batch,) -> (batch,).
 
@@ -110,6 +147,7 @@ class Hamiltonian(ABC):
         swapped = one.scatter(1, b, occupations.gather(1, a))
         return self.energy(swapped) - self.energy(occupations)
 
+    @checked
     def completed_energies(self, occupations: Tensor, order: Tensor) -> Tensor:
         """e_i(s): energy of the clusters that site i completes in this order when it takes species s.
 
@@ -125,6 +163,7 @@ class Hamiltonian(ABC):
         """
         return torch.zeros(*occupations.shape, self.lattice.n_species, dtype=self.dtype, device=occupations.device)
 
+    @checked
     def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
         """`completed_energies` of one site while sampling.
 
@@ -173,10 +212,16 @@ class FunctionHamiltonian(Hamiltonian):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(lattice, units=units, name=name, options=options)
+        if not callable(function):
+            raise InputError("function", function, "give a function of occupations (n, sites) that returns energies (n,)")
         self._function = function
 
     def energy(self, occupations: Tensor) -> Tensor:
-        energies = torch.as_tensor(self._function(occupations)).to(occupations.device, torch.float64)
+        returned = self._function(occupations)
+        try:
+            energies = torch.as_tensor(returned).to(occupations.device, torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError("energy function", returned, "must return one energy per configuration, as a tensor") from None
         if energies.shape != occupations.shape[:1]:
             raise InputError(
                 "energy function", tuple(energies.shape), f"must return one energy per configuration, shape {tuple(occupations.shape[:1])}"
@@ -194,6 +239,8 @@ class CalculatorHamiltonian(Hamiltonian):
         self, lattice: Lattice, calculator: Calculator, *, name: str = "calculator", options: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(lattice, units="eV", name=name, options=options)
+        if not hasattr(calculator, "get_potential_energy"):
+            raise InputError("calculator", calculator, "give an ASE calculator, e.g. ase.calculators.emt.EMT()")
         self._calculator = calculator
 
     def energy(self, occupations: Tensor) -> Tensor:
@@ -208,13 +255,20 @@ def energies_or_nan(hamiltonian: Hamiltonian, occupations: Tensor) -> Tensor:
     """Energies (batch,), float64; NaN for configurations that a black box refuses by an exception of any kind.
 
     For configurations of allowed species that nobody asked for: a function may know only some compositions.
+
+    Raises:
+        InputError: `Hamiltonian.energy` returns something else than one finite number for each configuration.
     """
     try:
-        return hamiltonian.energy(occupations).double()
+        energies = torch.as_tensor(hamiltonian.energy(occupations)).detach().double()
     except Exception:  # a stranger's code: what it raises is not ours to know
         if len(occupations) == 1:
             return torch.full((1,), torch.nan, dtype=torch.float64)
         return torch.cat([energies_or_nan(hamiltonian, row[None]) for row in occupations])
+    if energies.shape != (len(occupations),) or not bool(energies.isfinite().all()):
+        found = f"energy() of {len(occupations)} configurations gave shape {tuple(energies.shape)}, not {len(occupations)} finite numbers"
+        raise InputError("hamiltonian", hamiltonian.name, found)
+    return energies
 
 
 def fixed_configurations(lattice: Lattice, n: int) -> Tensor:

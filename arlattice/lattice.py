@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,18 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from arlattice.arguments import items_of, one_of, whole_number
 from arlattice.cell import check_cell, check_distinct, check_repeats, completed
 from arlattice.errors import InputError
+from arlattice.memory import check_memory
 from arlattice.species import vacancy_index
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Molecule, Structure
 
-__all__ = ["UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
+__all__ = ["MOST_SITES", "UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
 
 UNKNOWN = -1
 """The occupation of a site whose species is not known."""
+
+MOST_SITES = 2**18
+"""Sites that a supercell may have; what is asked of one on top of that needs memory of its own."""
 
 SupercellLike = int | Sequence[int] | Sequence[Sequence[int]]
 
@@ -57,13 +63,16 @@ class Lattice:
     pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __post_init__(self) -> None:
-        for name in ("cell", "basis"):
-            array = np.array(getattr(self, name), dtype=float)
-            if not np.isfinite(array).all():
-                raise InputError(name, array.tolist(), "give finite numbers, in angstrom")
-            object.__setattr__(self, name, array)
+        object.__setattr__(self, "cell", _vectors("cell", self.cell))
+        object.__setattr__(self, "basis", _vectors("basis", self.basis))
+        if self.cell.shape != (3, 3) or abs(np.linalg.det(self.cell)) < 1e-9:
+            raise InputError("cell", self.cell.tolist(), "give three vectors that span a volume, in angstrom")
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
         _check_species(self.species, self.allowed_species, len(self.basis))
+        cure = "give three of True or False"
+        if len(items_of("pbc", self.pbc, (bool, np.bool_), cure)) != 3:
+            raise InputError("pbc", self.pbc, cure)
+        _check_size(self.supercell, len(self.basis))
         check_cell(self.cell)
         check_repeats(self.supercell, self.pbc)
         check_distinct(self.cell, self.basis, self.pbc)
@@ -87,9 +96,11 @@ class Lattice:
             supercell: a number, three numbers, or an integer 3x3 matrix (rows).
 
         Raises:
-            InputError: no or repeated species, a supercell matrix that is singular, a periodic direction without a
-                cell vector, or two sites in one place.
+            InputError: no or repeated species, a supercell matrix that is singular, a periodic direction without a cell vector, two
+                sites in one place, or a supercell of more than 2^18 sites.
         """
+        if not hasattr(primitive, "get_scaled_positions"):
+            raise InputError("primitive", primitive, "give the primitive cell as ASE Atoms")
         per_site = _species_per_site(species, len(primitive))
         cell = completed(np.array(primitive.cell, dtype=float), primitive.pbc, primitive.positions)
         check_cell(cell)
@@ -119,6 +130,8 @@ class Lattice:
         """
         from arlattice.io.pymatgen import bare_atoms, names_of, species_of_sites
 
+        if not hasattr(primitive, "cart_coords"):
+            raise InputError("primitive", primitive, "give the primitive cell as a pymatgen Structure")
         listed = species_of_sites(primitive) if species is None else names_of(species)
         return cls.from_ase(bare_atoms(primitive), listed, supercell)
 
@@ -213,7 +226,12 @@ class Lattice:
 
     @cached_property
     def translations(self) -> torch.Tensor:
-        """Row t maps every site to its image under lattice vector t, shape (cells, sites)."""
+        """Row t maps every site to its image under lattice vector t, shape (cells, sites).
+
+        Raises:
+            InputError: a supercell whose table would not fit into memory.
+        """
+        check_memory("supercell", self.supercell.tolist(), 64 * self.n_cells * self.n_sites, "take a smaller supercell")
         shifted = self._points[:, None, :] + self.cell_offsets[None, :, :]
         return torch.from_numpy(self.site_index(shifted, self.sublattice[None, :]))
 
@@ -254,31 +272,41 @@ class Lattice:
         Raises:
             InputError: wrong number of sites, an index out of range, or a species that its site may not hold.
         """
-        tensor = torch.as_tensor(occupations)
-        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
-            raise InputError(argument, str(tensor.dtype), f"give integer species indices into {list(self.species)}")
-        tensor = tensor.long()
+        tensor = _indices(occupations, argument, self.species)
         tensor = tensor[None] if tensor.ndim == 1 else tensor
         if tensor.ndim != 2 or tensor.shape[1] != self.n_sites:
             raise InputError(argument, tuple(tensor.shape), f"the last axis must have the {self.n_sites} sites of this supercell")
-        low = UNKNOWN if allow_unknown else 0
-        if tensor.numel() and (tensor.min() < low or tensor.max() >= self.n_species):
-            bad = int(tensor.min() if tensor.min() < low else tensor.max())
-            raise InputError(argument, bad, f"species indices run from {low} to {self.n_species - 1} ({', '.join(self.species)})")
-        known = tensor >= 0
+        self._check_range(tensor, UNKNOWN if allow_unknown else 0, argument)
+        if not self._holds_all:
+            self._check_sites(tensor, argument)
+        return tensor
+
+    def _check_range(self, tensor: torch.Tensor, low: int, argument: str) -> None:
+        if not tensor.numel():
+            return
+        least, most = torch.stack(tensor.aminmax()).tolist()
+        if least < low or most >= self.n_species:
+            bad = least if least < low else most
+            cure = f"species indices run from {low} to {self.n_species - 1} ({', '.join(self.species)})"
+            raise InputError(argument, bad, f"{cure}; here no site may be unknown" if bad == UNKNOWN else cure)
+
+    def _check_sites(self, tensor: torch.Tensor, argument: str) -> None:
+        """Every site holds a species that it may hold, or is unknown."""
         site = torch.arange(self.n_sites, device=tensor.device).expand_as(tensor)
-        fits = self.allowed.to(tensor.device)[site, tensor.clamp(min=0)] | ~known
+        fits = self.allowed.to(tensor.device)[site, tensor.clamp(min=0)] | (tensor < 0)
         if not bool(fits.all()):
             _, i = (~fits).nonzero()[0].tolist()
             held = self.species[int(tensor[~fits][0])]
             raise InputError(argument, held, f"site {i} may hold only {list(self.allowed_species[self.sublattice[i]])}")
-        return tensor
+
+    @cached_property
+    def _holds_all(self) -> bool:
+        """Whether every site may hold every species."""
+        return bool(self.allowed.all())
 
     def species_index(self, symbol: str, argument: str = "species") -> int:
         """Index of a species; `InputError` if the lattice does not have it."""
-        if symbol not in self.species:
-            raise InputError(argument, symbol, f"the species of this lattice are {', '.join(self.species)}")
-        return self.species.index(symbol)
+        return self.species.index(one_of(argument, symbol, self.species, "the species of this lattice are "))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `from_dict` turns back into the same lattice."""
@@ -294,14 +322,12 @@ class Lattice:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Lattice:
         """The lattice that `to_dict` described."""
-        return cls(
-            np.array(data["cell"]),
-            np.array(data["basis"]),
-            tuple(tuple(s) for s in data["allowed_species"]),
-            np.array(data["supercell"]),
-            tuple(data["species"]),
-            tuple(data["pbc"]),
-        )
+        try:
+            facts = [data[name] for name in ("cell", "basis", "allowed_species", "supercell", "species", "pbc")]
+            cell, basis, allowed, supercell, species, pbc = facts
+            return cls(cell, basis, tuple(tuple(s) for s in allowed), supercell, tuple(species), tuple(pbc))
+        except (KeyError, TypeError, IndexError):
+            raise InputError("lattice", data, "give what to_dict gave") from None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -316,22 +342,28 @@ class Lattice:
 
 def square(length: int | tuple[int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
     """A periodic square lattice of ``length`` x ``length`` sites (or two lengths), spacing 1."""
-    a, b = (length, length) if isinstance(length, int) else length
-    return _simple((a, b, 1), species, (True, True, False))
+    return _simple((*_lengths(length, 2), 1), species, (True, True, False))
 
 
 def cubic(length: int | tuple[int, int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
     """A periodic simple-cubic lattice, spacing 1."""
-    return _simple((length,) * 3 if isinstance(length, int) else length, species, (True, True, True))
+    return _simple(_lengths(length, 3), species, (True, True, True))
 
 
 def chain(length: int, species: Sequence[str] = ("down", "up")) -> Lattice:
     """A periodic chain of ``length`` sites, spacing 1."""
-    return _simple((length, 1, 1), species, (True, False, False))
+    return _simple((*_lengths(length, 1), 1, 1), species, (True, False, False))
+
+
+def _lengths(length: Any, dimension: int) -> tuple[int, ...]:
+    lengths = tuple(length) if isinstance(length, tuple | list) else (length,) * dimension
+    if len(lengths) != dimension:
+        raise InputError("length", length, f"give one number of sites, or {dimension}")
+    return tuple(whole_number("length", each) for each in lengths)
 
 
 def _simple(lengths: Sequence[int], species: Sequence[str], pbc: tuple[bool, bool, bool]) -> Lattice:
-    names = tuple(species)
+    (names,) = _species_per_site(species, 1)
     return Lattice(np.eye(3), np.zeros((1, 3)), (names,), supercell_matrix(tuple(lengths)), names, pbc)
 
 
@@ -343,32 +375,77 @@ def supercell_matrix(supercell: Any) -> np.ndarray:
     """
     cure = "give one positive integer, three, or a 3x3 integer matrix with positive determinant"
     try:
-        array = np.asarray(supercell, dtype=float)
+        array = np.asarray(supercell)
     except (TypeError, ValueError):
         raise InputError("supercell", supercell, cure) from None
+    if array.dtype.kind not in "iuf" or (array.size and not np.abs(array).max() < 2**53):  # bool, text and numbers beyond 64 bits
+        raise InputError("supercell", supercell, cure)
+    array = array.astype(float)
     if array.shape == ():
         array = np.eye(3) * array
     elif array.shape == (3,):
         array = np.diag(array)
     if array.shape != (3, 3) or not np.isfinite(array).all() or not np.allclose(array, np.rint(array)):
         raise InputError("supercell", supercell, cure)
-    if round(float(np.linalg.det(array))) < 1:
+    if not 0.5 <= np.linalg.det(array) < math.inf:
         raise InputError("supercell", supercell, cure)
+    _check_size(array, 1)
     return np.rint(array).astype(int)
 
 
+def _check_size(supercell: np.ndarray, n_basis: int) -> None:
+    """Refuse a supercell before anything is made of it: too many sites, or so skewed that the box around it is huge."""
+    corners, rows = np.abs(supercell.astype(float)).sum(0), supercell.astype(int).tolist()
+    n_sites = float(np.linalg.det(supercell)) * n_basis
+    if n_sites > MOST_SITES + 0.5:
+        raise InputError("supercell", rows, f"makes at least {n_sites:.0f} sites; a lattice holds at most {MOST_SITES}")
+    if np.prod(corners + 1) > 64 * MOST_SITES:
+        raise InputError("supercell", rows, "is too long and thin; give the shortest vectors of this supercell")
+
+
+def _vectors(name: str, given: Any) -> np.ndarray:
+    cure = "give rows of three finite numbers, in angstrom" if name == "cell" else "give rows of three finite numbers, one a site"
+    try:
+        array = np.array(given, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(name, given, cure) from None
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array) or not np.isfinite(array).all():
+        raise InputError(name, array.tolist(), cure)
+    return array
+
+
+def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.Tensor:
+    if hasattr(occupations, "get_chemical_symbols"):
+        raise InputError(argument, occupations, "is a structure; lattice.occupations_from_ase(structure) gives its occupations")
+    try:
+        tensor = torch.as_tensor(occupations)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise InputError(argument, occupations, f"give integer species indices into {list(species)}") from None
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
+        raise InputError(argument, str(tensor.dtype), f"give integer species indices into {list(species)}")
+    return tensor.long()
+
+
 def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:
-    if isinstance(species, str):
-        raise InputError("species", species, "give a list of symbols, e.g. ['Cu', 'Au']")
+    cure = "give a list of symbols, e.g. ['Cu', 'Au']"
+    species = items_of("species", species, (str, list, tuple), cure)
     if all(isinstance(s, str) for s in species):
         return (tuple(species),) * n_basis
+    if any(isinstance(site, str) for site in species):
+        raise InputError("species", species, f"{cure}, or one list for each primitive site")
     per_site = tuple(tuple(site) for site in species)
+    if not all(isinstance(s, str) and s for site in per_site for s in site):
+        raise InputError("species", species, cure)
     if len(per_site) != n_basis:
         raise InputError("species", species, f"give one list for each of the {n_basis} primitive sites")
     return per_site
 
 
 def _check_species(species: tuple[str, ...], allowed: tuple[tuple[str, ...], ...], n_basis: int) -> None:
+    cure = "give symbols, a tuple of them for each primitive site"
+    items_of("species", species, str, cure)
+    for site in items_of("allowed_species", allowed, (tuple, list), cure):
+        items_of("allowed_species", site, str, cure)
     if not species or len(set(species)) != len(species):
         raise InputError("species", species, "give at least one species, each once")
     if len(allowed) != n_basis:

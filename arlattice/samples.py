@@ -30,11 +30,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from arlattice.arguments import items_of, of_type, path_text, whole_number
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.independence import check_independent, joined_streams
 from arlattice.lattice import Lattice
+from arlattice.memory import check_memory
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.reliability import StatisticsWarning, give, heavy_tail, low_ess, out_of_range, silenced
 
@@ -93,10 +95,12 @@ class SampleSet:
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        of_type("lattice", self.lattice, Lattice, "give a Lattice")
+        of_type("state", self.state, Ensemble, "give a SemiGrandCanonical or Canonical")
         self.state.beta(self.units)
         self.state.mu_vector(self.lattice)
         self.state.counts(self.lattice)
-        occupations = self.lattice.check_occupations(_cpu(self.occupations))
+        occupations = self.lattice.check_occupations(self.occupations).cpu()
         if len(occupations) == 0:
             raise InputError("occupations", tuple(occupations.shape), "give at least one configuration")
         checked = {
@@ -297,7 +301,9 @@ class SampleSet:
 
         if isinstance(observable, str):
             return default_manager().observe(observable, self, options)
-        return Values.of(observable(self) if callable(observable) else observable, len(self))
+        if options:
+            raise InputError("options", options, "belong to registered observables; a tensor or a function takes none")
+        return Values.of(observable(self) if callable(observable) and not isinstance(observable, type) else observable, len(self))
 
     def per_sample(self, observable: Observable, **options: Any) -> Tensor:
         """What `mean` averages: one value a sample, (n,), float64; arguments as in `mean`.
@@ -332,10 +338,15 @@ class SampleSet:
 
     def select(self, indices: Any) -> SampleSet:
         """Some of the samples, by anything that indexes a tensor: numbers, a slice, or a mask (n,)."""
+        cure = f"give numbers from 0 to {len(self) - 1}, a slice or a mask"
+        if indices is None or isinstance(indices, bool):  # torch would take all samples, or none
+            raise InputError("indices", indices, cure)
         try:
             rows = torch.arange(len(self))[indices].reshape(-1)
-        except (IndexError, TypeError, ValueError):
-            raise InputError("indices", indices, f"give numbers from 0 to {len(self) - 1}, a slice or a mask") from None
+        except (IndexError, TypeError, ValueError, RuntimeError):
+            raise InputError("indices", indices, cure) from None
+        if not len(rows):
+            raise InputError("indices", indices, f"selects nothing; {cure}")
         return self._rows(rows)
 
     def _rows(self, rows: Tensor) -> SampleSet:
@@ -356,8 +367,9 @@ class SampleSet:
             InputError: sets of different lattices, Hamiltonians, states, units or known sites, with and without
                 log-probabilities, or drawn with the same random numbers.
         """
+        sets = items_of("sets", sets, SampleSet, "give a list of SampleSets")
         if not sets:
-            raise InputError("sets", [], "give at least one SampleSet")
+            raise InputError("sets", sets, "give at least one SampleSet")
         first = sets[0]
         for other in sets[1:]:
             _check_same(first, other)
@@ -385,15 +397,17 @@ class SampleSet:
             generator: deprecated, give ``seed``.
             seed: repeats a choice; None takes a fresh one, kept as ``metadata["resample_seed"]``.
         """
-        if n < 1:
-            raise InputError("n", n, "draw at least one sample")
+        n = whole_number("n", n)
+        check_memory("n", n, n * self.lattice.n_sites * 16)
         facts: dict[str, str | int | float | bool] = {**self.metadata, "resampled_from": len(self)}
         if generator is None:
             facts["resample_seed"] = chosen = known_seed(seed)
             rows = self._chosen(Stream(chosen, "resample").uniform(1, n)[0])
-        else:
+        elif isinstance(generator, torch.Generator) and generator.device.type == "cpu":
             warnings.warn("resample: give seed= instead of a torch.Generator", DeprecationWarning, stacklevel=2)
             rows = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        else:
+            raise InputError("generator", generator, "give seed= instead")
         return replace(self._rows(rows), log_prob=None, metadata=facts)
 
     def _chosen(self, uniform: Tensor) -> Tensor:
@@ -425,6 +439,7 @@ class SampleSet:
         """Write a file or folder, whole or not at all; see `arlattice.io.formats.write`."""
         from arlattice.io.formats import write
 
+        path_text("path", path)
         write(self, path, format=format, vacancies=vacancies)
 
     @staticmethod
@@ -432,11 +447,15 @@ class SampleSet:
         """The samples that `write` put into an extxyz, netCDF or ase.db file, to the bit; see `arlattice.io.formats.read`."""
         from arlattice.io.formats import read
 
+        path_text("path", path)
         return read(path)
 
 
-def _cpu(values: Any) -> Tensor:
-    return torch.as_tensor(values).detach().cpu()
+def _cpu(argument: str, values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(argument, values, "give numbers, as a tensor, an array or a list") from None
 
 
 def _components(names: Iterable[str]) -> str:
@@ -444,7 +463,7 @@ def _components(names: Iterable[str]) -> str:
 
 
 def _one_each(argument: str, values: Any, n: int) -> Tensor:
-    tensor = _cpu(values).double()
+    tensor = _cpu(argument, values).double()
     if tensor.shape != (n,):
         raise InputError(argument, tuple(tensor.shape), f"give one value per sample, shape ({n},)")
     if not bool(tensor.isfinite().all()):
@@ -460,7 +479,7 @@ def _log_prob(values: Any, n: int) -> Tensor:
 
 
 def _order(values: Any, occupations: Tensor) -> Tensor:
-    tensor = _cpu(values).long()
+    tensor = _cpu("order", values).long()
     sites = torch.arange(occupations.shape[1])
     if tensor.shape != occupations.shape or not bool((tensor.sort(1).values == sites).all()):
         raise InputError("order", tuple(tensor.shape), f"give a permutation of the {len(sites)} sites for each sample")
@@ -468,7 +487,7 @@ def _order(values: Any, occupations: Tensor) -> Tensor:
 
 
 def _known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:
-    tensor = _cpu(values)
+    tensor = _cpu("known", values)
     if tensor.shape != (lattice.n_sites,):
         raise InputError("known", tuple(tensor.shape), f"give one occupation per site, -1 where drawn, shape ({lattice.n_sites},)")
     tensor = lattice.check_occupations(tensor, allow_unknown=True, argument="known")[0]
@@ -478,13 +497,15 @@ def _known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:
 
 
 def _stream(values: Any, n: int) -> Tensor:
-    tensor = _cpu(values)
+    tensor = _cpu("stream", values)
     if tensor.shape != (n, 3) or tensor.is_floating_point():
         raise InputError("stream", tuple(tensor.shape), f"give seed, purpose and number of every sample, whole numbers of shape ({n}, 3)")
     return tensor.long()
 
 
 def _metadata(given: Mapping[str, str | int | float | bool] | None) -> dict[str, str | int | float | bool]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError("metadata", given, "give plain facts by name")
     for key, value in (given or {}).items():
         if not (isinstance(key, str) and key.isascii() and key.isidentifier()):
             raise InputError("metadata", key, "keys are plain identifiers")

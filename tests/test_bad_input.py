@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -15,13 +16,10 @@ from typing import Any
 
 import ase.build
 import ase.io
-import numpy as np
 import pytest
 import torch
 
 import arlattice as arl
-from arlattice.models.base import Model
-from arlattice.training.config import RunConfig
 
 CONFIG = """
 [hamiltonian]
@@ -60,6 +58,15 @@ CONFIGS = {
     "cold": CONFIG.replace("temperature = 2.0", "temperature = [-1.0, 2.0]"),
     "backwards": CONFIG.replace("temperature = 2.0", "temperature = [3.0, 2.0]"),
     "nan": CONFIG.replace("temperature = 2.0", "temperature = nan"),
+    "many_digits": CONFIG.replace("steps = 1", f"steps = {'9' * 5000}"),
+    "deep": CONFIG.replace("size = [3, 3]", f"size = {'[' * 5000}"),
+    "bool_steps": CONFIG.replace("steps = 1", "steps = true"),
+    "text_steps": CONFIG.replace("steps = 1", 'steps = "3"'),
+    "large_steps": CONFIG.replace("steps = 1", f"steps = {2**63}"),
+    "negative_seed": CONFIG + "seed = -1\n",
+    "large_size": CONFIG.replace("[3, 3]", "[20000, 20000]"),
+    "many_chains": CONFIG.replace("replica_copies = 2", "replica_copies = 1000000000000"),
+    "large_batch": CONFIG.replace("batch_size = 4", "batch_size = 1000000000000"),
     "unknown_species": CONFIG.replace("temperature = 2.0", "temperature = 2.0\nchemical_potentials = { Au = 0.1 }"),
 }
 
@@ -147,9 +154,15 @@ def _contents(folder: Path) -> dict[str, bytes | None]:
 
 # -- the command line ------------------------------------------------------------------------------
 
+HUGE = "9" * 5000
+"""More digits than Python reads or prints."""
+
 SAMPLE = "sample model -n 4 --quiet --temperature 2"
 INPAINT = "inpaint model {} -n 4 --quiet --temperature 2"
 TRAIN = "train {}.toml -o run --quiet --device cpu"
+SWEEP = "sweep model -n 4 --quiet -o out.nc"
+BENCH = "bench paper-table-1 --small --list"
+ISING = "hamiltonians ising --set size=[3,3]"
 CE = "hamiltonians icet --set supercell=2 --set expansion="
 
 COMMANDS = [
@@ -254,7 +267,7 @@ COMMANDS = [
     (TRAIN.format("unknown_species"), ["chemical_potentials = 'Au'", "down, up"]),
     (TRAIN.format("good") + " --resume", ["run/checkpoint.safetensors", "no such file"]),
     (TRAIN.format("good") + " --hamiltonian ising-4x4.safetensors", ["ising-4x4.safetensors", "compiled as"]),
-    (TRAIN.format("good") + " --device abacus", ["device = 'abacus'", "cpu"]),
+    ("train good.toml -o run --quiet --device abacus", ["device = 'abacus'", "cpu"]),
     ("train good.toml -o folder/keep --quiet --device cpu", ["folder/keep"]),
     # plugins
     ("-p nope.py plugins", ["plugin = 'nope.py'", "no such file"]),
@@ -266,6 +279,100 @@ COMMANDS = [
     ("-p broken.py plugins", ["'broken'", "SyntaxError"]),
     ("-p no:isng plugins", ["'no:isng'", "did you mean 'ising'"]),
     ("--plugins-dir nowhere plugins", ["plugins-dir = 'nowhere'", "no such folder"]),
+    # numbers that are too large, too small or none
+    (f"{SAMPLE} --seed 18446744073709551616", ["seed = 18446744073709551616", "from 0 to 2^63 - 1"]),
+    (f"{SAMPLE} --seed=-1", ["seed = -1", "from 0 to 2^63 - 1"]),
+    (f"{SAMPLE} --seed 1.5", ["--seed", "'1.5' is not a valid integer"]),
+    ("sample model -n 1000000000000 --temperature 2 --quiet", ["n = 1000000000000", "would need", "of memory", "this machine has"]),
+    ("sample model -n 1e12 --temperature 2 --quiet", ["'-n'", "'1e12' is not a valid integer"]),
+    ("sample model -n HUGE --temperature 2 --quiet", ["'-n'", "is not a valid integer"]),
+    ("sample model --temperature 1e-40 --quiet", ["temperature = 1e-40", "kT", "between"]),
+    ("sample model --temperature 1e300 --quiet", ["temperature = 1e+300", "kT", "between"]),
+    (f"{SAMPLE} --mu up=HUGE", ["value = '99999", "longer or deeper"]),
+    (f"{SAMPLE} --mu up=true", ["chemical_potentials[up] = True", "give a number"]),
+    (f"{SAMPLE} --mu up=1e300", ["state = ", "1e+300", "usual values"]),
+    (f"{SAMPLE} --composition up=nan", ["composition[up] = nan", "finite"]),
+    (f"{SAMPLE} --composition up=true", ["composition[up] = True", "give a number"]),
+    (f"{SAMPLE} --device cuda:99", ["device = 'cuda:99'", "give 'cpu'"]),
+    (f"{SAMPLE} --device meta", ["device = 'meta'", "give 'cpu'"]),
+    (f"{ISING} --set J=true", ["J = True", "valid number"]),
+    (f"{ISING} --set J='\"3\"'", ["J = '3'", "valid number"]),
+    (f"{ISING} --set J=HUGE", ["value = '99999", "longer or deeper"]),
+    ("hamiltonians ising --set size=true", ["size.0 = True", "integer"]),
+    ("hamiltonians ising --set size=[true,3]", ["size.0 = True", "integer"]),
+    ("hamiltonians ising --set size=[20000,20000]", ["size = [20000, 20000]", "400000000 sites", "at most 262144"]),
+    ("hamiltonians cuau --set supercell=1000", ["supercell", "1000000000 sites", "at most 262144"]),
+    ("hamiltonians cuau --set supercell=true", ["supercell = True", "integer"]),
+    ("hamiltonians cuau --set supercell=[[1,0,0],[1000000000,1,0],[0,0,1]]", ["supercell", "too long and thin"]),
+    ("hamiltonians cuau --set supercell=[1000000000000000000000,1,1]", ["supercell = [1000000000000000000000, 1, 1]", "integer"]),
+    ("hamiltonians cuau --set supercell=2 --set formation_energies=yes", ["formation_energies = 'yes'", "valid boolean"]),
+    ("hamiltonians potts --set size=[3,3] --set q=100000", ["q = 100000", "less than or equal to 64"]),
+    # an option twice, and text that is empty or none
+    (f"{SAMPLE} --seed 1 --seed 2", ["--seed", "is the last of 2", "give --seed once"]),
+    ("sample model --temperature 2 --temperature 3", ["--temperature", "once"]),
+    (f"{SWEEP} --temperature 2 --delta-mu 0:1:3 --delta-mu 0:2:3", ["--delta-mu = '0:2:3'", "give --delta-mu once"]),
+    ("hamiltonians --json --json", ["--json", "once"]),
+    ("sample '' --temperature 2", ["MODEL = ''", "is empty"]),
+    ("sample ' ' --temperature 2", ["MODEL = ' '", "is empty"]),
+    ("sample aNULb --temperature 2", ["MODEL = 'a\\x00b'", "UTF-8"]),
+    (f"sample {'x' * 5000} --temperature 2", ["path = 'xxx", "name too long"]),
+    (f"{SAMPLE} -o ''", ["--output = ''", "is empty"]),
+    (f"{SAMPLE} --order ''", ["--order = ''", "is empty"]),
+    (f"{SAMPLE} --hamiltonian ''", ["--hamiltonian = ''", "is empty"]),
+    (f"{SAMPLE} --hamiltonian folder", ["path = 'folder'", "no such file"]),
+    (f"{SAMPLE} -o /dev/null", ["path = '/dev/null'", "ends in .extxyz"]),
+    (f"{SAMPLE} -o /dev/null/out.extxyz", ["/dev/null", "does not exist"]),
+    ("-p '' plugins", ["--plugin = ''", "is empty"]),
+    ("export '' out.nc", ["SAMPLES = ''", "is empty"]),
+    ("export folder out.nc", ["folder", ".extxyz"]),
+    ("train '' -o run", ["CONFIG.toml = ''", "is empty"]),
+    ("train folder -o run --device cpu", ["config = 'folder'", "cannot be read"]),
+    ("models ''", ["NAME = ''", "is empty"]),
+    ("observables energi", ["observable = 'energi'", "did you mean 'energy'"]),
+    ("models any-ordr-mlp", ["model = 'any-ordr-mlp'", "did you mean 'any-order-mlp'"]),
+    (INPAINT.format("unknown.extxyz") + " --mask ''", ["--mask = ''", "is empty"]),
+    (INPAINT.format("unknown.extxyz") + " --mask HUGE", ["--mask = '99999", "0,3,5"]),
+    (INPAINT.format("unknown.extxyz") + " --mask -1", ["--mask", "0,3,5"]),
+    (INPAINT.format("unknown.extxyz") + " --mask folder", ["--mask = 'folder'", "0,3,5"]),
+    (INPAINT.format("unknown.extxyz") + " --picture out.bmp", ["picture = 'out.bmp'", ".png"]),
+    # sweeps and phase diagrams
+    (f"{SWEEP} --temperature 1:2:1000000000", ["--temperature = '1:2:1000000000'", "COUNT at most 1000000"]),
+    (f"{SWEEP} --temperature 1:2:1000 --field 0:1:2000", ["temperatures = '2000000 states'", "at most 1000000"]),
+    (f"{SWEEP} --temperature 1:2:HUGE", ["--temperature = '1:2:999", "FROM:TO:COUNT"]),
+    (f"{SWEEP} --temperature nan", ["temperatures = [nan]", "finite"]),
+    (f"{SWEEP} --temperature 2 --min-ess nan", ["min_ess = nan", "finite"]),
+    (f"{SWEEP} --temperature 2 --min-ess=-1", ["min_ess = -1.0", ">= 0"]),
+    (f"{SWEEP} --temperature 2 --workers 1000000", ["workers = 1000000", "would need", "of memory"]),
+    (f"{SWEEP} --temperature 2 --seed=-1", ["seed = -1", "2^63 - 1"]),
+    ("sweep model --temperature 2 -n 100000000000 --quiet -o out.nc", ["n = 100000000000", "would need", "of memory"]),
+    (f"{SWEEP} --temperature 2 --max-samples 1000000000000 --target-error log_z=1e-300", ["n = 1000000000000", "would need"]),
+    (f"{SWEEP} --temperature 2 --max-samples 3", ["max_samples = 3", "at least n = 4"]),
+    (f"{SWEEP} --temperature 2 --target-error x_up=true", ["target_error.x_up = True", "valid number"]),
+    (f"{SWEEP} --temperature 2 --observable l1_0", ["lattice", "FCC"]),
+    (f"{SWEEP} --temperature 2 --observable energi", ["observable = 'energi'", "did you mean 'energy'"]),
+    ("sweep model --temperature 2 -o out.extxyz", ["out = 'out.extxyz'", ".nc"]),
+    ("phase-diagram folder -o out.png", ["SWEEP = 'folder'", "no such file"]),
+    ("phase-diagram text.txt -o out.png", ["SWEEP = 'text.txt'", "not netCDF"]),
+    # tables of the paper
+    ("bench paper-table-9", ["name = 'paper-table-9'", "did you mean"]),
+    (f"{BENCH} --seed=-1", ["seed = -1", "2^63 - 1"]),
+    (f"{BENCH} --time-limit nan", ["--time-limit = nan", "finite"]),
+    (f"{BENCH} --rows no-such-row", ["no-such-row"]),
+    (f"{BENCH} --training steps=true", ["steps = True", "integer"]),
+    (f"{BENCH} --training steps=HUGE", ["value = '99999", "longer or deeper"]),
+    # training
+    (TRAIN.format("good") + " --time-limit nan", ["time_limit = nan", "finite"]),
+    (TRAIN.format("good") + " --time-limit=-1", ["time_limit = -1.0", ">= 0"]),
+    (TRAIN.format("good") + " --time-limit inf", ["time_limit = inf", "finite"]),
+    (TRAIN.format("many_digits"), ["config = 'many_digits.toml'", "is not TOML", "digits"]),
+    (TRAIN.format("deep"), ["config = 'deep.toml'", "is not TOML"]),
+    (TRAIN.format("bool_steps"), ["training.steps = True", "integer"]),
+    (TRAIN.format("text_steps"), ["training.steps = '3'", "integer"]),
+    (TRAIN.format("large_steps"), ["training.steps = 9223372036854775808", "9223372036854775807"]),
+    (TRAIN.format("negative_seed"), ["training.seed = -1", "greater than or equal to 0"]),
+    (TRAIN.format("large_size"), ["size = [20000, 20000]", "400000000 sites"]),
+    (TRAIN.format("many_chains"), ["training.replica_copies = 1000000000000", "would need", "of memory"]),
+    (TRAIN.format("large_batch"), ["training.batch_size = 1000000000000", "would need", "of memory"]),
 ]
 
 
@@ -274,7 +381,7 @@ def test_a_bad_command_is_told_in_one_line_and_writes_nothing(
     line: str, told: list[str], workplace: Path, run_cli: Callable[..., Any]
 ) -> None:
     before = _contents(workplace)
-    ran = run_cli(*line.split())
+    ran = run_cli(*(word.replace("HUGE", HUGE).replace("NUL", "\0") for word in shlex.split(line)))
     assert (ran.code, ran.out) == (2, "")
     assert re.fullmatch(r"arlattice: error: [^\n]+\n", ran.err), ran.err
     for part in told:
@@ -283,8 +390,8 @@ def test_a_bad_command_is_told_in_one_line_and_writes_nothing(
     assert _contents(workplace) == before
 
 
-def test_there_are_at_least_forty_cases() -> None:
-    assert len({line for line, _ in COMMANDS}) == len(COMMANDS) >= 40
+def test_there_are_at_least_a_hundred_and_twenty_cases() -> None:
+    assert len({line for line, _ in COMMANDS}) == len(COMMANDS) >= 120
 
 
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(run_cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,67 +405,3 @@ def test_the_installed_command_behaves_the_same() -> None:
     code = "from arlattice.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "sample", "x", "--temperature", "-3"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "arlattice: error: temperature = -3.0: must be > 0\n")
-
-
-# -- Python ----------------------------------------------------------------------------------------
-
-STATE = arl.SemiGrandCanonical(2.0)
-CALLS: dict[str, tuple[Callable[[Model], Any], str]] = {
-    "no samples": (lambda m: m.sample(0, STATE), "n = 0"),
-    "a fraction of a sample": (lambda m: m.sample(1.5, STATE), "n = 1.5"),  # type: ignore[arg-type]
-    "state is a number": (lambda m: m.sample(1, 300.0), "state = 300.0"),  # type: ignore[arg-type]
-    "order that is no permutation": (lambda m: m.sample(1, STATE, order=torch.zeros(9, dtype=torch.long)), "order"),
-    "order of another lattice": (lambda m: m.sample(1, STATE, order=torch.arange(4)), "order"),
-    "batch of none": (lambda m: m.sample(1, STATE, batch_size=0), "batch_size = 0"),
-    "known of another lattice": (lambda m: m.inpaint(torch.full((4,), -1), 1, STATE), "known"),
-    "known of an unknown species": (lambda m: m.inpaint(torch.full((9,), 7), 1, STATE), "known = 7"),
-    "floating occupations": (lambda m: m.log_prob(torch.zeros(1, 9), STATE), "occupations"),
-    "unknown site in log_prob": (lambda m: m.log_prob(torch.full((1, 9), -1), STATE), "occupations = -1"),
-    "temperature is text": (lambda m: arl.SemiGrandCanonical("300"), "temperature = '300'"),  # type: ignore[arg-type]
-    "temperature is none": (lambda m: arl.SemiGrandCanonical(None), "temperature = None"),  # type: ignore[arg-type]
-    "temperature is a bool": (lambda m: arl.SemiGrandCanonical(True), "temperature = True"),
-    "mu is a number": (lambda m: arl.SemiGrandCanonical(300, 0.1), "chemical_potentials = 0.1"),  # type: ignore[arg-type]
-    "mu is infinite": (lambda m: arl.SemiGrandCanonical(300, {"Au": np.inf}), "chemical_potentials[Au] = inf"),
-    "composition is empty": (lambda m: arl.Canonical(300, {}), "composition = {}"),
-    "composition is negative": (lambda m: arl.Canonical(300, {"Au": -1}), "composition[Au] = -1"),
-    "composition exceeds the sites": (lambda m: m.sample(1, arl.Canonical(2, {"up": 5, "down": 5})), "composition"),
-    "species given twice": (lambda m: arl.square(3, ("a", "a")), "species"),
-    "species as one text": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), "CuAu"), "species = 'CuAu'"),
-    "supercell of floats": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], 1.5), "supercell = 1.5"),  # type: ignore[arg-type]
-    "supercell is text": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], "2x2x2"), "supercell = '2x2x2'"),  # type: ignore[arg-type]
-    "lattice of no length": (lambda m: arl.square(0), "supercell"),
-    "unknown Hamiltonian": (lambda m: arl.hamiltonian("isng"), "hamiltonian = 'isng'"),
-    "unknown option": (lambda m: arl.hamiltonian("ising", size=(3, 3), K=1), "K = 1"),
-    "no such model": (lambda m: arl.load("no-such-model"), "model = 'no-such-model'"),
-    "unknown units": (lambda m: arl.FunctionHamiltonian(arl.chain(3), len, units="kcal"), "units = 'kcal'"),  # type: ignore[arg-type]
-    "energies of the wrong shape": (
-        lambda m: arl.FunctionHamiltonian(arl.chain(3), lambda x: x.double()).energy(torch.zeros(2, 3).long()),
-        "energy function",
-    ),
-    "sites that are not there": (lambda m: arl.ClusterHamiltonian.from_terms(arl.chain(3), [((7,), np.zeros(2))]), "sites = (7,)"),
-    "energies that are not finite": (lambda m: arl.ClusterHamiltonian.from_terms(arl.chain(3), [((0,), np.full(2, np.nan))]), "table"),
-    "unknown training option": (lambda m: arl.train(m.hamiltonian, STATE, training={"step": 1}), "training.step = 1"),
-    "no states": (lambda m: arl.train(m.hamiltonian, [], device="cpu", progress=False), "states = []"),
-    "unknown model family": (lambda m: arl.train(m.hamiltonian, STATE, model="mlp", device="cpu", progress=False), "model = 'mlp'"),
-    "resume without a folder": (
-        lambda m: arl.train(m.hamiltonian, STATE, resume=True, device="cpu", progress=False, training={"equilibration_sweeps": 0}),
-        "folder = None",
-    ),
-    "no run file": (lambda m: RunConfig.from_toml("nope.toml"), "config = 'nope.toml'"),
-}
-
-
-@pytest.fixture(scope="module")
-def model(ising_model: Path) -> Model:
-    return arl.load(ising_model)
-
-
-@pytest.mark.parametrize("case", CALLS)
-def test_a_bad_call_raises_one_line(case: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    call, told = CALLS[case]
-    with pytest.raises(arl.InputError) as error:
-        call(model)
-    assert str(error.value).startswith(told)
-    assert "\n" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []

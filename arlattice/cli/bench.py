@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.arguments import finite_number
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_table
 from arlattice.errors import InputError
@@ -36,7 +38,7 @@ TABLES = {
 """Modules of the tables by name."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="|".join([*TABLES, "figure-2"]))
 @click.option("--small", is_flag=True, help="Small systems and short training: minutes on a CPU.")
 @click.option("--rows", default="", metavar="ROW,...", help="Only these rows.")
@@ -59,7 +61,7 @@ TABLES = {
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0),
+    type=float,
     metavar="SECONDS",
     help="Stop training a row after so long; the same command goes on.",
 )
@@ -120,7 +122,7 @@ def bench(
         device=_device(device),
         seed=seed,
         samples=samples or (256 if small else 4096),
-        time_limit=time_limit,
+        time_limit=None if time_limit is None else finite_number("--time-limit", time_limit, 0),
         progress=not quiet,
         plugins=_plugins(),
         arguments=_shown(("--training", text) for text in training),
@@ -182,7 +184,7 @@ def _folder(path: str | None) -> Path | None:
 def _device(name: str | None) -> torch.device:
     import torch
 
-    from arlattice.models.checkpoint import check_device
+    from arlattice.device import check_device
 
     return check_device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from arlattice.cli.command import Command, answer
 from arlattice.cli.parameters import output_options
 
 __all__ = ["export"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("samples", metavar="SAMPLES")
 @click.argument("output", metavar="OUTPUT")
 @output_options
@@ -32,4 +33,4 @@ def export(samples: str, output: str, file_format: str | None, vacancies: str) -
     check_target(output, file_format)
     read = SampleSet.read(samples)
     read.write(output, format=file_format, vacancies=vacancies)
-    click.echo(f"{read.n} samples: {output}")
+    answer(f"{read.n} samples: {output}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_facts, print_table
 from arlattice.errors import InputError
@@ -11,7 +12,7 @@ from arlattice.errors import InputError
 __all__ = ["hamiltonians"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @click.option("--set", "assignments", multiple=True, metavar="OPTION=VALUE", help="An option of the Hamiltonian. May be repeated.")
 @click.option("--compile", "path", metavar="FILE", help="Write its cluster tables, for machines without the plugin that builds them.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import drawing_options, output_options, read_state
 from arlattice.cli.sample import check_outputs, report
 from arlattice.cli.tables import json_option
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["inpaint"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", metavar="MODEL")
 @click.argument("structure", metavar="STRUCTURE")
 @click.option("--mask", metavar="SITES|FILE", help="Sites to draw anew: numbers (0,3,5) or a file of numbers.")

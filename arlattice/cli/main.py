@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import click
 
-from arlattice.errors import InputError, MissingExtraError
+from arlattice.cli.command import answer, check_given, only_answers
+from arlattice.errors import InputError, MissingExtraError, shown
+from arlattice.hooks.containment import told
 from arlattice.hooks.manager import Manager, using
 from arlattice.hooks.options import suggestion
 from arlattice.version import __version__
@@ -24,6 +26,21 @@ USER_ERROR, INTERNAL_ERROR, INTERRUPTED = 2, 1, 130
 
 class PluginGroup(click.Group):
     """A group whose commands are what the loaded plugins register."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with check_given(self, ctx, args):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. What a plugin raises meanwhile, in its own command or deep inside one of ours, is one line that names it."""
+        manager = _manager(ctx)
+        with manager.naming_plugins():
+            try:
+                return super().invoke(ctx)
+            except SystemExit as done:
+                if done.code or _provider(manager, ctx) == "builtin":
+                    raise
+                return 0
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [entry.name for entry in _manager(ctx).commands]
@@ -41,8 +58,17 @@ class PluginGroup(click.Group):
 def _manager(ctx: click.Context) -> Manager:
     """The manager that ``-p`` and ``--plugins-dir`` ask for, in use until the command ends."""
     if ctx.obj is None:
-        ctx.obj = ctx.with_resource(using(Manager(ctx.params.get("plugin") or (), ctx.params.get("plugins_dir") or ())))
-    return ctx.obj
+        with only_answers():
+            manager = Manager(ctx.params.get("plugin") or (), ctx.params.get("plugins_dir") or ())
+        ctx.obj = ctx.with_resource(using(manager))
+    found: Manager = ctx.obj
+    return found
+
+
+def _provider(manager: Manager, ctx: click.Context) -> str | None:
+    """The plugin of the command that runs."""
+    name = ctx.invoked_subcommand
+    return manager.commands[name].plugin if name and name in manager.commands else None
 
 
 @click.group(
@@ -74,7 +100,7 @@ def cli(ctx: click.Context, plugin: tuple[str, ...], plugins_dir: tuple[str, ...
     """
     _manager(ctx)
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        answer(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,7 +121,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments)
         except click.UsageError as error:
-            return _tell(f"{_one_line(error.format_message()).rstrip('.')}{_see_help(error.ctx)}", USER_ERROR)
+            return _tell(f"{_one_line(error.format_message()).rstrip('.')}", USER_ERROR, _see_help(error.ctx))
         except (InputError, MissingExtraError, Warning) as error:  # a warning where Python's filters make errors of them
             return _tell(str(error), USER_ERROR)
         except click.ClickException as error:
@@ -106,9 +132,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
             sys.stdout = None  # the reader is gone; nothing to flush
             return 0
         except OSError as error:
-            return _tell(f"path = {error.filename!r}: {error.strerror or error}", USER_ERROR)
-        except Exception as error:
-            return _tell(f"internal: {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 for the traceback)", INTERNAL_ERROR)
+            return _tell(f"path = {shown(error.filename)}: {error.strerror or error}", USER_ERROR)
+        except BaseException as error:
+            if _is_out_of_memory(error):
+                return _tell(f"memory = {shown(str(error))}: not enough for what was asked; ask for less at once", USER_ERROR)
+            return _tell(f"internal: {told(error)} (set {DEBUG_VARIABLE}=1 for the traceback)", INTERNAL_ERROR)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -116,9 +144,19 @@ def _run(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _tell(message: str, code: int) -> int:
-    click.echo(f"arlattice: error: {_one_line(message)}", err=True)
+def _tell(message: str, code: int, advice: str = "") -> int:
+    click.echo(f"arlattice: error: {_short(message)}{advice}", err=True)
     return code
+
+
+def _short(message: str, limit: int = 400) -> str:
+    text = _one_line(message)
+    return text if len(text) <= limit else f"{text[: limit - 120]}...{text[-117:]}"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Torch has no class of its own for it on the CPU."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error) and "alloc" in str(error))
 
 
 def _one_line(text: str) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.tables import json_option, print_facts, print_table
 
 __all__ = ["models"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @json_option
 def models(name: str | None, as_json: bool) -> None:

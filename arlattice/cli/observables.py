@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.tables import json_option, print_table
 
 __all__ = ["observables"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @json_option
 def observables(name: str | None, as_json: bool) -> None:

@@ -90,4 +90,6 @@ def _read_value(text: str) -> Any:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    except (ValueError, RecursionError):  # a whole number of more digits, or lists in more lists, than Python reads
+        raise InputError("value", text, "is longer or deeper than anything that is meant; give a plain value") from None
     return parsed["value"] if list(parsed) == ["value"] else text

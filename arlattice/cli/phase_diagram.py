@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.cli.command import Command, answer
 from arlattice.cli.tables import json_option, print_facts, print_table
 from arlattice.errors import InputError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["phase_diagram"]
 
 
-@click.command("phase-diagram")
+@click.command("phase-diagram", cls=Command)
 @click.argument("sweep", metavar="SWEEP.nc")
 @click.option("-o", "--output", required=True, metavar="PATH", help="The picture: a .png, .pdf or .svg file.")
 @click.option("--shares", default="fcc_phase", show_default=True, metavar="NAME", help="Variable of the share of each phase.")
@@ -57,7 +58,7 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
         print_facts({"coexistences": rows, "invariants": named, "warnings": _warnings(data)}, as_json)
     else:
         print_table(rows, as_json)
-        click.echo()
+        answer()
         print_table(named, as_json, "no congruent or three-phase point between these temperatures")
         for text in _warnings(data):
             click.echo(f"warning: of the sweep: {text}")

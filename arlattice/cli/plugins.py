@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.tables import json_option, print_table
 
 __all__ = ["plugins"]
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option
 def plugins(as_json: bool) -> None:
     """List the plugins.

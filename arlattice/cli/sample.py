@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import drawing_options, output_options, read_state
 from arlattice.cli.tables import json_option, noted, print_facts
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["check_outputs", "load_model", "report", "sample"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", metavar="MODEL")
 @drawing_options
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments, seed_option
 from arlattice.cli.sample import load_model
 from arlattice.cli.tables import json_option, noted, print_facts
@@ -22,7 +23,7 @@ __all__ = ["read_numbers", "sweep"]
 _RANGE = "FROM:TO:COUNT"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", metavar="MODEL")
 @click.option("--temperature", required=True, metavar=_RANGE, help="Both ends and how many, or a list 500,680; kelvin, or J/k.")
 @click.option("--delta-mu", metavar=_RANGE, help="Two species: mu of the second less mu of the first; --delta-mu=-0.2:0.2:41.")
@@ -108,15 +109,18 @@ def read_numbers(argument: str, text: str) -> list[float]:
     """
     import numpy as np
 
+    from arlattice.thermo.sweep_grid import MOST_STATES
+
     try:
         if ":" not in text:
             return [float(part) for part in text.split(",")]
         start, stop, count = text.split(":")
-        if int(count) < 1:
+        if not 1 <= int(count) <= MOST_STATES:
             raise ValueError
         return np.round(np.linspace(float(start), float(stop), int(count)), 12).tolist()
     except ValueError:
-        raise InputError(argument, text, "give FROM:TO:COUNT, both ends included, or numbers with commas, e.g. 450:1250:17") from None
+        cure = f"give FROM:TO:COUNT, both ends included and COUNT at most {MOST_STATES}, or numbers with commas, e.g. 450:1250:17"
+        raise InputError(argument, text, cure) from None
 
 
 def _read_mu(texts: Sequence[str]) -> dict[str, list[float]] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from arlattice.cli.command import answer
 from arlattice.estimate import Estimate
 
 __all__ = ["json_option", "noted", "print_facts", "print_table"]
@@ -20,25 +21,25 @@ json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=Tr
 def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str = "nothing") -> None:
     """Print rows that share their keys: a column a key, or a JSON list of objects."""
     if as_json:
-        click.echo(json.dumps([_plain(row) for row in rows], indent=2))
+        answer(json.dumps([_plain(row) for row in rows], indent=2))
         return
     if not rows:
-        click.echo(empty)
+        answer(empty)
         return
     cells = [[key.replace("_", " ") for key in rows[0]], *([_text(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        answer("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
     """Print one line a fact, or one JSON object."""
     if as_json:
-        click.echo(json.dumps(_plain(facts), indent=2))
+        answer(json.dumps(_plain(facts), indent=2))
         return
     width = max(map(len, facts), default=0)
     for key, value in facts.items():
-        click.echo(f"{key.replace('_', ' ').ljust(width)}  {_text(value)}".rstrip())
+        answer(f"{key.replace('_', ' ').ljust(width)}  {_text(value)}".rstrip())
 
 
 def noted(warnings: Iterable[str], as_json: bool) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from arlattice.cli.command import Command, answer
+
 __all__ = ["train"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("-o", "--output", "folder", required=True, metavar="RUNFOLDER", help="New folder for config, metrics and checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUNFOLDER.")
@@ -51,4 +53,4 @@ def train(
     )
     done, planned = model.record["steps"], model.record["planned_steps"]
     finished = f"trained model: {folder}"
-    click.echo(finished if done == planned else f"unfinished model, {done} of {planned} steps: {folder}; go on with --resume")
+    answer(finished if done == planned else f"unfinished model, {done} of {planned} steps: {folder}; go on with --resume")

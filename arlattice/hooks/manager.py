@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from arlattice.arguments import items_of, path_text
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hooks import hookspecs
 from arlattice.hooks.by_hand import without_by_hand
+from arlattice.hooks.containment import contained, stopped_by_user, told
 from arlattice.hooks.hookspecs import PROJECT
 from arlattice.hooks.options import Options, suggestion
 from arlattice.hooks.registry import Registry
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "hamiltonian", "load_plugin", "plugins", "using"]
 
 STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
+_OWN = ("builtin", "observables")
 _FACTORY_KINDS = ("hamiltonian", "model", "objective", "observable")
 _KINDS = (*_FACTORY_KINDS, "command")
 
@@ -73,6 +77,8 @@ class Manager:
     """
 
     def __init__(self, plugins: Sequence[str] = (), folders: Sequence[str | Path] = ()) -> None:
+        plugins = items_of("plugins", plugins, str, "give a list of files and modules, each as text")
+        folders = items_of("folders", folders, (str, Path), "give a list of folders")
         self._plugins = pluggy.PluginManager(PROJECT)
         self._plugins.add_hookspecs(hookspecs)
         self._registries = {kind: Registry(kind) for kind in _KINDS}
@@ -138,15 +144,21 @@ class Manager:
             where: prefix of option names in messages.
             by_hand: a person gave the options just now; else what is never read from a file is refused, see `Entry.parse_options`.
         """
+        from arlattice.arguments import of_type
+        from arlattice.ensemble import boltzmann_constant
         from arlattice.hamiltonian import Hamiltonian
+        from arlattice.lattice import Lattice
 
         entry = self.hamiltonians[name]
         checked = entry.parse_options(options, where, by_hand=by_hand)
-        built = entry.load_factory()(checked)
+        built = entry.call(checked)
         if not isinstance(built, Hamiltonian):
-            raise InputError("hamiltonian", name, f"plugin {entry.plugin!r} returned a {type(built).__name__}, not a Hamiltonian")
-        built.name = name
-        built.options = without_by_hand(built.options or checked.model_dump(mode="json"), type(checked))
+            raise entry.error(f"returned a {type(built).__name__}, not a Hamiltonian")
+        with entry.contained("returned a Hamiltonian that is not whole"):
+            built.name = name
+            built.options = without_by_hand(dict(built.options) or checked.model_dump(mode="json"), type(checked))
+            boltzmann_constant(built.units)
+            of_type("lattice", built.lattice, Lattice, "must be a Lattice")
         return built
 
     def build_model(
@@ -161,10 +173,14 @@ class Manager:
         """A new, untrained model of a registered family; arguments as in `build_hamiltonian`."""
         import torch
 
+        from arlattice.models.base import Model
+
         entry = self.models[name]
         checked = entry.parse_options(options, where, by_hand=by_hand)
         with torch.random.fork_rng(devices=[]):  # torch.nn draws from the global generator; leave it as it was
-            model: Model = entry.load_factory()(hamiltonian, checked)
+            model = entry.call(hamiltonian, checked)
+        if not isinstance(model, Model):
+            raise entry.error(f"returned a {type(model).__name__}, not a Model")
         model.name = name
         return model
 
@@ -177,11 +193,36 @@ class Manager:
         from arlattice.thermo.observables.values import Values
 
         entry = self.observables[name]
-        values = entry.load_factory()(samples, entry.parse_options(options, where, by_hand=True))
+        values = entry.call(samples, entry.parse_options(options, where, by_hand=True))
         try:
             return Values.of(values, len(samples))
-        except (InputError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError("observable", name, f"plugin {entry.plugin!r} returned what is not one row per sample: {error}") from None
+        except Exception as error:
+            raise entry.error(f"returned what is not one row per sample: {told(error)}") from None
+
+    @contextmanager
+    def naming_plugins(self) -> Iterator[None]:
+        """Name the plugin whose code raised, in one line, wherever it was called from: its energies, say, in the midst of drawing."""
+        import click
+
+        try:
+            yield
+        except (InputError, MissingExtraError, Warning, click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except BaseException as error:
+            plugin = None if stopped_by_user(error) else self._culprit(error)
+            if plugin is None:
+                raise
+            raise InputError("plugin", plugin, f"failed: {told(error)}") from error
+
+    def _culprit(self, error: BaseException) -> str | None:
+        """The plugin of the innermost frame that is a plugin's; None if none is."""
+        frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+        modules = {getattr(plugin, "__name__", ""): name for name, plugin in self._plugins.list_name_plugin() if name not in _OWN}
+        for frame in reversed(frames):
+            for module, name in modules.items():
+                if module and f"{frame}.".startswith(f"{module}."):
+                    return name
+        return None
 
     # -- loading ---------------------------------------------------------------------------------
 
@@ -191,7 +232,7 @@ class Manager:
         Raises:
             InputError: it cannot be imported, implements no or an unknown hook, or gives a name that is taken.
         """
-        path = Path(plugin)
+        path = Path(path_text("plugin", plugin))
         if path.suffix == ".py" or path.exists():
             self._add(path.stem, str(path), partial(_import_file, path))
         else:
@@ -225,16 +266,21 @@ class Manager:
         if self._plugins.is_registered(plugin):
             raise InputError("plugin", name, f"is loaded already, as plugin {self._plugins.get_name(plugin)!r}")
         try:
-            self._plugins.register(plugin, name)
-            self._plugins.check_pending()
-            self._registries = self._staged(plugin, name)
-        except pluggy.PluginValidationError as error:
-            self._plugins.unregister(name=name)
-            raise _hook_error(name, plugin, error) from None
-        except Exception:
-            self._plugins.unregister(name=name)
+            with contained("plugin", name, "cannot be registered"):
+                self._register(plugin, name)
+        except BaseException:
+            if self._plugins.has_plugin(name):
+                self._plugins.unregister(name=name)
             raise
         self._infos.append(PluginInfo(name, source))
+
+    def _register(self, plugin: object, name: str) -> None:
+        try:
+            self._plugins.register(plugin, name)
+            self._plugins.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise _hook_error(name, plugin, error) from None
+        self._registries = self._staged(plugin, name)
 
     def _staged(self, plugin: object, name: str) -> dict[str, Registry]:
         """The registries with what this plugin registers."""
@@ -254,12 +300,8 @@ class Manager:
     def _call(self, hook: str, plugin: object, name: str, **arguments: object) -> None:
         """Call one hook of one plugin."""
         others = [other for other in self._plugins.get_plugins() if other is not plugin]
-        try:
+        with contained("plugin", name, f"{hook} failed"):
             self._plugins.subset_hook_caller(hook, others)(**arguments)
-        except (InputError, MissingExtraError):
-            raise
-        except Exception as error:
-            raise InputError("plugin", name, f"{hook} failed: {_told(error)}") from error
 
     def _check_blocked(self) -> None:
         known = {info.name for info in self._infos}
@@ -280,12 +322,8 @@ def _origin(entry_point: EntryPoint) -> str:
 
 
 def _imported(name: str, load: Callable[[], object]) -> object:
-    try:
+    with contained("plugin", name, "cannot be imported"):
         return load()
-    except (InputError, MissingExtraError):
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError("plugin", name, f"cannot be imported: {_told(error)}") from error
 
 
 def _import_module(name: str) -> object:
@@ -322,10 +360,6 @@ def _hook_error(name: str, plugin: object, error: pluggy.PluginValidationError) 
         if hook not in known:
             return InputError("plugin", name, f"unknown hook {hook!r}{suggestion(hook, known)}")
     return InputError("plugin", name, " ".join(str(error).split()))
-
-
-def _told(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 # -- the manager in use --------------------------------------------------------------------------

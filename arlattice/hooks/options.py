@@ -8,16 +8,29 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticUndefined
 
+from arlattice.arguments import LARGEST_INTEGER
 from arlattice.errors import InputError
 
 __all__ = ["Options", "describe_options", "input_error", "suggestion"]
 
 
+def _strict(schema: Any) -> Any:
+    """The schema with strict numbers, bools and texts: pydantic takes True and "1" for 1. Lists still make tuples."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(map(_strict, schema))
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _strict(value) for key, value in schema.items()}
+    if schema.get("type") in ("int", "float", "bool", "str"):
+        inner["strict"] = True
+    return {"le": LARGEST_INTEGER, **inner} if schema.get("type") == "int" else inner
+
+
 class Options(BaseModel):
-    """Base class of options: frozen, unknown names refused, numbers finite.
+    """Base class of options: frozen, unknown names refused, numbers finite, and no bool or text where a number is meant.
 
     Write a subclass with a default, a range and a description for every field::
 
@@ -30,6 +43,11 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True, validate_default=True)
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        strict: CoreSchema = _strict(handler(source))
+        return strict
+
+    @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "") -> Self:
         """Options from plain values.
 
@@ -40,6 +58,8 @@ class Options(BaseModel):
         Raises:
             InputError: an unknown or missing option, a wrong type, or a value out of range.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(where or "options", values, "give options by name, e.g. {'size': [4, 4]}")
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:

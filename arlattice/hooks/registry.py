@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from arlattice.errors import InputError, MissingExtraError
+from arlattice.errors import InputError
 from arlattice.hooks.by_hand import refuse_from_file
+from arlattice.hooks.containment import contained
 from arlattice.hooks.options import Options, suggestion
 
 __all__ = ["Entry", "Registry"]
@@ -37,14 +39,28 @@ class Entry:
         """The factory, imported now if it was given as a string."""
         factory = self._load(self.factory)
         if not callable(factory):
-            raise self._error(f"its factory {self.factory!r} cannot be called")
+            raise self.error(f"gave a factory {self.factory!r} that cannot be called")
         return factory
+
+    def call(self, *arguments: Any) -> Any:
+        """What the factory makes of the arguments; whatever it raises is one line that names the plugin."""
+        factory = self.load_factory()
+        with self.contained("failed"):
+            return factory(*arguments)
+
+    def contained(self, problem: str) -> AbstractContextManager[None]:
+        """Where code of the plugin runs; see `arlattice.hooks.containment`."""
+        return contained(self.kind, self.name, f"plugin {self.plugin!r} {problem}")
+
+    def error(self, problem: str) -> InputError:
+        """``problem`` as one line that names the plugin."""
+        return InputError(self.kind, self.name, f"plugin {self.plugin!r} {problem}")
 
     def load_options(self) -> type[Options]:
         """The class of its options."""
         options = self._load(self.options) if self.options is not None else _NoOptions
         if not (isinstance(options, type) and issubclass(options, Options)):
-            raise self._error(f"its options {self.options!r} are not a subclass of arlattice.Options")
+            raise self.error(f"gave options {self.options!r} that are not a subclass of arlattice.Options")
         return options
 
     def parse_options(self, values: Mapping[str, Any] | Options | None, where: str = "", *, by_hand: bool = False) -> Options:
@@ -59,22 +75,18 @@ class Entry:
         options = self.load_options()
         if isinstance(values, options):
             return values
-        given = values.model_dump() if isinstance(values, Options) else dict(values or {})
-        return options.parse(given if by_hand else refuse_from_file(given, options, where), where)
+        given = values.model_dump() if isinstance(values, Options) else {} if values is None else values
+        if not isinstance(given, Mapping):
+            raise InputError(where or "options", values, "give options by name, e.g. {'size': [4, 4]}")
+        with self.contained("cannot check its options"):
+            return options.parse(given if by_hand else refuse_from_file(given, options, where), where)
 
     def _load(self, target: Any) -> Any:
         if not isinstance(target, str):
             return target
         module, _, attribute = target.partition(":")
-        try:
+        with contained(self.kind, self.name, f"plugin {self.plugin!r}: cannot import {target!r}"):
             return getattr(importlib.import_module(module), attribute)
-        except MissingExtraError:
-            raise
-        except (ImportError, AttributeError) as error:
-            raise self._error(f"cannot import {target!r}: {error}") from error
-
-    def _error(self, problem: str) -> InputError:
-        return InputError(self.kind, self.name, f"plugin {self.plugin!r}: {problem}")
 
 
 class Registry:
@@ -114,8 +126,9 @@ class Registry:
         return new
 
     def __getitem__(self, name: str) -> Entry:
-        if name not in self._entries:
-            raise InputError(self.kind, name, f"not registered by any plugin{suggestion(str(name), self._entries)}")
+        if not isinstance(name, str) or name not in self._entries:
+            near = suggestion(name if isinstance(name, str) else "", self._entries)
+            raise InputError(self.kind, name, f"not registered by any plugin{near}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

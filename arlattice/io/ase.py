@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from arlattice.arguments import finite_number
 from arlattice.errors import InputError
 from arlattice.io.placing import Placement, cell_refused, check_sites, ours_again, placements
 from arlattice.io.supercells import supercells_around
@@ -49,10 +50,10 @@ def to_ase(lattice: Lattice, occupations: Any, *, vacancies: str = "drop") -> An
     Raises:
         InputError: species that are neither elements nor spins.
     """
-    if vacancies not in ("drop", VACANCY):
+    if not isinstance(vacancies, str) or vacancies not in ("drop", VACANCY):
         raise InputError("vacancies", vacancies, "one of 'drop', 'X'")
-    single = torch.as_tensor(occupations).ndim == 1
     rows = lattice.check_occupations(occupations, allow_unknown=True).cpu().numpy()
+    single = torch.as_tensor(occupations).ndim == 1
     frames = [_frame(lattice, row, vacancies) for row in rows]
     return frames[0] if single else frames
 
@@ -129,6 +130,7 @@ def occupations_from_ase(lattice: Lattice, atoms: Atoms, *, tolerance: float = 0
         InputError: another cell, an atom off the sites, two atoms on one site, an unknown species, or so few atoms that they
             fit the lattice in ways that are not the same by symmetry.
     """
+    tolerance = finite_number("tolerance", tolerance, 0)
     return _found(lattice, atoms, tolerance, missing)[1]
 
 

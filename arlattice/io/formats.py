@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
+from arlattice.arguments import one_of
 from arlattice.errors import InputError
 from arlattice.io.ase import alike
 from arlattice.io.digest import KEY
@@ -65,10 +66,8 @@ def check_target(path: str | Path, format: str | None = None) -> _Format:
         if Path(path).suffix not in suffixes:
             raise InputError("path", str(path), f"give a name that ends in {', '.join(suffixes)}, or format='cif' or 'poscar' for a folder")
         chosen = suffixes[Path(path).suffix]
-    elif format in _FORMATS:
-        chosen = _FORMATS[format]
     else:
-        raise InputError("format", format, f"one of {', '.join(_FORMATS)}")
+        chosen = _FORMATS[one_of("format", format, _FORMATS)]
     if chosen.suffix and Path(path).suffix != chosen.suffix:
         raise InputError("path", str(path), f"a file in the format {format} ends in {chosen.suffix}")
     if not Path(path).parent.is_dir():

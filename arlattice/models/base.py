@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from arlattice.arguments import of_type, path_text, whole_number
 from arlattice.cuda_graph import Graphs
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
@@ -26,6 +27,7 @@ from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.independence import stream_of
 from arlattice.lattice import Lattice
+from arlattice.memory import check_memory
 from arlattice.models.composition import CompositionMask
 from arlattice.models.conditions import Conditions
 from arlattice.models.orders import ORDERS, resolve_orders
@@ -41,6 +43,8 @@ DRAWN = "sample"
 """The purpose of the random numbers behind the samples of a model."""
 
 _WEIGHED = "order of given configurations"
+
+_BYTES_A_SITE = 48  # of a sample: its occupations and order, while they are drawn and joined
 
 
 class Model(nn.Module, ABC):
@@ -71,7 +75,7 @@ class Model(nn.Module, ABC):
         q = hamiltonian.lattice.n_species
         self.register_buffer("state_mean", torch.zeros(2 + 2 * q))
         self.register_buffer("state_inverse_scale", torch.zeros(2 + 2 * q))
-        self.tables = hamiltonian.to("cpu", torch.float32)
+        self.tables = hamiltonian.to("cpu", torch.float32).unchecked()
         self.steps = Steps(self.tables, self.device, torch.float32, energies=self.energies)
         self._drawing, self._redrawing = Graphs(), Graphs()
 
@@ -251,7 +255,7 @@ class Model(nn.Module, ABC):
             A `SampleSet` whose ``log_prob`` is that of the completion given the known sites.
         """
         row = _check_known(known, self.lattice)
-        _check_completable(row, state, self.lattice)
+        _check_completable(row, _check_state(state), self.lattice)
         return self._sample(n, state, row, order, seed, batch_size, progress)
 
     def log_prob(
@@ -281,7 +285,9 @@ class Model(nn.Module, ABC):
         known = None if known is None else _check_known(known, self.lattice)
         orders = self.resolve_orders(len(rows), order, Stream(seed, _WEIGHED), known)
         conditions = self._conditions(state)
-        size = batch_size or max(1, self._batch_size() // self.passes)
+        if len(rows) == 0:
+            return torch.zeros(0, dtype=torch.float64)
+        size = max(1, self._batch_size() // self.passes) if batch_size is None else whole_number("batch_size", batch_size)
         parts = zip(rows.split(size), orders.split(size), strict=True)
         result = torch.cat([self._log_prob(x.to(self.device), o.to(self.device), conditions, known) for x, o in parts])
         counts = state.counts(self.lattice)
@@ -308,11 +314,11 @@ class Model(nn.Module, ABC):
             (batch,) float64, on the CPU; -inf where a fixed composition leaves no completion.
         """
         rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
+        stream = Stream(seed, _WEIGHED)
         conditions = self._conditions(state)
         if len(rows) == 0:
             return torch.zeros(0, dtype=torch.float64)
-        stream = Stream(seed, _WEIGHED)
-        each = order if isinstance(order, Tensor) and order.ndim == 2 else [order] * len(rows)
+        each = order if isinstance(order, Tensor) and order.ndim == 2 and len(order) == len(rows) else [order] * len(rows)
         orders = torch.cat([self.resolve_orders(1, o, stream, row) for o, row in zip(each, rows, strict=True)])
         size = max(1, self._batch_size() // self.passes)
         parts = zip(rows.split(size), orders.split(size), strict=True)
@@ -333,6 +339,7 @@ class Model(nn.Module, ABC):
             InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or the same
                 expansion with another zero of energy (`arlattice.same_zero`).
         """
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
             raise InputError("hamiltonian", hamiltonian.name, f"must have the primitive cell and species of {self.lattice!r}")
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
@@ -365,14 +372,10 @@ class Model(nn.Module, ABC):
         batch_size: int | None,
         progress: bool,
     ) -> SampleSet:
-        if not isinstance(n, int) or n < 1:
-            raise InputError("n", n, "give a whole number >= 1")
-        if batch_size is not None and batch_size < 1:
-            raise InputError("batch_size", batch_size, "give a whole number >= 1")
+        size = self.check_fits(n, batch_size)
         seed = known_seed(seed)
-        orders = self.resolve_orders(n, order, Stream(seed, "order", self.device), known)
         conditions = self._conditions(state)
-        size = min(n, batch_size or self._batch_size())
+        orders = self.resolve_orders(n, order, Stream(seed, "order", self.device), known)
         given = None if known is None else known.to(self.device)
         parts = []
         with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {self.hamiltonian.name}", leave=False) as bar:
@@ -383,6 +386,9 @@ class Model(nn.Module, ABC):
                 parts.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
                 bar.update(len(rows))
         occupations, log_prob = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        if not bool(log_prob.isfinite().all()):
+            cure = f"is too far from what {self.name} was trained on: its probabilities are not numbers; give usual values"
+            raise InputError("state", str(state), cure)
         return SampleSet(
             self.lattice,
             occupations,
@@ -428,14 +434,32 @@ class Model(nn.Module, ABC):
         return {} if found is None else {OUT_OF_RANGE: found}
 
     def _conditions(self, state: Ensemble) -> Conditions:
-        if not isinstance(state, Ensemble):
-            raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
-        conditions = Conditions.from_states([state], self.hamiltonian, self.device)
+        conditions = Conditions.from_states([_check_state(state)], self.hamiltonian, self.device)
         for number in (conditions.beta, self.standardised(conditions)):
             if not bool(number.to(self.state_mean.dtype).isfinite().all()):
                 cure = f"is too far from the states that the model was trained for: {self.trained_range or 'not recorded'}"
                 raise InputError("state", state, cure)
         return conditions
+
+    def check_fits(self, n: int, batch_size: int | None = None) -> int:
+        """Check that so many samples can be drawn; arguments as in `sample`.
+
+        Returns:
+            How many are drawn at once.
+
+        Raises:
+            InputError: numbers that are not whole or not positive, or that need more memory than this machine has.
+        """
+        n = whole_number("n", n)
+        size = min(n, self._batch_size() if batch_size is None else whole_number("batch_size", batch_size))
+        check_memory("n", n, n * self.lattice.n_sites * _BYTES_A_SITE, "draw fewer at a time and write them")
+        check_memory("batch_size", size, size * self.lattice.n_sites * self._bytes_a_site, "give a smaller batch_size")
+        return size
+
+    @property
+    def _bytes_a_site(self) -> int:
+        """Memory that drawing takes for each site of a configuration, about: what a quarter of the linear layers give."""
+        return 64 + sum(layer.out_features for layer in self.modules() if isinstance(layer, nn.Linear))
 
     def _batch_size(self) -> int:
         budget = 2**21 if self.device.type == "cuda" else 2**15
@@ -480,7 +504,7 @@ class Model(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
-        self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype)
+        self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype).unchecked()
         self.steps = Steps(self.tables, self.device, self.state_mean.dtype, energies=self.energies)
         self._drawing.clear()
         self._redrawing.clear()
@@ -499,12 +523,17 @@ class Model(nn.Module, ABC):
         """Write weights, options and Hamiltonian into a folder; `arlattice.load` reads it."""
         from arlattice.models.checkpoint import save
 
+        path_text("folder", folder)
         save(self, folder)
 
 
 def _state_features(conditions: Conditions) -> Tensor:
     beta, mu = conditions.beta.double()[:, None], conditions.mu.double()
     return torch.cat([beta, 1 / beta, mu, beta * mu], 1)
+
+
+def _check_state(state: Any) -> Ensemble:
+    return of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")
 
 
 def _check_known(known: Tensor, lattice: Lattice) -> Tensor:

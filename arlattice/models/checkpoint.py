@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type, path_text
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
+from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.by_hand import without_by_hand
@@ -82,6 +84,8 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
     Warns:
         UncheckedWarning: the model carries no digest.
     """
+    if hamiltonian is not None:
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
     folder = _folder(model)
     described = _readable(folder)
     tensors, description = read_tensors(folder / "model.safetensors", "model", described.get(_WEIGHTS))
@@ -90,20 +94,6 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
     loaded = model_from_tensors(tensors, description, hamiltonian)
     loaded.record = dict((described or description).get("record", {}))
     return loaded.to(check_device(device)).eval()
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """A device that exists here.
-
-    Raises:
-        InputError: not a device, or CUDA without a GPU.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError("device", str(device), "is not a device of this machine; give 'cpu', or 'cuda' where a GPU is visible") from None
-    return found
 
 
 def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -171,7 +161,7 @@ def _readable(folder: Path) -> dict[str, Any]:
 
 
 def _folder(name_or_folder: str | Path) -> Path:
-    given = Path(name_or_folder)
+    given = Path(path_text("model", name_or_folder))
     for folder in (given, given / "model", _SHIPPED / str(name_or_folder)):
         if (folder / "model.safetensors").is_file():
             return folder

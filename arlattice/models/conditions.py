@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type
 from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.lattice import Lattice
 
@@ -33,9 +35,13 @@ class Conditions:
     def from_states(cls, states: Sequence[Ensemble], hamiltonian: Hamiltonian, device: torch.device | str = "cpu") -> Conditions:
         """One row a state, float64; all states must be of one kind."""
         lattice = hamiltonian.lattice
+        for state in states:
+            of_type("states", state, Ensemble, "every state must be a SemiGrandCanonical or Canonical")
         beta = torch.tensor([s.beta(hamiltonian.units) for s in states], dtype=torch.float64, device=device)
         mu = torch.tensor([s.mu_vector(lattice) for s in states], dtype=torch.float64, device=device)
         counts = [s.counts(lattice) for s in states]
+        if len({count is None for count in counts}) > 1:
+            raise InputError("states", len(states), "all states must be of one kind, SemiGrandCanonical or Canonical")
         fixed = None if None in counts else torch.tensor(counts, device=device)
         return cls(beta, centred(mu, lattice), fixed)
 

@@ -68,16 +68,23 @@ def resolve_orders(lattice: Lattice, n: int, order: str | Tensor, stream: Stream
     if isinstance(order, str):
         orders = draw_orders(lattice, n, order, stream)
     else:
-        orders = _check_orders(lattice, n, torch.as_tensor(order)).to(stream.device)
+        orders = _check_orders(lattice, n, _tensor(order)).to(stream.device)
     if known is None:
         return orders
     unknown_first = (known.to(orders.device) < 0).expand(n, -1).gather(1, orders)
     return orders.gather(1, unknown_first.to(torch.int8).argsort(dim=1, stable=True))
 
 
+def _tensor(order: object) -> Tensor:
+    try:
+        return torch.as_tensor(order)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError("order", order, f"give one of {', '.join(ORDERS)}, or site numbers") from None
+
+
 def _check_orders(lattice: Lattice, n: int, order: Tensor) -> Tensor:
     sites = lattice.n_sites
-    if order.is_floating_point() or order.shape not in ((sites,), (n, sites)):
+    if order.is_floating_point() or order.dtype == torch.bool or order.shape not in ((sites,), (n, sites)):
         raise InputError("order", tuple(order.shape), f"give site numbers of shape ({sites},) or ({n}, {sites})")
     order = order.long().expand(n, sites)
     if not torch.equal(order.sort(1).values, torch.arange(sites, device=order.device).expand(n, sites)):

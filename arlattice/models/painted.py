@@ -37,6 +37,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from arlattice.arguments import of_type
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
@@ -103,8 +104,8 @@ class Painted(Model):
     touching: Tensor
 
     def __init__(self, small: Model, hamiltonian: Hamiltonian, options: PaintedOptions) -> None:
-        super().__init__(hamiltonian, options)
         _check(small, hamiltonian)
+        super().__init__(hamiltonian, options)
         sites, distance = windows(small.lattice, hamiltonian.lattice)
         sublattice = hamiltonian.lattice.sublattice
         self.small, self.name, self.precision = small, f"{small.name}, painted", small.precision
@@ -258,6 +259,8 @@ def _touching(hamiltonian: Hamiltonian) -> Tensor:
 
 
 def _check(small: Model, hamiltonian: Hamiltonian) -> None:
+    of_type("model", small, Model, "give a Model of the small supercell")
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give the Hamiltonian of the large supercell")
     if "random" not in small.orders:
         raise InputError("model", small.name, "draws in one order only; paint with an any-order model")
     ours, theirs = small.lattice.with_supercell(1), hamiltonian.lattice.with_supercell(1)

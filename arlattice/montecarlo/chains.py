@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import torch
 
+from arlattice.arguments import items_of, of_type, whole_number
+from arlattice.device import check_device
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.independence import stream_of
+from arlattice.memory import check_memory
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.moves import MOVES, choose_move
 from arlattice.montecarlo.replica_exchange import CHAINS, ReplicaExchange
@@ -83,15 +87,20 @@ def sample_replicas(
         One set a state, in the order given. ``exchange_rate`` in the metadata is the mean over the sweeps and the whole grid.
     """
     check_schedule(chains, sweeps, burn_in, thin)
+    states = items_of("states", states, Ensemble, "give a list of states")
     if not states:
-        raise InputError("states", list(states), "give at least one")
-    exact, stream = hamiltonian.to(device, torch.float64), Stream(seed, CHAINS, device)
+        raise InputError("states", states, "give at least one")
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
+    device = check_device(device)
+    kept_bytes = 16 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
+    check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")
+    exact, stream = hamiltonian.to(device, torch.float64).unchecked(), Stream(seed, CHAINS, device)
     name = choose_move(move, states[0])
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
     make = MOVES[name][0]
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
-    replicas = ReplicaExchange(exact, conditions, (*(grid or [len(states)]), chains), stream, sweep=make and make(exact))
+    replicas = ReplicaExchange(exact, conditions, (*_grid(grid, len(states)), chains), stream, sweep=make and make(exact))
     replicas.run(burn_in)
     kept, rate = [], torch.zeros((), device=stream.device)
     for step in range(1, sweeps // thin * thin + 1):
@@ -119,11 +128,19 @@ def sample_replicas(
     ]
 
 
+def _grid(grid: Sequence[int] | None, n_states: int) -> Sequence[int]:
+    if grid is None:
+        return [n_states]
+    lengths = items_of("grid", grid, int, "give the length of each axis")
+    if math.prod(lengths) != n_states:
+        raise InputError("grid", lengths, f"must multiply to the {n_states} states")
+    return lengths
+
+
 def check_schedule(chains: int, sweeps: int, burn_in: int, thin: int) -> None:
     """Raise `InputError` for numbers that make no run."""
     for argument, number, least in (("chains", chains, 1), ("thin", thin, 1), ("burn_in", burn_in, 0), ("sweeps", sweeps, thin)):
-        if not isinstance(number, int) or number < least:
-            raise InputError(argument, number, f"give a whole number >= {least}")
+        whole_number(argument, number, least)
 
 
 def origin(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from arlattice.arguments import of_type
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.samples import Observable, SampleSet
@@ -65,6 +66,8 @@ def diagnose(samples: SampleSet, observables: Mapping[str, Observable] | None = 
     chains = number_of_chains(samples)
     if len(samples) // chains < LEAST_DRAWS:
         raise InputError("samples", f"{len(samples) // chains} draws a chain", "record at least 4: more sweeps, or a smaller thin")
+    if observables is not None:
+        of_type("observables", observables, Mapping, "give observables by name, e.g. {'energy': 'energy'}")
     if observables is None:
         observables = {name: name for name in ("energy_per_site", *(f"x_{s}" for s in samples.lattice.species))}
     thin = int(samples.metadata.get("thin", 1))

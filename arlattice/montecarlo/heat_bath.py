@@ -53,7 +53,7 @@ def _fused_visit() -> Callable[..., Tensor]:
 
 
 def _sweep(step: Callable[..., Tensor], hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:
-    x, scan = inputs["occupations"], inputs["scan"]
+    x, scan, hamiltonian = inputs["occupations"], inputs["scan"], hamiltonian.unchecked()
     for i in range(len(scan)):
         x = step(hamiltonian, x, scan[i : i + 1], inputs["beta"], inputs["mu"], inputs["allowed"], inputs["noise"][i])
     return (x,)

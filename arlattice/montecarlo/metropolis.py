@@ -29,7 +29,7 @@ def metropolis_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tup
     Returns:
         New occupations (chains, sites), in a tuple.
     """
-    x = inputs["occupations"]
+    x, hamiltonian = inputs["occupations"], hamiltonian.unchecked()
     for site, noise in zip(inputs["scan"], inputs["noise"], strict=True):
         x = metropolis_step(hamiltonian, x, site, inputs["beta"], inputs["mu"], inputs["allowed"], noise)
     return (x,)

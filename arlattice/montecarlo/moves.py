@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from arlattice.arguments import one_of
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
@@ -77,6 +78,4 @@ def choose_move(name: str | None, state: Ensemble) -> str:
         raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
     fitting = [move for move, (_, ensemble) in MOVES.items() if isinstance(state, ensemble)]
     chosen = fitting[0] if name is None else name
-    if chosen not in fitting:
-        raise InputError("move", name, f"for a {type(state).__name__} state give one of {', '.join(fitting)}")
-    return chosen
+    return one_of("move", chosen, fitting, f"for a {type(state).__name__} state give one of ")

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.hamiltonian import Hamiltonian
+from arlattice.memory import check_memory
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
@@ -85,10 +87,11 @@ def population_annealing(
         InputError: an empty ladder, a state of fixed composition, or numbers below 1 (``sweeps``: below 0).
     """
     for argument, number, least in (("population", population, 1), ("blocks", blocks, 1), ("sweeps", sweeps, 0)):
-        if number < least:
-            raise InputError(argument, number, f"give a whole number >= {least}")
-    if not ladder:
-        raise InputError("ladder", list(ladder), "give at least one state")
+        whole_number(argument, number, least)
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
+    if not isinstance(ladder, Sequence) or not ladder:
+        raise InputError("ladder", ladder, "give a list of at least one state")
+    check_memory("population, blocks", [population, blocks], 32 * population * blocks * hamiltonian.lattice.n_sites)
     for state in ladder:
         if not isinstance(state, SemiGrandCanonical):
             raise InputError("ladder", state, "every state must be SemiGrandCanonical: heat baths change the composition")
@@ -115,7 +118,7 @@ def _anneal(
     hamiltonian: Hamiltonian, ladder: Sequence[Ensemble], stream: Stream, shape: tuple[int, int], sweeps: int, fuse: bool
 ) -> Iterator[Rung]:
     lattice, units, n = hamiltonian.lattice, hamiltonian.units, math.prod(shape)
-    exact = hamiltonian.to(stream.device, torch.float64)
+    exact = hamiltonian.to(stream.device, torch.float64).unchecked()
     conditions = Conditions.from_states(ladder, hamiltonian, stream.device).to(dtype=hamiltonian.dtype)
     chains = ReplicaExchange(hamiltonian, conditions.expand(n), (n,), stream["chains"], fuse=fuse)  # copies only: no exchange
     log_z = lattice.allowed.sum(1).double().log().sum().expand(shape[0]).to(stream.device)

@@ -66,7 +66,7 @@ class ReplicaExchange:
     ) -> None:
         if torch.Size(shape).numel() != len(conditions):
             raise InputError("shape", shape, f"must multiply to the {len(conditions)} chains")
-        self.hamiltonian, self.shape, self.stream = hamiltonian, tuple(shape), Stream.of(seed, CHAINS, hamiltonian.device)
+        self.hamiltonian, self.shape, self.stream = hamiltonian.unchecked(), tuple(shape), Stream.of(seed, CHAINS, hamiltonian.device)
         device = self.stream.device
         self.conditions = conditions.to(device, hamiltonian.dtype)
         self.allowed = hamiltonian.lattice.allowed.to(device)
@@ -75,7 +75,7 @@ class ReplicaExchange:
         self.exchange_rate = torch.zeros((), device=device)
         self._turn = 0
         self._graphs = Graphs()
-        self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, hamiltonian)
+        self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, self.hamiltonian)
         self._move = sweep
 
     def run(self, sweeps: int) -> None:

@@ -27,7 +27,7 @@ def swap_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Ten
     Returns:
         New occupations (chains, sites), in a tuple.
     """
-    x, beta, allowed = inputs["occupations"], inputs["beta"], inputs["allowed"]
+    x, beta, allowed, hamiltonian = inputs["occupations"], inputs["beta"], inputs["allowed"], hamiltonian.unchecked()
     for (a, b), noise in zip(inputs["pairs"], inputs["noise"], strict=True):
         first, second = x.gather(1, a[:, None]), x.gather(1, b[:, None])
         fits = (allowed[a[:, None], second] & allowed[b[:, None], first])[:, 0] & (a != b)

@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.samples import Observable, SampleSet
@@ -35,7 +36,10 @@ def autocorrelation_time(values: Tensor, chains: int = 1) -> Tensor:
     Raises:
         InputError: ``n`` is not a multiple of ``chains``.
     """
-    if chains < 1 or len(values) % chains:
+    chains = whole_number("chains", chains)
+    if not isinstance(values, Tensor) or values.ndim == 0:
+        raise InputError("values", values, "give a tensor, (n,) or (n, columns)")
+    if len(values) % chains:
         raise InputError("chains", chains, f"{len(values)} samples must be as many of each chain")
     n, draws = len(values), len(values) // chains
     centred = (values.double() - values.double().mean(0)).reshape(draws, chains, -1)
@@ -62,6 +66,7 @@ def number_of_chains(samples: SampleSet) -> int:
     Raises:
         InputError: part of a run, or runs joined, in which neighbours are not neighbours of a chain.
     """
+    of_type("samples", samples, SampleSet, "give a SampleSet")
     chains, draws = (int(samples.metadata.get(key, default)) for key, default in (("chains", 1), ("draws", len(samples))))
     if chains * draws != len(samples):
         raise InputError("samples", f"{len(samples)} of {chains} chains with {draws} draws", "give all samples of one Monte Carlo run")
@@ -81,6 +86,7 @@ def chain_mean(samples: SampleSet, observable: Observable) -> Estimate:
         InputError: samples with ``log_prob``, which are independent: use `SampleSet.mean`.
         MissingExtraError: arviz-stats is not installed.
     """
+    of_type("samples", samples, SampleSet, "give a SampleSet")
     if samples.log_prob is not None:
         raise InputError("samples", samples, "samples of a model are independent; use their own mean")
     from arlattice.thermo.equilibration import warn_unequilibrated  # which needs this file

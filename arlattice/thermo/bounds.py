@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from arlattice.arguments import of_type
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
@@ -188,6 +189,9 @@ def _beyond(high: Estimate, low: Estimate) -> bool:
 
 
 def _check(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Model) -> None:
+    of_type("model_samples", model_samples, SampleSet, "give a SampleSet")
+    of_type("monte_carlo_samples", monte_carlo_samples, SampleSet, "give a SampleSet")
+    of_type("model", model, Model, "give the Model that drew the samples")
     if model_samples.log_prob is None:
         raise InputError("model_samples", model_samples, "give samples that a model drew")
     if monte_carlo_samples.log_prob is not None:

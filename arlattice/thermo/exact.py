@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from arlattice.arguments import finite_number, of_type, whole_number
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
-from arlattice.lattice import Lattice
+from arlattice.lattice import MOST_SITES, Lattice
 
 __all__ = ["Enumeration", "enumerate_configurations", "ising_torus_log_z"]
 
 LIMIT = 2**24
+_HIGHEST_BETA = 300  # cosh(2 beta) in double precision
 
 
 def enumerate_configurations(lattice: Lattice, batch_size: int = 2**16) -> Iterator[Tensor]:
@@ -25,6 +27,8 @@ def enumerate_configurations(lattice: Lattice, batch_size: int = 2**16) -> Itera
     Raises:
         InputError: more than 2^24 of them.
     """
+    of_type("lattice", lattice, Lattice, "give a Lattice")
+    whole_number("batch_size", batch_size)
     choices = [row.nonzero()[:, 0] for row in lattice.allowed]
     total = math.prod(len(c) for c in choices)
     if total > LIMIT:
@@ -54,7 +58,9 @@ class Enumeration:
     @classmethod
     def of(cls, hamiltonian: Hamiltonian) -> Enumeration:
         """Enumerate a Hamiltonian's lattice (at most 2^24 configurations)."""
-        batches = [(x.to(torch.int8), hamiltonian.energy(x).double()) for x in enumerate_configurations(hamiltonian.lattice)]
+        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
+        trusting = hamiltonian.unchecked()  # enumerated configurations are right
+        batches = [(x.to(torch.int8), trusting.energy(x).double()) for x in enumerate_configurations(hamiltonian.lattice)]
         return cls(hamiltonian, torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches]))
 
     def log_f(self, state: Ensemble) -> Tensor:
@@ -79,11 +85,12 @@ def ising_torus_log_z(length: int, beta: float, width: int | None = None) -> flo
     Raises:
         InputError: beta <= 0 or a side below 2.
     """
-    m, n = length, width or length
-    if not (math.isfinite(beta) and beta > 0):
-        raise InputError("beta", beta, "must be > 0")
+    m = whole_number("length", length, 0, MOST_SITES)
+    n = m if width is None else whole_number("width", width, 0, MOST_SITES)
     if min(m, n) < 2:
         raise InputError("length", (m, n), "both sides must be >= 2")
+    if not 0 < finite_number("beta", beta) < _HIGHEST_BETA:
+        raise InputError("beta", beta, f"must be > 0 and < {_HIGHEST_BETA}")
     gamma = [_gamma(r, n, beta) for r in range(2 * n)]
     odd, even = gamma[1::2], gamma[0::2]
     terms = [

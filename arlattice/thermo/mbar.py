@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from arlattice.arguments import items_of
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
@@ -120,7 +121,10 @@ def mbar(
         PoorOverlapWarning: neighbouring states share few configurations; it says which.
         UnequilibratedWarning: Monte Carlo chains disagree, or are short for their autocorrelation time; it says which.
     """
-    sets = tuple(sample_sets)
+    sets = tuple(items_of("sample_sets", sample_sets, SampleSet, "give a list of SampleSets"))
+    states = items_of("states", states, Ensemble, "give a list of states")
+    if reference is not None and not (isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Ensemble)):
+        raise InputError("reference", reference, "give a state and its log Z")
     check_pool(sets, model)
     seed = known_seed(seed)
     absolute = any(s.log_prob is not None for s in sets)

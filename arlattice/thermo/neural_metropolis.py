@@ -19,8 +19,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from arlattice.arguments import of_type, whole_number
 from arlattice.ensemble import Ensemble
-from arlattice.errors import InputError
 from arlattice.models.base import Model
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
@@ -96,8 +96,9 @@ def neural_metropolis(
         InputError: numbers out of range.
     """
     for argument, number, least in (("steps", steps, 1), ("chains", chains, 1), ("burn_in", burn_in, 0), ("sweeps", sweeps, 0)):
-        if not isinstance(number, int) or number < least:
-            raise InputError(argument, number, f"give a whole number >= {least}")
+        whole_number(argument, number, least)
+    steps, chains, burn_in, sweeps = map(int, (steps, chains, burn_in, sweeps))
+    of_type("model", model, Model, "give a Model")
     proposals = model.sample(chains * (1 + burn_in + steps), state, order=order, seed=seed)
     stream = Stream(cast(int, proposals.metadata["seed"]), "neural metropolis")
     kept, acceptance = _run(model, state, _batches(proposals, chains), burn_in, sweeps, stream)

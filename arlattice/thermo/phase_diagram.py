@@ -103,6 +103,8 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
     Raises:
         InputError: a variable or dimension that the sweep does not have, or fewer than two values of Delta mu.
     """
+    if not hasattr(sweep, "data_vars"):
+        raise InputError("sweep", sweep, "give the dataset of arlattice.sweep")
     share, error, x, x_error = (_values(sweep, name) for name in (shares, f"{shares}_error", compositions, f"{compositions}_error"))
     samples = (_values(sweep, "ess", GRID) * _values(sweep, "samples", GRID))[..., None]
     effective, floor = share * samples, 0.5 / samples  # a phase not seen may still be there

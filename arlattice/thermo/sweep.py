@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from tqdm import tqdm
 
+from arlattice.arguments import finite_number, items_of, path_text, whole_number
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.hooks.manager import Manager, default_manager, using
 from arlattice.io.files import replacing, scratch_folder, writing
 from arlattice.io.netcdf import write_netcdf
+from arlattice.memory import check_memory
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
 from arlattice.random_numbers import Stream, check_seed, known_seed
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 __all__ = ["Pool", "sweep"]
+
+
+_BYTES_A_WORKER = 3 * 10**8  # torch alone
 
 
 class Pool(Protocol):
@@ -111,9 +116,14 @@ def sweep(
     Raises:
         InputError: bad arguments, or parts in the folder that were made with other settings.
     """
+    workers = whole_number("workers", workers)
+    check_memory("workers", workers, workers * _BYTES_A_WORKER, "give about as many as there are cores")
+    if pool is not None and not hasattr(pool, "submit"):
+        raise InputError("pool", pool, "give an executor, with a method submit")
     loaded = _load(model, device)
     grid = Grid.of(loaded.lattice, temperatures, delta_mu, field, chemical_potentials)
     options = _options(n, max_samples, target_error, observables, order, None if seed is None else check_seed(seed))
+    loaded.check_fits(n if max_samples is None else max_samples, batch_size)
     variables = _checked(loaded, grid, options, min_ess)
     parts = _folder(out, folder)
     if options.seed is None:
@@ -138,8 +148,14 @@ def _options(
     seed: int | None,
 ) -> SweepOptions:
     names = [observables] if isinstance(observables, str) else observables
+    items_of("observables", names, str, "give registered names, or options by name")
+    if isinstance(names, Mapping) and not all(isinstance(given, Mapping) for given in names.values()):
+        raise InputError("observables", observables, "give the options of each by name, {} for none")
+    if target_error is not None and not isinstance(target_error, Mapping):
+        raise InputError("target_error", target_error, "give errors by name, e.g. {'x_Au': 1e-3}")
+    n = whole_number("n", n, 2)
     wanted = {name: dict(names[name]) if isinstance(names, Mapping) else {} for name in names}
-    most = max_samples or (64 * n if target_error else n)
+    most = (64 * n if target_error else n) if max_samples is None else whole_number("max_samples", max_samples, 2)
     if most < n:
         raise InputError("max_samples", max_samples, f"must be at least n = {n}")
     given = {"n": n, "max_samples": most, "target_error": dict(target_error or {}), "observables": wanted, "order": order, "seed": seed}
@@ -148,8 +164,7 @@ def _options(
 
 def _checked(model: Model, grid: Grid, options: SweepOptions, min_ess: float) -> list[Variable]:
     """The variables of the dataset, with every name in ``options`` checked before anything is drawn."""
-    if not min_ess >= 0:
-        raise InputError("min_ess", min_ess, "must be >= 0")
+    finite_number("min_ess", min_ess, 0)
     model.resolve_orders(1, options.order, Stream(0))
     states = grid.states()
     probe = probe_samples(model.hamiltonian, states[0])
@@ -160,6 +175,9 @@ def _checked(model: Model, grid: Grid, options: SweepOptions, min_ess: float) ->
 
 def _folder(out: str | Path | None, folder: str | Path | None) -> Path | None:
     """The folder of parts, made if absent."""
+    for argument, given in (("out", out), ("folder", folder)):
+        if given is not None:
+            path_text(argument, given)
     if out is not None and (Path(out).suffix != ".nc" or not Path(out).parent.is_dir() or Path(out).is_dir()):
         raise InputError("out", str(out), "give the name of a netCDF file, ending in .nc, in a folder that is there")
     if out is None and folder is None:
@@ -225,10 +243,8 @@ class _Run:
 
     def elsewhere(self, states: Sequence[SemiGrandCanonical], workers: int, pool: Pool | None) -> list[Result]:
         """Measure in other processes, which load the model and the plugins themselves."""
-        if workers < 1:
-            raise InputError("workers", workers, "give a whole number >= 1")
         kept = self._kept(states)
-        with self._model_folder() as folder, _pool(workers, pool) as running:
+        with self._model_folder() as folder, _pool(min(workers, len(states)), pool) as running:
             jobs = [None if result else self._job(folder, state) for state, result in zip(states, kept, strict=True)]
             futures = [None if job is None else running.submit(_run_job, job) for job in jobs]
             pairs = tqdm(list(zip(futures, kept, strict=True)), disable=not self.progress, unit="state", leave=False)
@@ -266,7 +282,7 @@ def _pool(workers: int, given: Pool | None) -> Iterator[Pool]:
 
 
 def _run_job(job: _Job) -> Result:
-    with using(_manager(job.plugins)):
+    with using(_manager(job.plugins)) as manager, manager.naming_plugins():
         model = _model(job.model, job.device)
         return _measured(model, job.state, job.options, job.batch_size, job.settings, job.folder)
 

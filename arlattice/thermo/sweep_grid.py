@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,7 +13,10 @@ from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
-__all__ = ["Axis", "Grid", "Numbers"]
+__all__ = ["MOST_STATES", "Axis", "Grid", "Numbers"]
+
+MOST_STATES = 10**6
+"""States that a sweep may have; each leaves a file."""
 
 Numbers = float | Sequence[float] | np.ndarray
 """One number or several."""
@@ -61,12 +65,17 @@ class Grid:
         named = [name for name, value in given.items() if value is not None]
         if len(named) > 1:
             raise InputError(named[1], given[named[1]], f"give {' or '.join(named)}, not both")
-        axes = _species_axes(lattice, chemical_potentials or {})
+        axes = _species_axes(lattice, {} if chemical_potentials is None else chemical_potentials)
         if delta_mu is not None:
             axes = [_delta_mu_axis(lattice, delta_mu)]
         if field is not None:
             axes = [_field_axis(lattice, field)]
-        return cls(_numbers("temperatures", temperatures), tuple(axes))
+        grid = cls(_numbers("temperatures", temperatures), tuple(axes))
+        if math.prod(grid.shape) > MOST_STATES:
+            raise InputError(
+                "temperatures", f"{math.prod(grid.shape)} states", f"give at most {MOST_STATES} temperatures times chemical potentials"
+            )
+        return grid
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -90,6 +99,8 @@ class Grid:
 
 
 def _species_axes(lattice: Lattice, chemical_potentials: Mapping[str, Numbers]) -> list[Axis]:
+    if not isinstance(chemical_potentials, Mapping):
+        raise InputError("chemical_potentials", chemical_potentials, "give values by species, e.g. {'Au': [0.0, 0.1]}")
     for species in chemical_potentials:
         lattice.species_index(species, "chemical_potentials")
     return [
@@ -117,7 +128,10 @@ def _two_species(argument: str, lattice: Lattice) -> tuple[str, str]:
 
 def _numbers(argument: str, values: Numbers) -> tuple[float, ...]:
     try:
-        array = np.atleast_1d(np.asarray(values, dtype=float))
+        given = np.atleast_1d(np.asarray(values))
+        if given.dtype.kind not in "iuf":  # bools and text too would become numbers
+            raise TypeError
+        array = given.astype(float)
     except (TypeError, ValueError):
         raise InputError(argument, values, "give a number or a list of numbers") from None
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():

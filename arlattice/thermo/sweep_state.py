@@ -94,7 +94,7 @@ def measure(model: Model, state: SemiGrandCanonical, options: SweepOptions, batc
         excess = largest_excess(found, options.target_error)
         if excess <= 1 or wanted == most:
             return Result(found, samples.ess, len(samples), samples.khat)
-        wanted = min(most, 2 * wanted, math.ceil(wanted * min(1.05 * excess**2, 2)) + 1)
+        wanted = min(most, 2 * wanted, math.ceil(wanted * min(1.05 * min(excess, 2) ** 2, 2)) + 1)
 
 
 def averages(samples: SampleSet, observables: Mapping[str, Mapping[str, Any]]) -> Averages:

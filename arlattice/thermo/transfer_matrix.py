@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from arlattice.arguments import finite_number, whole_number
 from arlattice.errors import InputError
 
 __all__ = ["ising_transfer_matrix_log_z"]
@@ -32,14 +33,11 @@ def ising_transfer_matrix_log_z(width: int, length: int, beta: float, field: flo
     Raises:
         InputError: a side below 2, both above 12, or a number that is not finite.
     """
-    ring, rows = sorted((width, length))
+    ring, rows = sorted((whole_number("width", width), whole_number("length", length)))
     if not 2 <= ring <= LIMIT:
         raise InputError("width", (width, length), f"both sides must be >= 2 and the shorter one at most {LIMIT}")
-    if not (math.isfinite(beta) and beta >= 0):
-        raise InputError("beta", beta, "give a finite number >= 0")
-    for argument, value in (("field", field), ("coupling", coupling)):
-        if not math.isfinite(value):
-            raise InputError(argument, value, "give a finite number")
+    beta = finite_number("beta", beta, 0)
+    field, coupling = finite_number("field", field), finite_number("coupling", coupling)
     spins = 2.0 * (torch.arange(2**ring)[:, None] >> torch.arange(ring) & 1).double() - 1  # (2^ring, ring)
     within = beta * (coupling * (spins * spins.roll(1, 1)).sum(1) + field * spins.sum(1))
     log_t = beta * coupling * spins @ spins.T + (within[:, None] + within) / 2

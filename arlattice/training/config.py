@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from arlattice.arguments import path_text
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.io.records import read_text
@@ -83,10 +84,10 @@ class RunConfig(Options):
             InputError: no such file, not TOML, or an unknown or bad entry.
         """
         try:
-            data = tomllib.loads(read_text(path, "config"))
+            data = tomllib.loads(read_text(path_text("config", path), "config"))
         except InputError:
             raise
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError too: Python reads whole numbers of at most 4,300 digits
             raise InputError("config", str(path), f"is not TOML: {' '.join(str(error).split())[:200]}") from None
         config = cls.parse(data)
         for table in ("hamiltonian", "model"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, model_validator
@@ -40,6 +41,11 @@ class StateRange(Options):
             raise InputError("compositions", self.compositions, "give chemical potentials or compositions, not both")
         return self
 
+    def cells(self, temperatures: int, potentials: int) -> int:
+        """Cells of the replica grid with so many along each axis; an axis of one value has one cell."""
+        axes = [(self.temperature, temperatures), *((r, potentials) for r in self.chemical_potentials.values())]
+        return math.prod(n for r, n in axes if _ends(r)[0] < _ends(r)[1]) * max(1, len(self.compositions))
+
     def corners(self) -> list[Ensemble]:
         """States at the ends and the middle of the ranges, for evaluation."""
         temperatures = sorted({_ends(self.temperature)[0], sum(_ends(self.temperature)) / 2, _ends(self.temperature)[1]})
@@ -49,6 +55,24 @@ class StateRange(Options):
         potentials.append({s: sum(_ends(r)) / 2 for s, r in self.chemical_potentials.items()})
         distinct = list({tuple(p.items()): p for p in potentials}.values())
         return [SemiGrandCanonical(t, p) for t in temperatures for p in distinct]
+
+
+def check_states(states: Any) -> StateRange | list[Ensemble]:
+    """What to train on: a range as it is, states as a list.
+
+    Raises:
+        InputError: anything else, plain data among it.
+    """
+    if isinstance(states, StateRange):
+        return states
+    if isinstance(states, Ensemble):
+        return [states]
+    if not isinstance(states, Sequence) or isinstance(states, str) or not all(isinstance(s, Ensemble) for s in states):
+        cure = "give SemiGrandCanonical or Canonical states, or a StateRange(temperature=...) of arlattice.training.states"
+        raise InputError("states", states, cure)
+    if not states:
+        raise InputError("states", list(states), "give at least one state")
+    return list(states)
 
 
 StateSpec = StateRange | Ensemble | Sequence[Ensemble]
@@ -84,12 +108,9 @@ def replica_grid(
         seed: of the shift; None takes a fresh one; or the stream of a larger run.
         group: neighbouring chains that share a place; divides ``copies``.
     """
-    if isinstance(states, Ensemble):
-        states = [states]
+    states = check_states(states)
     if not isinstance(states, StateRange):
-        if not states:
-            raise InputError("states", list(states), "give at least one state")
-        conditions = Conditions.from_states(list(states), hamiltonian)
+        conditions = Conditions.from_states(states, hamiltonian)
         rows = torch.arange(len(states)).repeat_interleave(copies)
         return conditions[rows], (len(states), copies)
     return _box(states, hamiltonian, points, copies, Stream.of(seed, "states", "cpu"), group)

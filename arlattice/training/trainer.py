@@ -22,13 +22,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from arlattice.arguments import finite_number, items_of, of_type, path_text
+from arlattice.device import check_device
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
+from arlattice.memory import check_memory
 from arlattice.models.base import Model
-from arlattice.models.checkpoint import check_device, load
+from arlattice.models.checkpoint import load
 from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
@@ -44,7 +47,7 @@ from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Batch, Loss, Objective, needs
 from arlattice.training.priority import StatePriority
 from arlattice.training.run_folder import RunFolder, run_folder
-from arlattice.training.states import StateRange, StateSpec, replica_grid, trained_range
+from arlattice.training.states import StateRange, StateSpec, check_states, replica_grid, trained_range
 
 __all__ = ["Trainer", "run", "train"]
 
@@ -88,7 +91,12 @@ def train(
     Raises:
         InputError: options out of range, a checkpoint of another run, or nothing to resume.
     """
-    options = training if isinstance(training, TrainingOptions) else TrainingOptions.parse(training or {}, "training")
+    options = training if isinstance(training, TrainingOptions) else TrainingOptions.parse({} if training is None else training, "training")
+    if folder is not None:
+        path_text("folder", folder)
+    if time_limit is not None:
+        finite_number("time_limit", time_limit, 0)
+    supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")
     if resume and options.seed is None and folder is not None:
         options = options.model_copy(update={"seed": checkpoint_seed(Path(folder) / CHECKPOINT)})
     trainer = Trainer([hamiltonian, *supercells], states, model, model_options, options, device, start)
@@ -112,6 +120,7 @@ def run(
         hamiltonian_file: compiled tables (`ClusterHamiltonian.save`) to use instead of building the Hamiltonian,
             for machines without its plugin; they must be of the name and options in the run file.
     """
+    path_text("folder", folder)
     name, options = _split(config.hamiltonian)
     build = default_manager().build_hamiltonian
     if hamiltonian_file is None:
@@ -168,8 +177,11 @@ class Trainer:
         device: str | torch.device | None,
         start: str | Path | None = None,
     ) -> None:
+        for hamiltonian in hamiltonians:
+            of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', size=(4, 4))")
+        states = check_states(states)
         self.options = options
-        self.device = check_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
         self.group = _group(options) if needs(self.objective, "groups") else 1
         if options.priority and not needs(self.objective, "groups"):
@@ -179,6 +191,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).eval()
         self.average.precision = "float32"
         self.origin: dict[str, Any] = {"supercells": [h.lattice.supercell.tolist() for h in hamiltonians]}
+        self._check_memory(states, hamiltonians)
         conditions, shape = self._grid(states, hamiltonians[0])
         if start is None:
             self._set_range(conditions)
@@ -199,6 +212,17 @@ class Trainer:
         if options.compile:
             for lane in self.lanes:
                 lane.model.fuse()
+
+    def _check_memory(self, states: StateSpec, hamiltonians: Sequence[Hamiltonian]) -> None:
+        """The chains, and what one step draws, must fit into memory."""
+        o, sites = self.options, max(h.lattice.n_sites for h in hamiltonians)
+        cells = len(states) if not isinstance(states, StateRange) else states.cells(o.replica_temperatures, o.replica_potentials)  # type: ignore[arg-type]
+        chains = cells * o.replica_copies
+        check_memory("training.replica_copies", o.replica_copies, 64 * chains * sites, f"{chains} chains; give fewer cells or copies")
+        check_memory("training.batch_size", o.batch_size, 64 * o.batch_size * sites)
+        reverse = o.reverse_states * o.reverse_samples
+        check_memory("training.reverse_samples", o.reverse_samples, 64 * reverse * sites, "give fewer reverse_states or reverse_samples")
+        check_memory("training.evaluate_samples", o.evaluate_samples, 64 * o.evaluate_samples * sites)
 
     def _grid(self, states: StateSpec, hamiltonian: Hamiltonian) -> tuple[Conditions, tuple[int, ...]]:
         o = self.options
@@ -316,7 +340,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad()
-        loss = self.objective(lane.model, batch)
+        loss = of_type("objective", self.objective(lane.model, batch), Loss, f"{self.options.objective} must return a Loss")
         if lane.priority is not None:
             lane.priority.update(self._variances(loss))
         loss.value.backward()

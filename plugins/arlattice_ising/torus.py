@@ -29,11 +29,14 @@ Size = Annotated[
 
 def torus(size: Sequence[int], species: Sequence[str]) -> arl.Lattice:
     """The periodic lattice of one, two or three lengths."""
-    if len(size) == 1:
-        return arl.chain(size[0], species)
-    if len(size) == 2:
-        return arl.square((size[0], size[1]), species)
-    return arl.cubic((size[0], size[1], size[2]), species)
+    try:
+        if len(size) == 1:
+            return arl.chain(size[0], species)
+        if len(size) == 2:
+            return arl.square((size[0], size[1]), species)
+        return arl.cubic((size[0], size[1], size[2]), species)
+    except arl.InputError as error:  # the option that the user typed
+        raise arl.InputError("size", list(size), error.cure) from None
 
 
 def bonds(lattice: arl.Lattice, dimension: int) -> Iterator[tuple[int, int]]:

@@ -65,7 +65,10 @@ class Values:
             InputError: not one row for each of the ``n`` samples.
         """
         if not isinstance(given, cls):
-            tensor = torch.as_tensor(given)
+            try:
+                tensor = torch.as_tensor(given)
+            except (TypeError, ValueError, RuntimeError):
+                raise InputError("observable", given, "give a registered name, one value per sample, or a function that does") from None
             names = ("value",) if tensor.ndim < 2 else tuple(map(str, range(tensor.shape[1])))
             if tensor.ndim not in (1, 2) or len(tensor) != n:
                 raise InputError("observable", tuple(tensor.shape), f"give one value per sample, shape ({n},) or ({n}, components)")
