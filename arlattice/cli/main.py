@@ -132,6 +132,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             sys.stdout = None  # the reader is gone; nothing to flush
             return 0
         except OSError as error:
+            if error.filename is None:  # files are named by `arlattice.io.files.writing`
+                sys.stdout = None  # nothing to flush
+                return _tell(f"standard output = {error.strerror or error}: what is printed cannot be written", USER_ERROR)
             return _tell(f"path = {shown(error.filename)}: {error.strerror or error}", USER_ERROR)
         except BaseException as error:
             if _is_out_of_memory(error):
