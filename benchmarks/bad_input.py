@@ -5,9 +5,9 @@ Run from anywhere; it works in a temporary folder:
     python benchmarks/bad_input.py            # all
     python benchmarks/bad_input.py sweep      # one command
 
-Without a command it writes the counts to results/bad-input.json. A value may be good (0 for a chemical potential): exit code 0 is
-counted, not judged. Exit code 1, a second line, a message of more than 500 characters, and
-a command that takes more than 30 seconds are faults, and printed.
+Without a command it writes the counts to results/bad-input.json. A value may be good (0 for a chemical potential): exit code 0
+is counted, not judged. Exit code 1, a second line, a message of more than 500 characters, and a command that takes more than
+30 seconds are faults, and printed.
 """
 
 from __future__ import annotations

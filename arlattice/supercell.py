@@ -1,0 +1,54 @@
+"""Supercells as integer matrices, and how large they may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from arlattice.errors import InputError
+
+__all__ = ["MOST_SITES", "SupercellLike", "check_size", "supercell_matrix"]
+
+MOST_SITES = 2**18
+"""Sites that a supercell may have; what is asked of one on top of that needs memory of its own."""
+
+SupercellLike = int | Sequence[int] | Sequence[Sequence[int]]
+
+
+def supercell_matrix(supercell: Any) -> np.ndarray:
+    """Integer 3x3 matrix with positive determinant from a number, three numbers or a matrix (rows).
+
+    Raises:
+        InputError: not integers, wrong shape, or zero or negative volume.
+    """
+    cure = "give one positive integer, three, or a 3x3 integer matrix with positive determinant"
+    try:
+        array = np.asarray(supercell)
+    except (TypeError, ValueError):
+        raise InputError("supercell", supercell, cure) from None
+    if array.dtype.kind not in "iuf" or (array.size and not np.abs(array).max() < 2**53):  # bool, text and numbers beyond 64 bits
+        raise InputError("supercell", supercell, cure)
+    array = array.astype(float)
+    if array.shape == ():
+        array = np.eye(3) * array
+    elif array.shape == (3,):
+        array = np.diag(array)
+    if array.shape != (3, 3) or not np.isfinite(array).all() or not np.allclose(array, np.rint(array)):
+        raise InputError("supercell", supercell, cure)
+    if not 0.5 <= np.linalg.det(array) < math.inf:
+        raise InputError("supercell", supercell, cure)
+    check_size(array, 1)
+    return np.rint(array).astype(int)
+
+
+def check_size(supercell: np.ndarray, n_basis: int) -> None:
+    """Refuse a supercell before anything is made of it: too many sites, or so skewed that the box around it is huge."""
+    corners, rows = np.abs(supercell.astype(float)).sum(0), supercell.astype(int).tolist()
+    n_sites = float(np.linalg.det(supercell)) * n_basis
+    if n_sites > MOST_SITES + 0.5:
+        raise InputError("supercell", rows, f"makes at least {n_sites:.0f} sites; a lattice holds at most {MOST_SITES}")
+    if np.prod(corners + 1) > 64 * MOST_SITES:
+        raise InputError("supercell", rows, "is too long and thin; give the shortest vectors of this supercell")
