@@ -129,7 +129,7 @@ def test_a_reader_runs_nothing_and_refuses_every_hostile_file(reader: str, workp
 # -- made for one reader, and sound but for what they ask -------------------------------------------------
 
 
-def _model_with(model: Path, **changes: Any) -> Callable[[Path], None]:
+def _model_with(model: Path, changes: dict[str, Any]) -> Callable[[Path], None]:
     """The weights of a good model with another description and a digest that is right."""
 
     def write(path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_model_that_asks_for_code_memory_or_time_is_refused(workplace: Path, r
         "a Hamiltonian that is not there": {"hamiltonian": {"name": "os.system", "options": {}}, "compiled": None},
         "description of numbers": {"model_options": [1, 2, 3]},
     }
-    _check(read_all("model", {name: _model_with(ising_model, **change) for name, change in changes.items()}), workplace)
+    _check(read_all("model", {name: _model_with(ising_model, change) for name, change in changes.items()}), workplace)
 
 
 def test_samples_that_ask_for_a_huge_lattice_are_refused(workplace: Path, read_all: Any, ising_model: Path) -> None:

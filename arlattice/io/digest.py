@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,33 +37,24 @@ def digest(content: Any) -> str:
         content: text, numbers, booleans, None, arrays and tensors, and mappings and lists of these. The order of a mapping
             makes no difference. A numpy scalar counts as the Python number of the same value.
     """
-    running = hashlib.sha256()
-    for piece in _pieces(content):
-        running.update(len(piece).to_bytes(8, "little") + piece)
-    return running.hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
-def _pieces(content: Any) -> Iterator[bytes]:
-    """The content as byte strings, unambiguous once each has its length in front."""
-    if isinstance(content, Mapping):
-        yield f"mapping {len(content)}".encode()
-        for key in sorted(content):
-            yield str(key).encode()
-            yield from _pieces(content[key])
-    elif isinstance(content, list | tuple):
-        yield f"list {len(content)}".encode()
-        for item in content:
-            yield from _pieces(item)
-    elif isinstance(content, Tensor):
-        yield f"tensor {content.dtype} {tuple(content.shape)}".encode()
-        yield content.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    elif isinstance(content, np.ndarray) and content.dtype.kind in "fiub":
-        yield f"array {content.dtype.name} {content.shape}".encode()
-        yield np.ascontiguousarray(content, content.dtype.newbyteorder("<")).tobytes()
-    elif isinstance(content, np.ndarray):  # texts
-        yield from _pieces(content.tolist())
-    else:
-        yield json.dumps(content.item() if isinstance(content, np.generic) else content).encode()
+def _plain(value: Any) -> Any:
+    """What JSON does not know: type, shape and the sha256 of the bytes of an array."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        return ["tensor", str(value.dtype), list(value.shape), hashlib.sha256(data).hexdigest()]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        data = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+        return ["array", value.dtype.name, list(value.shape), hashlib.sha256(data).hexdigest()]
+    if isinstance(value, np.ndarray):  # of texts
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"no digest of a {type(value).__name__}")
 
 
 def check(found: object, expected: str, argument: str, path: str | Path) -> None:
