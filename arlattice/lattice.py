@@ -60,8 +60,8 @@ class Lattice:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cell", _vectors("cell", self.cell))
         object.__setattr__(self, "basis", _vectors("basis", self.basis))
-        if self.cell.shape != (3, 3) or abs(np.linalg.det(self.cell)) < 1e-9:
-            raise InputError("cell", self.cell.tolist(), "give three vectors that span a volume, in angstrom")
+        if self.cell.shape != (3, 3):
+            raise InputError("cell", self.cell.tolist(), "give three vectors, in angstrom")
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
         _check_species(self.species, self.allowed_species, len(self.basis))
         cure = "give three of True or False"

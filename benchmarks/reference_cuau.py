@@ -275,7 +275,7 @@ def _ladder_estimates(run: dict[str, np.ndarray], m: int, temperatures: list[flo
 
 
 def _annealing_log_z(temperature: float, blocks: np.ndarray) -> Estimate:
-    return Rung(arl.SemiGrandCanonical(temperature), torch.from_numpy(blocks), torch.empty(0)).log_z
+    return Rung(arl.SemiGrandCanonical(temperature), 0, torch.from_numpy(blocks), torch.empty(0)).log_z
 
 
 def _line_table(data: dict[str, np.ndarray], base: dict[str, float]) -> list[dict[str, float]]:

@@ -117,7 +117,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a plugin by number": (lambda m: arl.load_plugin(3), "plugin = 3"),
     "a supercell of True": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], True), "supercell = True"),
     "a lattice of no cell": (lambda m: arl.Lattice.from_ase(None, ["Cu"]), "primitive = None"),
-    "a lattice of a molecule": (lambda m: arl.Lattice.from_ase(ase.build.molecule("H2"), ["H"]), "cell"),
+    "a lattice of a molecule": (lambda m: arl.Lattice.from_ase(ase.build.molecule("H2", pbc=True), ["H"]), "cell"),
     "a lattice of a billion sites": (lambda m: arl.cubic(1000), "supercell"),
     "a square of text": (lambda m: arl.square("4"), "length = '4'"),
     "a square of three": (lambda m: arl.square((2, 2, 2)), "length = (2, 2, 2)"),

@@ -13,6 +13,7 @@ import torch
 import xarray
 
 import arlattice as arl
+from arlattice.io.netcdf import write_netcdf
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.phase_diagram import coexistences, invariants
 
@@ -223,7 +224,7 @@ def test_what_is_missing_is_named() -> None:
 def test_the_command_draws_and_prints(tmp_path: Path, run_cli: Callable[..., Any]) -> None:
     pytest.importorskip("matplotlib")
     path, picture = tmp_path / "sweep.nc", tmp_path / "diagram.png"
-    model([600.0, 700.0, 850.0], np.linspace(-0.1, 0.1, 41)).to_netcdf(path, engine="h5netcdf")
+    write_netcdf(path, model([600.0, 700.0, 850.0], np.linspace(-0.1, 0.1, 41)))
     ran = run_cli("phase-diagram", str(path), "-o", str(picture), "--json")
     assert ran.code == 0, ran.err
     printed = json.loads(ran.out)
@@ -235,7 +236,7 @@ def test_the_command_draws_and_prints(tmp_path: Path, run_cli: Callable[..., Any
 
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
-    [("absent.nc", None, "no such file"), ("text.nc", b"not a dataset", "is not netCDF")],
+    [("absent.nc", None, "no such file"), ("text.nc", b"not a dataset", "not netCDF")],
 )
 def test_bad_sweeps_are_told_in_one_line(
     tmp_path: Path, run_cli: Callable[..., Any], name: str, content: bytes | None, complaint: str
@@ -251,6 +252,6 @@ def test_bad_sweeps_are_told_in_one_line(
 
 def test_one_phase_everywhere_is_told(tmp_path: Path, run_cli: Callable[..., Any]) -> None:
     pytest.importorskip("matplotlib")
-    model([900.0], np.linspace(-0.1, 0.1, 5)).to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
+    write_netcdf(tmp_path / "s.nc", model([900.0], np.linspace(-0.1, 0.1, 5)))
     ran = run_cli("phase-diagram", str(tmp_path / "s.nc"), "-o", str(tmp_path / "d.png"))
     assert ran.code == 2 and "one phase leads everywhere" in ran.err

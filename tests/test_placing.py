@@ -20,6 +20,8 @@ from arlattice.hamiltonian import fixed_configurations
 from arlattice.io.ase import supercell_and_occupations
 from arlattice.thermo.observables.shells import neighbour_shells
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # a few samples are enough here
+
 FCC, ROCK_SALT, HCP = bulk("Cu", a=3.8), bulk("NaCl", "rocksalt", a=5.6), bulk("Ti", "hcp", a=2.9, c=4.6)
 TETRAGONAL = Atoms("Cu2", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[3.8, 3.8, 3.9], pbc=True)
 TRICLINIC = Atoms("Cu2", scaled_positions=[[0, 0, 0], [0.3, 0.45, 0.6]], cell=[[3.1, 0, 0], [0.9, 3.6, 0], [0.4, 0.7, 4.3]], pbc=True)

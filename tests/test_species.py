@@ -18,6 +18,8 @@ import arlattice as arl
 from arlattice.hamiltonian import fixed_configurations
 from arlattice.species import is_vacancy, parse_species, species_of, vacancy_index
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # a few samples are enough here
+
 ROCK_SALT = bulk("NaCl", "rocksalt", a=4.2)
 FCC = bulk("Cu", a=4.0)
 VACANCIES = ("X", "Va", "VA", "Vac", "vac", "Vacancy", "vacancy", "VACANCY", "□")
@@ -231,11 +233,13 @@ def test_files_of_release_0_1_that_held_species_as_moments_are_read(tmp_path: Pa
             numbers=[26] * 16, positions=samples.lattice.positions, cell=atoms.cell, pbc=True, info=atoms.info, calculator=atoms.calc
         )
         old.set_initial_magnetic_moments(row.astype(float))
-        old.info = {k: v for k, v in atoms.info.items() if k != "arlattice"} | {"arlattice": "_JSON " + json.dumps(atoms.info["arlattice"])}
+        old.info = {k: v for k, v in atoms.info.items() if k not in ("arlattice", "sha256")}
+        old.info |= {"arlattice": "_JSON " + json.dumps(atoms.info["arlattice"])}
         old.info["arlattice"] = old.info["arlattice"].replace("\\", "\\\\")
         frames.append(old)
     ase.io.write(file, frames, format="extxyz")
-    assert torch.equal(arl.SampleSet.read(file).occupations, samples.occupations)
+    with pytest.warns(arl.UncheckedWarning):
+        assert torch.equal(arl.SampleSet.read(file).occupations, samples.occupations)
 
 
 # -- pymatgen --------------------------------------------------------------------------------------
@@ -283,7 +287,7 @@ def test_pymatgens_own_species_may_be_given() -> None:
     assert arl.Lattice.from_pymatgen(structure, species).species == ("Cu", "D", "Mn3+", "O2-", "X", "Au")
     with pytest.raises(arl.InputError, match="spin"):
         arl.Lattice.from_pymatgen(structure, [core.Species("Fe", 2, spin=5), "Cu"])
-    with pytest.raises(arl.InputError, match="give a pymatgen Structure"):
+    with pytest.raises(arl.InputError, match="as a pymatgen Structure"):
         arl.Lattice.from_pymatgen("POSCAR", ["Cu"])  # type: ignore[arg-type]
 
 

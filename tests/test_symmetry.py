@@ -245,7 +245,7 @@ def test_pairs_that_can_never_be_are_refused() -> None:
 
 
 def test_two_sites_at_one_place_are_refused() -> None:
-    with pytest.raises(InputError, match="lie at one place"):
+    with pytest.raises(InputError, match="in one place"):
         neighbour_shells(lattice_of(Atoms("Ni2", positions=[[0, 0, 0], [0, 0, 0]], cell=[3, 3, 3], pbc=True)), 1)
 
 

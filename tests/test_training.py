@@ -662,7 +662,7 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
 def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_bits(tmp_path: Path) -> None:
     """config.json and the record tell the seed; with it, another run from the start gives the same."""
     unset = {"training": {"seed": None}}
-    brief(tmp_path / "run", time_limit=0, **unset)
+    stopped(tmp_path / "run", **unset)
     seed = json.loads((tmp_path / "run" / "config.json").read_text())["training"]["seed"]
     resumed = brief(tmp_path / "run", resume=True, **unset)
     assert resumed.record["seed"] == seed
@@ -670,14 +670,14 @@ def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_b
 
 
 def test_a_checkpoint_keeps_the_seed_and_counters_of_steps(tmp_path: Path) -> None:
-    brief(tmp_path / "run", time_limit=0)
+    stopped(tmp_path / "run")
     tensors, description = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
     assert "generator" not in tensors and description["seed"] == 0
     assert description["counters"]["training/state"] > 0 and description["counters"]["training/supercell 0/replay/sweep"] > 0
 
 
 def test_a_checkpoint_of_the_earlier_generator_is_refused_with_the_way_on(tmp_path: Path) -> None:
-    brief(tmp_path / "run", time_limit=0)
+    stopped(tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.safetensors"
     tensors, description = read_tensors(path)
     generator = {"generator": torch.Generator().get_state()}

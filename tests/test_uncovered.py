@@ -10,6 +10,7 @@ import pytest
 import arlattice as arl
 from arlattice.lattice import chain
 from arlattice.training.coverage import UncoveredWarning
+from arlattice.training.health import TrainingWarning
 
 TRAINING = {"objective": "forward", "steps": 3, "batch_size": 16, "equilibration_sweeps": 30, "evaluate_samples": 32}
 OPTIONS = {"width": 16, "heads": 2, "layers": 1}
@@ -25,7 +26,7 @@ def charged(penalty: float) -> arl.ClusterHamiltonian:
 
 def test_a_stiff_penalty_loses_the_neutral_cells_and_it_is_said() -> None:
     """What is known of a half-filled cell says nothing of its charge at the end: the logits start thousands of nats off."""
-    with pytest.warns(UncoveredWarning, match="good ESS"):
+    with pytest.warns(TrainingWarning, match="worse than drawing"), pytest.warns(UncoveredWarning, match="good ESS"):
         arl.train(charged(5.0), states=arl.SemiGrandCanonical(700), model_options=OPTIONS, training=TRAINING, progress=False)
 
 

@@ -26,6 +26,7 @@ from arlattice.models.checkpoint import read_record
 TINY = {"width": 16, "heads": 2, "layers": 1}
 STATE = arl.SemiGrandCanonical(2.0)
 BRIEF: dict[str, Any] = {
+    "seed": 0,
     "steps": 2,
     "batch_size": 4,
     "reverse_states": 1,

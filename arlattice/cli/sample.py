@@ -87,7 +87,7 @@ def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
     """Print the averages of a sample set, and what speaks against them."""
     facts: dict[str, Any] = {
         "samples": samples.n,
-        "seed": samples.metadata["seed"],
+        "seed": samples.metadata.get("seed"),
         "effective_samples": samples.n * samples.ess,
         "sites": samples.lattice.n_sites,
         "temperature": samples.state.temperature,

@@ -81,6 +81,8 @@ def reading(path: str | Path, argument: str = "path", what: str = "samples") -> 
         raise InputError(argument, str(path), "no such file")
     try:
         yield Path(path)
+    except Warning:  # where Python's filters make errors of them
+        raise
     except InputError as error:
         if error.value == str(path):
             raise

@@ -288,6 +288,7 @@ class Trainer:
                 if self._equilibrate(progress):
                     self._take_steps(place, log, progress)
                 elif place is not None:
+                    self._begin(place, log, self.step)
                     self._keep(place)
             self._finish(place)
         return self.average
