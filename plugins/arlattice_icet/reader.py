@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 import tarfile
 from os import PathLike
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["read_expansion"]
 
 _SIZE_LIMIT = 64 * 2**20
-_CUTOFF_LIMIT = 40.0
+_MOST_NEIGHBOURS, _MOST_CLUSTERS = 10**4, 10**7  # of a primitive cell, estimated; more take icet minutes
 _LEFT_OUT = "metadata"  # who fitted the expansion, when and how well: nothing that an energy needs
 _MOST_VALUES = 10**6
 _DEEPEST = 8
@@ -124,10 +125,10 @@ def _cluster_space(data: bytes) -> ClusterSpace:
 
     members = _members(data, "items", "atoms")
     items = _SpaceItems.model_validate(_plain(_items(members["items"])[0]))
-    if max(items.cutoffs) > _CUTOFF_LIMIT:
-        raise ValueError(f"a cutoff of {max(items.cutoffs)} angstrom")
+    primitive = _atoms(members["atoms"])
+    _check_work(primitive, items.cutoffs)
     space = ClusterSpace(
-        _atoms(members["atoms"]), items.cutoffs, items.chemical_symbols, symprec=items.symprec, position_tolerance=items.position_tolerance
+        primitive, items.cutoffs, items.chemical_symbols, symprec=items.symprec, position_tolerance=items.position_tolerance
     )
     for step in items.pruning_history:
         if isinstance(step, list):  # files of icet before 2.0
@@ -137,6 +138,16 @@ def _cluster_space(data: bytes) -> ClusterSpace:
         else:
             space.merge_orbits(step[1], ignore_permutations=True)
     return space
+
+
+def _check_work(primitive: Atoms, cutoffs: list[float]) -> None:
+    """Refuse what would keep icet busy for minutes: an estimate of the neighbours and clusters, with cutoffs of order 2, 3, ..."""
+    density = len(primitive) / primitive.get_volume()
+    neighbours = [density * 4 / 3 * math.pi * cutoff**3 for cutoff in cutoffs]
+    clusters = sum(len(primitive) * n ** (k + 1) / math.factorial(k + 1) for k, n in enumerate(neighbours))
+    if len(primitive) * max(neighbours) > _MOST_NEIGHBOURS or clusters > _MOST_CLUSTERS:
+        told = f"{len(primitive)} sites with cutoffs of {[round(c, 1) for c in cutoffs]} angstrom make about {clusters:.0e} clusters"
+        raise ValueError(f"{told}; if you trust its source, pass trust=True")
 
 
 class _JsonAtoms(BaseModel):
