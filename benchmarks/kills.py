@@ -39,6 +39,7 @@ from arlattice.models.checkpoint import read_record
 RESULTS = Path(__file__).parent / "results"
 STATE = arl.SemiGrandCanonical(2.0)
 TRAINING: dict[str, Any] = {
+    "seed": 0,
     "steps": 12,
     "checkpoint_every": 1,
     "evaluate_every": 4,

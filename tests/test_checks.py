@@ -20,7 +20,7 @@ from arlattice.estimate import Estimate
 from arlattice.montecarlo import sample_chains
 from arlattice.thermo.exact import Enumeration
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # small forms; tests/test_trust.py has the warnings
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # small forms; tests/test_reliability.py has the warnings
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG"

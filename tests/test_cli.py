@@ -16,7 +16,9 @@ import torch
 import arlattice as arl
 from arlattice.cli import commands, main
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # few samples on purpose; tests/test_trust.py has the warnings
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::arlattice.LowEssWarning"
+)  # few samples on purpose; tests/test_reliability.py has the warnings
 
 RunCli = Callable[..., Any]
 NAMES = [command.name for command in commands()]

@@ -16,7 +16,9 @@ import arlattice as arl
 from arlattice.errors import MissingExtraError
 from arlattice.io import picture
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # few samples on purpose; tests/test_trust.py has the warnings
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::arlattice.LowEssWarning"
+)  # few samples on purpose; tests/test_reliability.py has the warnings
 
 RunCli = Callable[..., Any]
 CUAU = arl.Lattice.from_ase(bulk("Cu", a=3.8), ["Cu", "Au"], (2, 2, 4))

@@ -17,7 +17,9 @@ from arlattice.io.netcdf import write_netcdf
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.phase_diagram import coexistences, invariants
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # coarse grids on purpose; tests/test_trust.py has the warnings
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::arlattice.LowEssWarning"
+)  # coarse grids on purpose; tests/test_reliability.py has the warnings
 
 PHASES = ("disordered", "L1_0")
 SITES, TOP = 64, 800.0

@@ -19,6 +19,8 @@ from arlattice.random_numbers import HIGHEST_SEED, Stream, check_seed, philox, p
 from arlattice.testing import randomise
 from arlattice.thermo.neural_metropolis import neural_metropolis
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # few samples on purpose
+
 STATE = arl.SemiGrandCanonical(2.5, {"up": 0.1})
 ISING = arl.hamiltonian("ising", size=(3, 3))
 

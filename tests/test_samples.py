@@ -17,7 +17,9 @@ from arlattice.hamiltonian import FunctionHamiltonian
 from arlattice.lattice import Lattice, square
 from arlattice.samples import SampleSet
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # few samples on purpose; tests/test_trust.py has the warnings
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::arlattice.LowEssWarning"
+)  # few samples on purpose; tests/test_reliability.py has the warnings
 
 LATTICE = square(4)
 STATE = SemiGrandCanonical(10.0, {"up": 0.5})

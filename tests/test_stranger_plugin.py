@@ -17,7 +17,9 @@ import torch
 import arlattice as arl
 from arlattice.hooks import Manager, using
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # few samples on purpose; tests/test_trust.py has the warnings
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::arlattice.LowEssWarning"
+)  # few samples on purpose; tests/test_reliability.py has the warnings
 
 TEMPLATE = Path(__file__).parent.parent / "examples" / "plugin-template"
 

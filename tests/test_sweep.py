@@ -24,7 +24,7 @@ from arlattice.thermo import sweep as sweep_module
 from arlattice.thermo import sweep_state
 from arlattice.thermo.exact import Enumeration
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # few samples on purpose: see tests/test_trust.py
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # few samples on purpose: see tests/test_reliability.py
 
 TEMPERATURES, FIELDS = [2.5, 4.0], [-0.2, 0.0, 0.3]
 
