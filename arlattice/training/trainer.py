@@ -354,7 +354,7 @@ class Trainer:
     def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
         found = divergence(loss, norm, self.model.parameters())
         if found is not None:
-            cure = f"training diverged: {found} after step {self.step}; give a lower learning rate. A checkpoint from before is kept"
+            cure = f"training diverged: {found} after step {self.step}; give a lower learning rate. A checkpoint from before stays as it is"
             raise InputError("training.learning_rate", self.options.learning_rate, cure)
 
     def _evaluate(self, loss: Loss, norm: Tensor, log: MetricsLog, bar: tqdm[Any]) -> None:
