@@ -25,6 +25,7 @@ __all__ = ["read_netcdf", "write_netcdf"]
 _MOST_BYTES_A_BYTE = 100
 """How much larger the data may be than the file. netCDF compresses; a file that claims more is damaged or hostile."""
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _SEAL = b"\narlattice sha256 %s\n"
 _SEAL_LENGTH = len(_SEAL % bytes(64))
 _SECONDS = 10
@@ -71,9 +72,11 @@ def read_netcdf(path: Path, argument: str) -> Dataset:
 
 
 def _has_seal(path: Path, argument: str) -> bool:
-    """Whether the file ends with the digest of its bytes; refused if that is another one."""
+    """Whether the file ends with the digest of its bytes; refused if that is another one, or if the file is not HDF5 at all."""
     length = path.stat().st_size - _SEAL_LENGTH
     with path.open("rb") as file:
+        if file.read(len(_HDF5)) != _HDF5:
+            raise InputError(argument, str(path), "damaged, or not netCDF; write it again")
         file.seek(max(0, length))
         seal = file.read(_SEAL_LENGTH)
         if not seal.startswith(_SEAL.split(b"%s")[0]):
