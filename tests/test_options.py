@@ -23,6 +23,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 from arlattice.testing import randomise
 from arlattice.thermo.sweep_state import SweepOptions, measure
@@ -244,7 +245,7 @@ def test_the_consistency_of_marginals_counts_with_its_weight() -> None:
     batch = run._batch(run.lanes[0])
     losses: list[Loss] = []
     for weight in (0.0, 1.0, 3.0):
-        batch.consistency_weight, batch.generator = weight, torch.Generator().manual_seed(0)
+        batch.consistency_weight, batch.stream = weight, Stream(0, "consistency")
         losses.append(objective(model, batch))
     forward, first, third = (loss.value.item() for loss in losses)
     assert forward == pytest.approx(losses[0].figures["forward"].item())
@@ -257,7 +258,7 @@ def test_the_loop_runs_as_often_as_the_options_say(tmp_path: Path, monkeypatch: 
     sweeps, saved, evaluated = [], [], []
     right = ReplicaExchange.sweep, trainer_module.save_checkpoint, Model.sample
     monkeypatch.setattr(ReplicaExchange, "sweep", lambda self: (sweeps.append(1), right[0](self))[1])
-    monkeypatch.setattr(trainer_module, "save_checkpoint", lambda path, parts, step, identity: saved.append(step))
+    monkeypatch.setattr(trainer_module, "save_checkpoint", lambda path, parts, done, identity: saved.append(done.step))
 
     def sample(self: Model, n: int, *arguments: Any, **named: Any) -> SampleSet:
         evaluated.append((run.step, n))
@@ -313,7 +314,7 @@ def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: 
         def close(self) -> None:
             written.append(("closed", -1))
 
-    monkeypatch.setattr(metrics, "_tensorboard", lambda folder: Writer())
+    monkeypatch.setattr(metrics, "_summary_writer", lambda: lambda folder: Writer())
     trainer().fit(tmp_path / "without", False, None, False)
     assert not written
     trainer(tensorboard=True).fit(tmp_path / "with", False, None, False)
@@ -334,11 +335,11 @@ def test_a_state_of_a_sweep_is_drawn_as_the_options_say(ising_model: Path, monke
 
     monkeypatch.setattr(type(model), "sample", sample)
     observables: dict[str, dict[str, Any]] = {"correlation": {"shells": 1, "connected": True}}
-    options = [SweepOptions(n=30, max_samples=30, order="random", seed=seed, observables=observables) for seed in (4, 5)]
+    options = [SweepOptions(n=300, max_samples=300, order="random", seed=seed, observables=observables) for seed in (4, 5)]
     found = [measure(model, state, o) for o in options]
-    assert [(n, order) for n, order, _ in drawn] == [(30, "random")] * 2
+    assert [(n, order) for n, order, _ in drawn] == [(300, "random")] * 2
     assert not torch.equal(drawn[0][2].occupations, drawn[1][2].occupations)
-    assert [r.samples for r in found] == [30, 30]
+    assert [r.samples for r in found] == [300, 300]
     assert found[0].averages["correlation"] == drawn[0][2].means("correlation", shells=1, connected=True)
 
 

@@ -28,6 +28,8 @@ from arlattice.samples import SampleSet
 from arlattice.testing import check_hamiltonian, check_model, randomise, small_cases
 from arlattice.thermo.exact import Enumeration
 
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # exact averages weight every configuration once
+
 SGC = arl.SemiGrandCanonical
 TINY = AnyOrderTransformerOptions(width=8, heads=1, layers=2)
 
@@ -90,15 +92,15 @@ STATE = (
     Defect(
         "beta times four",
         "arlattice.ensemble:Ensemble.beta",
-        "1.0 / (",
-        "4.0 / (",
+        "1.0 / kt",
+        "4.0 / kt",
         "test_ensemble:test_log_f_is_minus_energy_less_mu_n_over_kt",
     ),
     Defect(
         "k_B wrong in the fifth digit",
         "arlattice.ensemble:boltzmann_constant",
-        "return BOLTZMANN[units]",
-        "return 1.00001 * BOLTZMANN[units]",
+        "return BOLTZMANN[",
+        "return 1.00001 * BOLTZMANN[",
         "test_ensemble:test_log_f_is_minus_energy_less_mu_n_over_kt",
     ),
     Defect(
@@ -118,8 +120,8 @@ STATE = (
     Defect(
         "CLEASE's mu taken as Delta mu",
         "arlattice.ensemble:ChemicalPotentials.from_clease",
-        "2 * mu",
-        "mu",
+        "2 * finite_number",
+        "finite_number",
         "test_ensemble:test_cleases_mu_is_half_the_difference",
     ),
     Defect(
