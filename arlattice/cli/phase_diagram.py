@@ -61,7 +61,7 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
         answer()
         print_table(named, as_json, "no congruent or three-phase point between these temperatures")
         for text in _warnings(data):
-            click.echo(f"warning: of the sweep: {text}")
+            answer(f"warning: of the sweep: {text}")
     click.echo(f"written: {output}", err=True)
 
 

@@ -46,10 +46,10 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Tensor):
         data = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        return ["tensor", str(value.dtype), list(value.shape), hashlib.sha256(data).hexdigest()]
+        return ["tensor", str(value.dtype), list(value.shape), hashlib.sha256(data.data).hexdigest()]
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         data = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-        return ["array", value.dtype.name, list(value.shape), hashlib.sha256(data).hexdigest()]
+        return ["array", value.dtype.name, list(value.shape), hashlib.sha256(data.data).hexdigest()]
     if isinstance(value, np.ndarray):  # of texts
         return value.tolist()
     if isinstance(value, np.generic):
