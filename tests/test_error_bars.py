@@ -21,7 +21,7 @@ from arlattice.samples import SampleSet
 from arlattice.testing import ConformanceError, ShareTest
 from arlattice.thermo.exact import Enumeration
 
-pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # small sets on purpose
+pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # exact averages weight every configuration once
 
 REPEATS, N = 400, 400
 HOLDS = ShareTest(0.683, false_alarm=1e-3)

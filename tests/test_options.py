@@ -245,7 +245,7 @@ def test_the_consistency_of_marginals_counts_with_its_weight() -> None:
     batch = run._batch(run.lanes[0])
     losses: list[Loss] = []
     for weight in (0.0, 1.0, 3.0):
-        batch.consistency_weight, batch.stream = weight, Stream(0)
+        batch.consistency_weight, batch.stream = weight, Stream(0, "consistency")
         losses.append(objective(model, batch))
     forward, first, third = (loss.value.item() for loss in losses)
     assert forward == pytest.approx(losses[0].figures["forward"].item())
@@ -324,7 +324,6 @@ def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: 
 # -- sweeps ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")
 def test_a_state_of_a_sweep_is_drawn_as_the_options_say(ising_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """n and order go to the model, the observables into the averages, another seed gives other samples."""
     model, state, drawn = arl.load(ising_model), arl.SemiGrandCanonical(2.5, {"up": 0.2}), []
@@ -336,11 +335,11 @@ def test_a_state_of_a_sweep_is_drawn_as_the_options_say(ising_model: Path, monke
 
     monkeypatch.setattr(type(model), "sample", sample)
     observables: dict[str, dict[str, Any]] = {"correlation": {"shells": 1, "connected": True}}
-    options = [SweepOptions(n=30, max_samples=30, order="random", seed=seed, observables=observables) for seed in (4, 5)]
+    options = [SweepOptions(n=300, max_samples=300, order="random", seed=seed, observables=observables) for seed in (4, 5)]
     found = [measure(model, state, o) for o in options]
-    assert [(n, order) for n, order, _ in drawn] == [(30, "random")] * 2
+    assert [(n, order) for n, order, _ in drawn] == [(300, "random")] * 2
     assert not torch.equal(drawn[0][2].occupations, drawn[1][2].occupations)
-    assert [r.samples for r in found] == [30, 30]
+    assert [r.samples for r in found] == [300, 300]
     assert found[0].averages["correlation"] == drawn[0][2].means("correlation", shells=1, connected=True)
 
 

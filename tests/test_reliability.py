@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import tomllib
 import warnings
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from ase.build import bulk
 
 import arlattice as arl
 from arlattice.io.netcdf import write_netcdf
-from arlattice.io.records import write_record
+from arlattice.io.records import read_tensors, write_record, write_tensors
 from arlattice.models.checkpoint import read_record, shipped_models
 from arlattice.models.painted import paint
 from arlattice.models.trained_range import TrainedRange
@@ -288,12 +287,20 @@ def test_models_of_older_files_say_that_they_do_not_know(tmp_path: Path, run_cli
     cuau.save(tmp_path / "old")
     path = tmp_path / "old" / "model.json"
     described = json.loads(path.read_text(encoding="utf-8"))
-    del described["record"]["trained_range"], described["sha256"]
+    del described["record"]["trained_range"]
+    del described["sha256"]
     write_record(path, described)
     assert "trained range  not recorded" in run_cli("models", tmp_path / "old").out
     old = arl.load(tmp_path / "old")
     assert old.trained_range is None
     assert arl.OutOfRangeWarning not in given(old.sample(200, arl.SemiGrandCanonical(5)).log_z)
+    path.unlink()
+    assert arl.load(tmp_path / "old").trained_range == cuau.trained_range  # the weights hold the record too
+    weights = tmp_path / "old" / "model.safetensors"
+    tensors, description = read_tensors(weights)
+    del description["record"]
+    write_tensors(weights, tensors, description)
+    assert arl.load(tmp_path / "old").trained_range is None
 
 
 def test_the_command_shows_the_range_in_words(run_cli: RunCli) -> None:
@@ -338,7 +345,7 @@ def test_what_is_outside_survives_files_selection_and_joining(cuau: arl.Model, t
 
 @pytest.mark.parametrize("temperature", [1e-320, 1e-100, 1e-50, 1e300])
 def test_numbers_that_overflow_are_refused_not_nan(cuau: arl.Model, temperature: float) -> None:
-    with pytest.raises(arl.InputError, match=r"^temperature"):
+    with pytest.raises(arl.InputError, match=r"gives kT = .* between 1e-30 and 1e30"):
         cuau.sample(10, arl.SemiGrandCanonical(temperature))
 
 
@@ -368,7 +375,7 @@ def test_the_command_line_warns_on_standard_error(run_cli: RunCli) -> None:
     assert ran.code == 0
     assert [line[:20] for line in ran.err.splitlines()] == ["arlattice: warning: "]
     refused = run_cli("sample", "cuau-2x2x4", "--temperature", 680, "-n", 20, "--quiet")  # warnings are errors here
-    assert refused.code == 2 and re.match(r"arlattice: error: 19\.\d effective samples", refused.err)
+    assert refused.code == 2 and refused.err.startswith("arlattice: error: ") and "effective samples (20 drawn" in refused.err
 
 
 @pytest.mark.parametrize("command", ["sample", "inpaint"])
@@ -407,7 +414,8 @@ def test_parts_without_khat_are_read(tmp_path: Path, cuau: arl.Model) -> None:
     arl.sweep(cuau, [680], n=150, folder=tmp_path)
     (part,) = tmp_path.glob("*.json")
     kept = json.loads(part.read_text(encoding="utf-8"))
-    del kept["khat"], kept["sha256"]
+    del kept["khat"]
+    del kept["sha256"]
     write_record(part, kept)
     assert np.isnan(arl.sweep(cuau, [680], n=150, folder=tmp_path)["khat"].values).all()
 
