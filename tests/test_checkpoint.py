@@ -282,3 +282,14 @@ def test_a_compiled_hamiltonian_that_does_not_fit_together_is_told(change: Any, 
     write_tensors(path, {key.removeprefix("hamiltonian."): t for key, t in prefixed.items()}, description)
     with pytest.raises(arl.InputError, match="damaged"):
         arl.ClusterHamiltonian.load(path)
+
+
+def test_the_record_of_another_model_is_refused(saved: Path, tmp_path: Path) -> None:
+    """Both files are whole; they do not belong together."""
+    other = randomise(transformer(ising()), 5)
+    other.record = {"steps": 9}
+    other.save(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "model.json", saved / "model.json")
+    for read in (arl.load, read_record):
+        with pytest.raises(arl.InputError, match="the record beside it belongs to another file"):
+            read(saved)

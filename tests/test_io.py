@@ -381,6 +381,8 @@ def test_an_extxyz_file_that_lost_frames_or_changed_a_digit_is_refused(tmp_path:
     lines = whole.splitlines(keepends=True)
     changed = {
         "frames lost": "".join(lines[: 14 * 3]),
+        "frames exchanged": "".join(lines[14:28] + lines[:14] + lines[28:]),
+        "a frame doubled": "".join(lines[:14] + lines[:14] + lines[28:]),
         "energy": re.sub(r" energy=\S+", " energy=0.5", whole, count=1),
         "log_prob": re.sub(r"log_prob=\S+", "log_prob=-1.0", whole, count=1),
         "temperature": whole.replace('temperature\\": 680.0', 'temperature\\": 681.0'),

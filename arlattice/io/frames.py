@@ -178,6 +178,11 @@ def from_frames(frames: Sequence[Atoms], path: str | Path) -> SampleSet:
     header = frames[0].info[HEADER]
     if any(atoms.info[HEADER] != header for atoms in frames):
         raise InputError("frames", len(frames), "the structures come from different sets")
+    for number, atoms in enumerate(frames):
+        if atoms.info.get("sample") != number:
+            raise InputError(
+                "frames", f"sample {atoms.info.get('sample')} as number {number}", "structures are missing, doubled or exchanged"
+            )
     lattice = lattice_of(header)
     _check_digests(frames, header, path)
     given = {name: name in frames[0].info for name in ("log_prob", "order", "stream")}

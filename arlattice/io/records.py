@@ -111,7 +111,7 @@ def read_tensors(path: str | Path, argument: str = "path", recorded: str | None 
     Args:
         path: the file.
         argument: how the user calls it.
-        recorded: the digest, where another file keeps it.
+        recorded: the digest that a record beside it gives.
 
     Raises:
         InputError: no such file, not a whole safetensors file with a description, or a content that is not what was written.
@@ -131,5 +131,9 @@ def read_tensors(path: str | Path, argument: str = "path", recorded: str | None 
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError, MemoryError) as error:
         raise InputError(argument, str(path), f"damaged, or not a file of arlattice ({type(error).__name__}); write it again") from None
-    check(description.pop(KEY, recorded), digest([description, tensors]), argument, path)
+    found = description.pop(KEY, recorded)
+    expected = digest([description, tensors])
+    check(found, expected, argument, path)
+    if recorded not in (None, expected):
+        raise InputError(argument, str(path), "the record beside it belongs to another file; remove the record")
     return tensors, description

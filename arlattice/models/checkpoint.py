@@ -41,9 +41,8 @@ def shipped_models() -> list[str]:
 
 def read_record(name_or_folder: str | Path) -> dict[str, Any]:
     """How a trained model was made and what it measured: the ``record`` of its ``model.json``."""
-    folder = _folder(name_or_folder)
-    described = _readable(folder) or read_tensors(folder / "model.safetensors", "model")[1]
-    return dict(described.get("record", {}))
+    described, _, description = _read(_folder(name_or_folder))
+    return dict((described or description).get("record", {}))
 
 
 def save(model: Model, folder: str | Path) -> None:
@@ -86,9 +85,7 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
     """
     if hamiltonian is not None:
         of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
-    folder = _folder(model)
-    described = _readable(folder)
-    tensors, description = read_tensors(folder / "model.safetensors", "model", described.get(_WEIGHTS))
+    described, tensors, description = _read(_folder(model))
     if description.get("format") != FORMAT:
         raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
     loaded = model_from_tensors(tensors, description, hamiltonian)
@@ -144,6 +141,12 @@ def _rebuild(tensors: dict[str, Tensor], description: dict[str, Any]) -> Hamilto
 
     spec = description["hamiltonian"]
     return default_manager().build_hamiltonian(spec["name"], spec["options"])
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+    """What ``model.json`` says, and the weights with their description; refused if they do not belong together."""
+    described = _readable(folder)
+    return described, *read_tensors(folder / "model.safetensors", "model", described.get(_WEIGHTS))
 
 
 def _readable(folder: Path) -> dict[str, Any]:
