@@ -378,6 +378,17 @@ def test_the_command_line_warns_on_standard_error(run_cli: RunCli) -> None:
     assert refused.code == 2 and refused.err.startswith("arlattice: error: ") and "effective samples (20 drawn" in refused.err
 
 
+def test_the_command_looks_for_lost_modes_by_monte_carlo(run_cli: RunCli) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        cold, good = (run_cli("sample", "cuau-2x2x4", "--temperature", t, "--quiet", "--check-modes", "--json") for t in (5, 680))
+    assert json.loads(cold.out)["lost_mode"] and "may have lost a mode" in cold.err
+    found = json.loads(good.out)
+    assert not found["lost_mode"] and "lost a mode" not in good.err and found["p_ess"]["value"] > 0.95
+    lower, upper = (found[f"log_z_{which}"] for which in ("lower", "upper"))
+    assert lower["value"] - 4 * lower["error"] < 12.5425 < upper["value"] + 4 * upper["error"]  # by enumeration
+
+
 @pytest.mark.parametrize("command", ["sample", "inpaint"])
 def test_defaults_of_the_commands_draw_enough(command: str) -> None:
     from arlattice.cli import commands

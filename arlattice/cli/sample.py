@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +25,7 @@ __all__ = ["check_outputs", "load_model", "report", "sample"]
 @click.option(
     "-o", "--output", "outputs", multiple=True, metavar="PATH", help="Write the samples, e.g. out.extxyz, out.nc. May be repeated."
 )
+@click.option("--check-modes", is_flag=True, help="Compare with Monte Carlo: does the model miss a phase? Takes longer.")
 @output_options
 @json_option
 def sample(
@@ -40,6 +41,7 @@ def sample(
     quiet: bool,
     device: str,
     outputs: tuple[str, ...],
+    check_modes: bool,
     file_format: str | None,
     vacancies: str,
     as_json: bool,
@@ -50,7 +52,8 @@ def sample(
     the folder of a trained one. Prints log Z, the energy per site and the composition with error bars; the
     effective sample size (ESS), the fraction of samples that count; k-hat of the weights (above 0.7 their tail is heavy,
     which matters where ESS is below 0.9); and warnings where the numbers are not to be trusted. ESS and k-hat compare the
-    samples with each other: they cannot see a phase that the model never draws.
+    samples with each other: they cannot see a phase that the model never draws. With --check-modes Monte Carlo by replica
+    exchange looks for one: it prints the lower and the upper bound of log Z, and the ESS of the Monte Carlo samples (p-ESS).
 
     \b
     Examples:
@@ -64,7 +67,15 @@ def sample(
     samples = loaded.sample(n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
-    report(samples, outputs, as_json)
+    report(samples, outputs, as_json, _modes(loaded, samples) if check_modes else {})
+
+
+def _modes(model: Model, samples: SampleSet) -> dict[str, Any]:
+    """What Monte Carlo says of the model in the state of the samples."""
+    from arlattice.thermo.bounds import check_modes
+
+    found = check_modes(model, samples.state, n=len(samples))
+    return {"log_z_lower": found.lower, "log_z_upper": found.upper, "p_ess": found.p_ess, "lost_mode": found.lost_mode}
 
 
 def load_model(model: str, hamiltonian: str | None, device: str) -> Model:
@@ -83,8 +94,8 @@ def check_outputs(outputs: Sequence[str], file_format: str | None) -> None:
         check_target(path, file_format)
 
 
-def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
-    """Print the averages of a sample set, and what speaks against them."""
+def report(samples: SampleSet, outputs: Sequence[str], as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Print the averages of a sample set, more facts, and what speaks against them."""
     facts: dict[str, Any] = {
         "samples": samples.n,
         "seed": samples.metadata.get("seed"),
@@ -99,7 +110,9 @@ def report(samples: SampleSet, outputs: Sequence[str], as_json: bool) -> None:
         **({"energy_per_atom": samples.mean("energy_per_atom")} if _counts_atoms(samples) else {}),
         **{f"x_{species}": samples.mean(f"x_{species}") for species in samples.lattice.species},
     }
-    print_facts(facts | ({"written": list(outputs)} if outputs else {}) | noted(map(str, samples.warnings), as_json), as_json)
+    print_facts(
+        facts | dict(more or {}) | ({"written": list(outputs)} if outputs else {}) | noted(map(str, samples.warnings), as_json), as_json
+    )
 
 
 def _counts_atoms(samples: SampleSet) -> bool:

@@ -102,7 +102,7 @@ def check_modes(
     rungs: int = 8,
     chains: int = 32,
     sweeps: int = 100,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Bracket:
     """`bracket` of one state, with both kinds of samples drawn here: does the model miss a mode?
 
@@ -117,13 +117,17 @@ def check_modes(
         rungs: temperatures of the ladder, evenly in log T.
         chains: copies of the ladder.
         sweeps: kept, one configuration every 5; as many again are left out before.
-        seed: of everything.
+        seed: of everything; None takes a fresh one, kept as ``Bracket.seed``.
 
     Raises:
         InputError: numbers out of range.
+
+    Warns:
+        LostModeWarning: the Monte Carlo samples are where the model's are not.
     """
+    seed = known_seed(seed)
     ladder = _ladder(state, _top(model, state) if hottest is None else hottest, rungs)
-    chained = sample_replicas(model.hamiltonian, ladder, chains=chains, sweeps=sweeps, burn_in=sweeps, thin=5, seed=seed + 1)
+    chained = sample_replicas(model.hamiltonian, ladder, chains=chains, sweeps=sweeps, burn_in=sweeps, thin=5, seed=seed ^ 1)
     return bracket(model.sample(n, state, seed=seed), chained[0], model, seed=seed)
 
 
