@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,9 @@ def test_the_interrupt_of_the_user_interrupts_a_plugin(workplace: Path) -> None:
         "import time, sys\nimport arlattice as arl\n@arl.hookimpl\ndef arlattice_register_models(register):\n"
         "    print('ready', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-m", "arlattice", "-p", "odd.py", "plugins"], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "arlattice", "-p", "odd.py", "plugins"]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background of a script ignores Ctrl-C
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stderr is not None
     assert process.stderr.readline() == "ready\n"
     time.sleep(0.1)
