@@ -1,12 +1,10 @@
 """What the name of a species says: an element, an isotope, a charge, a vacancy, or the state of a spin.
 
-| name | means |
-|---|---|
-| ``Cu`` | an element |
-| ``D``, ``T`` | hydrogen of mass 2.014 and 3.016 |
-| ``Mn3+``, ``Mn+3``, ``Mn³⁺``, ``O2-``, ``Li+``, ``Fe2.5+`` | an element with a charge, in units of e |
-| ``X``, ``Va``, ``VA``, ``Vac``, ``vac``, ``Vacancy``, ``vacancy``, ``□`` | a vacancy |
-| ``up``, ``0``, ``left`` | the state of a spin, where no species of the lattice is an element |
+- ``Cu``: an element
+- ``D``, ``T``: hydrogen of mass 2.014 and 3.016
+- ``Mn3+``, ``Mn+3``, ``Mn³⁺``, ``O2-``, ``Li+``, ``Fe2.5+``: an element with a charge, in units of e
+- ``X``, ``Va``, ``VA``, ``Vac``, ``vac``, ``Vacancy``, ``vacancy``, ``□``: a vacancy
+- ``up``, ``0``, ``left``: the state of a spin, where no species of the lattice is an element
 
 A lattice may have species of any name. Only structures need to know what the names mean.
 """
