@@ -144,6 +144,21 @@ def test_killed_writers_leave_a_whole_model_with_its_own_record_and_litter_that_
     assert {path.name for path in tmp_path.iterdir()} == {"model", "text"}
 
 
+def test_two_processes_that_overwrite_one_model_leave_it_whole_at_every_moment(tmp_path: Path, ising_model: Path) -> None:
+    """Read 60 times while both write as fast as they can."""
+    folder = tmp_path / "model"
+    children = [program(SAVING, str(ising_model), str(folder)) for _ in range(2)]
+    while not (folder / "model.json").is_file():
+        time.sleep(0.01)
+    try:
+        for _ in range(60):
+            loaded = arl.load(folder)
+            assert all(bool((p == loaded.record["number"]).all()) for p in loaded.parameters())
+    finally:
+        for child in children:
+            kill(child)
+
+
 def test_a_writer_that_lives_keeps_its_scratch_folder(tmp_path: Path) -> None:
     with replacing(tmp_path / "slow") as slow:
         slow.write_text("slow")

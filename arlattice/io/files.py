@@ -18,7 +18,7 @@ from pathlib import Path
 
 from arlattice.errors import InputError
 
-__all__ = ["LOCK", "folder_lock", "new_folder", "replacing", "replacing_pair", "scratch_folder", "write_text", "writing"]
+__all__ = ["LOCK", "folder_lock", "new_folder", "replacing", "replacing_pair", "scratch_folder", "turn", "write_text", "writing"]
 
 _PREFIX = ".writing-"
 LOCK = ".lock"
@@ -51,6 +51,23 @@ def folder_lock(folder: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+@contextmanager
+def turn(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Wait for a folder and have it for a moment: alone, or with others that only read. Without such locks on a system: no waiting."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a network drive without locks
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -126,16 +143,21 @@ def replacing_pair(folder: Path, main: str, beside: str) -> Iterator[Path]:
     """
     with writing(folder), scratch_folder(folder) as temporary:
         yield temporary
-        before = temporary / f"{beside} before"
+        with turn(folder):
+            _move_pair(temporary, folder, main, beside)
+
+
+def _move_pair(temporary: Path, folder: Path, main: str, beside: str) -> None:
+    before = temporary / f"{beside} before"
+    with suppress(FileNotFoundError):
+        os.rename(folder / beside, before)
+    try:
+        os.replace(temporary / main, folder / main)
+    except BaseException:
         with suppress(FileNotFoundError):
-            os.rename(folder / beside, before)
-        try:
-            os.replace(temporary / main, folder / main)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.rename(before, folder / beside)
-            raise
-        os.replace(temporary / beside, folder / beside)
+            os.rename(before, folder / beside)
+        raise
+    os.replace(temporary / beside, folder / beside)
 
 
 def write_text(path: str | Path, text: str) -> None:

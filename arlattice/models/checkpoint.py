@@ -23,7 +23,7 @@ from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
 from arlattice.hooks.by_hand import without_by_hand
 from arlattice.io.digest import KEY, check, digest
-from arlattice.io.files import replacing_pair, writing
+from arlattice.io.files import replacing_pair, turn, writing
 from arlattice.io.records import plain, read_json, read_tensors, write_record, write_tensors
 from arlattice.models.base import Model
 
@@ -145,8 +145,9 @@ def _rebuild(tensors: dict[str, Tensor], description: dict[str, Any]) -> Hamilto
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
     """What ``model.json`` says, and the weights with their description; refused if they do not belong together."""
-    described = _readable(folder)
-    return described, *read_tensors(folder / "model.safetensors", "model", described.get(_WEIGHTS))
+    with turn(folder, shared=True):  # another process may be overwriting it
+        described = _readable(folder)
+        return described, *read_tensors(folder / "model.safetensors", "model", described.get(_WEIGHTS))
 
 
 def _readable(folder: Path) -> dict[str, Any]:
