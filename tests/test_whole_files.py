@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.io.files import folder_lock, replacing, write_text
+from arlattice.io.files import folder_lock, replacing, turn, write_text
 from arlattice.io.records import read_json
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import read_record
@@ -142,6 +143,20 @@ def test_killed_writers_leave_a_whole_model_with_its_own_record_and_litter_that_
     write_text(tmp_path / "text", "")
     assert {path.name for path in folder.iterdir()} == {"model.json", "model.safetensors"}
     assert {path.name for path in tmp_path.iterdir()} == {"model", "text"}
+
+
+@pytest.mark.parametrize("waiting", ["load", "save"])
+def test_who_reads_or_writes_a_model_waits_for_who_overwrites_it(waiting: str, tmp_path: Path, ising_model: Path) -> None:
+    model = arl.load(ising_model)
+    model.save(tmp_path)
+    work = {"load": lambda: arl.load(tmp_path), "save": lambda: model.save(tmp_path)}[waiting]
+    thread = threading.Thread(target=work)
+    with turn(tmp_path):
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_two_processes_that_overwrite_one_model_leave_it_whole_at_every_moment(tmp_path: Path, ising_model: Path) -> None:
