@@ -129,9 +129,9 @@ for turn in count():
 def test_killed_writers_leave_a_whole_model_with_its_own_record_and_litter_that_the_next_clears(tmp_path: Path, ising_model: Path) -> None:
     """6 writers that overwrite one model again and again, killed after 5 to 30 ms (benchmarks/kills.py has 250)."""
     folder = tmp_path / "model"
-    for turn in range(6):
+    for kills in range(6):
         child = program(SAVING, str(ising_model), str(folder))
-        time.sleep(0.3 if turn == 0 else 0.005 * (1 + turn))
+        time.sleep(0.3 if kills == 0 else 0.005 * (1 + kills))
         kill(child)
         loaded = arl.load(folder)
         number = int(next(iter(loaded.parameters())).flatten()[0])
