@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,3 +252,19 @@ def test_a_full_disk_is_told_in_one_line_and_the_old_file_stays(
     assert old in (None, "old")
     assert not any("writing" in each for each in left)
     assert "checkpoint.safetensors" not in left and name not in left - ({name} if old else set())
+
+
+def test_a_folder_that_its_maker_locks_while_it_is_cleared_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The maker was slow between making and locking; the neighbour took the folder for a left-over."""
+    made, remove = tmp_path / ".writing-slow", shutil.rmtree
+    made.mkdir()
+
+    def late(path: Path, **options: Any) -> None:
+        if not (made / "mine").exists() and "writing-slow" in str(path):
+            made.mkdir(exist_ok=True)
+            (made / "mine").write_text("mine")
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", late)
+    write_text(tmp_path / "text", "")
+    assert (made / "mine").read_text() == "mine"

@@ -115,6 +115,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for a user's mistake, told in one line on standard error; 1 for a mistake of ours;
         130 when interrupted. With the environment variable ARLATTICE_DEBUG set, errors are raised instead.
     """
+    if sys.stderr is None:  # closed by the caller: there is nobody to tell
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     with _one_line_warnings():
         if os.environ.get(DEBUG_VARIABLE):
             return _run(arguments)

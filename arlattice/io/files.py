@@ -44,7 +44,7 @@ def folder_lock(folder: Path) -> Iterator[bool]:
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, FileNotFoundError):  # somebody has it, or somebody removed the folder just now
         yield False
         return
     try:
@@ -91,7 +91,10 @@ def _clear(parent: Path) -> None:
         if left.is_dir() and not left.is_symlink():
             with folder_lock(left) as dead:
                 if dead:
-                    shutil.rmtree(left, ignore_errors=True)
+                    gone = left.with_name(f"{left.name}.gone")  # out of the way first: its maker may only now come to lock it
+                    with suppress(OSError):
+                        os.rename(left, gone)
+                    shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextmanager

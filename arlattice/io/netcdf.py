@@ -114,4 +114,5 @@ def _variable(variable: Variable) -> list[Any]:
 
 
 def _attributes(attributes: Any) -> dict[str, Any]:
-    return {str(name): value for name, value in attributes.items()}
+    """Without the fill value, which xarray adds when it saves a file again: nothing here is filled."""
+    return {str(name): value for name, value in attributes.items() if name != "_FillValue"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arlattice.ensemble import Canonical, Ensemble
+from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 from arlattice.models.conditions import species_components
 
@@ -52,12 +53,20 @@ class TrainedRange:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> TrainedRange | None:
-        """What a model's record says; None if it does not, as in files of older versions."""
+        """What a model's record says; None if it does not, as in files of older versions.
+
+        Raises:
+            InputError: an entry written by hand that is no range.
+        """
         given = record.get(KEY)
         if not isinstance(given, Mapping):
             return None
-        boxes = ({s: _hull(ends) for s, ends in given.get(name, {}).items()} for name in ("chemical_potentials", "compositions"))
-        return cls(str(given["units"]), _hull(given["temperature"]), *boxes)
+        try:
+            boxes = ({s: _hull(ends) for s, ends in given.get(name, {}).items()} for name in ("chemical_potentials", "compositions"))
+            return cls(str(given["units"]), _hull(given["temperature"]), *boxes)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            cure = f"damaged ({type(error).__name__}); remove the entry from the record in model.json, or train the model again"
+            raise InputError(KEY, given, cure) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the record."""

@@ -35,10 +35,10 @@ class MetricsLog:
         """Drop lines after ``step``: a resumed run writes them again."""
         if self.path is None:
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
         kept = []
         for line in lines:
-            with contextlib.suppress(ValueError):  # a line that a crash cut off
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # a line that a crash cut off, or no line of ours
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
         write_text(self.path, "".join(kept))
