@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from arlattice.bench.settings import device_name
+from arlattice.errors import InputError
 from arlattice.io.files import write_text
+from arlattice.io.records import read_json
 
 __all__ = ["Cost", "measured", "peak_memory"]
 
@@ -42,7 +44,10 @@ class Cost:
     def read(cls, folder: Path) -> Cost:
         """What is recorded in a run folder; nothing if nothing is."""
         path = folder / "cost.json"
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else cls()
+        try:
+            return cls(**read_json(path, "--runs")) if path.is_file() else cls()
+        except TypeError:
+            raise InputError("--runs", str(path), "damaged: it is not what a row has cost; remove it") from None
 
     def describe(self) -> dict[str, Any]:
         """As plain data."""

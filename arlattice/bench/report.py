@@ -15,13 +15,16 @@ from statistics import fmean
 from typing import Any
 
 from arlattice.bench.references import LogZ, Reference
+from arlattice.bench.result import read_result
 from arlattice.bench.run import specification
 from arlattice.bench.settings import Settings, versions
 from arlattice.bench.system import System
 from arlattice.bench.table import Table
 from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.io.files import write_text
+from arlattice.io.records import read_json
 
 __all__ = ["Line", "collect", "lines", "write"]
 
@@ -71,13 +74,13 @@ def collect(table: Table, settings: Settings) -> tuple[list[Result], list[str]]:
         apart, which the table shows).
     """
     path = settings.results / f"{table.name}.json"
-    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    kept = _rows(path) if path.is_file() else []
     names = {system.name for system in table.systems}
     results = {(row["system"], row["row"]): row for row in kept if row["system"] in names}
     for job in table.jobs:
         file = settings.folder(job) / "result.json"
         if file.is_file():
-            results[job.system.name, job.row] = json.loads(file.read_text(encoding="utf-8"))
+            results[job.system.name, job.row] = read_result(file)
     asked = {(job.system.name, job.row): _settled(specification(job, settings)) for job in table.jobs}
     stale = [key for key, r in results.items() if key in asked and _settled(r["specification"]) != asked[key]]
     current = [r for key, r in results.items() if key not in stale]
@@ -151,6 +154,14 @@ def _number(value: float | None) -> float:
 
 
 # -- files -----------------------------------------------------------------------------------------
+
+
+def _rows(path: Path) -> list[Result]:
+    """The rows of a table that was written before."""
+    rows = read_json(path, "--output").get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"system", "row", "specification"} <= set(row) for row in rows):
+        raise InputError("--output", str(path), "damaged: it holds no rows of a table; remove it")
+    return rows
 
 
 def write(table: Table, results: list[Result], found: list[Line], settings: Settings) -> list[Path]:

@@ -6,7 +6,6 @@ is not made again. So jobs can run in any number of processes, and a table is pu
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
@@ -18,18 +17,22 @@ from typing import Any
 from arlattice.bench.cost import Cost, measured
 from arlattice.bench.job import Job
 from arlattice.bench.memory import measure_memory
+from arlattice.bench.result import read_result
 from arlattice.bench.settings import Settings, device_name, versions
 from arlattice.bench.system import Condition
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonian import Hamiltonian
-from arlattice.io.files import write_text
+from arlattice.io.records import read_json, write_record
 from arlattice.models.base import Model
-from arlattice.models.checkpoint import load
+from arlattice.models.checkpoint import load, read_record
 from arlattice.random_numbers import known_seed
 from arlattice.samples import SampleSet
 
 __all__ = ["Unfinished", "evaluate", "model_of", "run", "specification", "state_figures", "steps_done"]
+
+
+_CONFIG: dict[str, Any] = {"hamiltonian": dict, "states": (dict, list), "model": dict, "training": dict}
 
 
 class Unfinished(Exception):  # noqa: N818  # not an error: the next call goes on
@@ -46,14 +49,14 @@ def run(job: Job, settings: Settings) -> dict[str, Any]:
     path, settings = settings.folder(job) / "result.json", settings.seeded(job)
     asked = specification(job, settings)
     if path.is_file():
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_result(path)
         if stored["specification"] == asked:
             return stored
     measure = _memory if job.kind == "memory" else _measured
     result = {"row": job.row, "system": job.system.name, "how": job.how, "specification": asked, **measure(job, settings)}
     result |= {"command": settings.command(job), "device": device_name(settings.device), **versions()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(_plain(result), indent=1) + "\n")
+    write_record(path, _plain(result))
     return result
 
 
@@ -163,7 +166,7 @@ def _name(size: Mapping[str, Any]) -> str:
 def steps_done(job: Job, settings: Settings) -> int:
     """Training steps of a job whose model is in its run folder."""
     path = settings.folder(job) / "model" / "model.json"
-    return int(json.loads(path.read_text(encoding="utf-8"))["record"]["steps"]) if path.is_file() else 0
+    return int(read_record(path.parent).get("steps", 0)) if path.is_file() else 0
 
 
 def _check_same(folder: Path, job: Job, settings: Settings) -> None:
@@ -171,7 +174,9 @@ def _check_same(folder: Path, job: Job, settings: Settings) -> None:
     path = folder / "config.json"
     if not path.is_file():
         return
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path, "--runs")
+    if not all(isinstance(config.get(table), kinds) for table, kinds in _CONFIG.items()):
+        raise InputError("--runs", str(path), "damaged: a table is missing; remove the folder")
     states = job.system.describe()["trained_on"]
     asked = {
         "hamiltonian": {"name": job.system.hamiltonian},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import torch
 
 from arlattice.bench.job import Job
+from arlattice.bench.result import read_result
 from arlattice.hamiltonian import Hamiltonian
-from arlattice.random_numbers import known_seed
+from arlattice.io.records import read_json
+from arlattice.random_numbers import check_seed, known_seed
 
 __all__ = ["Settings", "device_name", "versions"]
 
@@ -56,8 +57,9 @@ class Settings:
             return self
         for path in (self.folder(job.painted_from or job) / "config.json", self.folder(job) / "result.json"):
             if path.is_file():
-                left = json.loads(path.read_text(encoding="utf-8"))
-                return replace(self, seed=left.get("specification", left)["training"]["seed"])
+                left = read_result(path)["specification"] if path.name == "result.json" else read_json(path, "--runs")
+                training = left.get("training")
+                return replace(self, seed=check_seed(training.get("seed") if isinstance(training, dict) else None, f"seed in {path}"))
         return replace(self, seed=known_seed(None))
 
     def build(self, job: Job) -> Hamiltonian:
