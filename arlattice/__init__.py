@@ -17,17 +17,14 @@ from typing import TYPE_CHECKING, Any
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError, MissingExtraError
-from arlattice.hamiltonian import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
+from arlattice.hamiltonians import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
 from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
+from arlattice.hooks.manager import hamiltonian, load_plugin, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
 from arlattice.reliability import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning
 from arlattice.version import __version__
-
-# Last: this function takes the place of the module `arlattice.hamiltonian` as an attribute of the package,
-# which importing that module for the first time sets. `from arlattice.hamiltonian import ...` is untouched.
-from arlattice.hooks.manager import hamiltonian, load_plugin, plugins  # isort: skip
 
 if TYPE_CHECKING:
     from arlattice.estimate import Estimate

@@ -22,7 +22,7 @@ from torch import Tensor
 from arlattice.arguments import finite_number, items_of, of_type, path_text, whole_number
 from arlattice.device import check_device
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian, fixed_configurations
+from arlattice.hamiltonians import Hamiltonian, fixed_configurations
 from arlattice.lattice import Lattice
 
 __all__ = ["ClusterHamiltonian"]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 
 __all__ = ["check_same_zero"]
 

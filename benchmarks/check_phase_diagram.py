@@ -33,11 +33,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 import arlattice as arl
+from arlattice.conditions import Conditions
 from arlattice.ensemble import BOLTZMANN
 from arlattice.estimate import Estimate
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.files import replacing, write_text
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.thermo.phase_diagram import COMPOSITIONS, SHARES, Coexistence, coexistences

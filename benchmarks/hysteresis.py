@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.files import replacing, write_text
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 

@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 import arlattice as arl
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.files import write_text
 from arlattice.models.base import Model
 from arlattice.models.painted import paint

@@ -33,10 +33,10 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions, centred
 from arlattice.ensemble import BOLTZMANN
 from arlattice.estimate import Estimate
 from arlattice.io.files import replacing, write_text
-from arlattice.models.conditions import Conditions, centred
 from arlattice.montecarlo.population_annealing import Rung, population_annealing
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream

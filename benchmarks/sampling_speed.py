@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.testing import randomise
 

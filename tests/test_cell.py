@@ -15,7 +15,7 @@ from ase.build import bulk, fcc111
 from ase.cluster import Octahedron
 
 import arlattice as arl
-from arlattice.hamiltonian import fixed_configurations
+from arlattice.hamiltonians import fixed_configurations
 from arlattice.thermo.observables.shells import neighbour_shells
 
 PARTICLE = Octahedron("Au", 3, 1, latticeconstant=4.08)  # 13 atoms, a cuboctahedron

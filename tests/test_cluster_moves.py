@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.models.conditions import Conditions
+from arlattice.conditions import Conditions
 from arlattice.montecarlo import sample_chains, swendsen_wang, wolff
 from arlattice.montecarlo.bonds import Bonds
 from arlattice.montecarlo.metropolis import offer

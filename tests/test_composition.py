@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.models.composition import CompositionMask
-from arlattice.models.conditions import Conditions
+from arlattice.composition import CompositionMask
+from arlattice.conditions import Conditions
 from arlattice.montecarlo.start import random_occupations
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, FrequencyTest, small_cases

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding.steps import Steps
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
-from arlattice.models.conditions import Conditions
-from arlattice.models.steps import Steps
 from arlattice.testing import Case, ConformanceError, check_hamiltonian, check_model, check_move, randomise, small_cases, transition_matrix
 
 CASES = {case.name: case for case in small_cases()}

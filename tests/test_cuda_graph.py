@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.hooks.manager import default_manager
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo import sample_chains
 from arlattice.samples import SampleSet
 from arlattice.testing import ShareTest, randomise, small_cases

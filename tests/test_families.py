@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
 

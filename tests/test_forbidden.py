@@ -15,8 +15,8 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
+from arlattice.conditions import Conditions
 from arlattice.hooks import default_manager
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo import sample_chains, sample_replicas
 from arlattice.montecarlo.moves import MOVES
 from arlattice.montecarlo.population_annealing import population_annealing

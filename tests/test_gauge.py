@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.decoding.gauge import SpinGauge
+from arlattice.decoding.orders import ORDERS, draw_orders
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
-from arlattice.models.gauge import SpinGauge
-from arlattice.models.orders import ORDERS, draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.testing import check_model, random_hamiltonian, randomise
 from arlattice.thermo.exact import enumerate_configurations

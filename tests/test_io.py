@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from arlattice.ensemble import BOLTZMANN, Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
-from arlattice.hamiltonian import fixed_configurations
+from arlattice.hamiltonians import fixed_configurations
 from arlattice.io import formats
 from arlattice.lattice import Lattice, square
 from arlattice.samples import SampleSet

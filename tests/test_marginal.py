@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders
 from arlattice.hooks.manager import default_manager
-from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
 from arlattice.thermo.exact import Enumeration

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions, centred
+from arlattice.decoding.orders import ORDERS, draw_orders
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
-from arlattice.models.conditions import Conditions, centred
-from arlattice.models.orders import ORDERS, draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
 from arlattice.thermo.exact import Enumeration, enumerate_configurations

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.models.conditions import Conditions
+from arlattice.conditions import Conditions
 from arlattice.montecarlo import ChainDiagnostics, diagnose, heat_bath, metropolis, sample_chains, sample_replicas
 from arlattice.montecarlo.heat_bath import heat_bath_sweep, visit
 from arlattice.montecarlo.metropolis import metropolis_step, metropolis_sweep

@@ -10,7 +10,7 @@ from ase.neighborlist import neighbor_list
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.models.orders import ORDERS, draw_orders, levels, resolve_orders
+from arlattice.decoding.orders import ORDERS, draw_orders, levels, resolve_orders
 from arlattice.random_numbers import Stream
 
 FCC = bulk("Cu", "fcc", a=4.0)

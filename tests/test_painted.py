@@ -14,12 +14,12 @@ from ase.build import bulk
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import ORDERS
 from arlattice.models.any_order_mlp import AnyOrderMLP, MLPOptions
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.models.fixed_order_mlp import FixedOrderMLP
-from arlattice.models.orders import ORDERS
 from arlattice.models.painted import Painted, paint, windows
 from arlattice.testing import check_model, randomise
 from arlattice.thermo.exact import Enumeration, enumerate_configurations, ising_torus_log_z

@@ -16,7 +16,7 @@ from ase.build import bulk, fcc111
 from scipy.spatial.transform import Rotation
 
 import arlattice as arl
-from arlattice.hamiltonian import fixed_configurations
+from arlattice.hamiltonians import fixed_configurations
 from arlattice.io.ase import supercell_and_occupations
 from arlattice.thermo.observables.shells import neighbour_shells
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
-from arlattice.hamiltonian import FunctionHamiltonian
+from arlattice.hamiltonians import FunctionHamiltonian
 from arlattice.lattice import Lattice, square
 from arlattice.samples import SampleSet
 

@@ -126,7 +126,7 @@ STATE = (
     ),
     Defect(
         "mu with the wrong sign in the states of chains",
-        "arlattice.models.conditions:Conditions.log_f",
+        "arlattice.conditions:Conditions.log_f",
         "(energy - mu)",
         "(energy + mu)",
         "test_montecarlo:test_an_exchange_is_reversible_and_keeps_the_product",
@@ -296,7 +296,7 @@ MONTE_CARLO = (
 MODELS = (
     Defect(
         "a step that knows what it places, at fixed composition",
-        "arlattice.models.steps:Steps.along",
+        "arlattice.decoding.steps:Steps.along",
         "placed.cumsum(1) + placed",
         "placed.cumsum(1)",
         "models_conform",
@@ -342,7 +342,7 @@ MODELS = (
     ),
     Defect(
         "the composition mask off by one",
-        "arlattice.models.composition:CompositionMask.feasible",
+        "arlattice.composition:CompositionMask.feasible",
         "slack < 1",
         "slack < 0",
         "test_composition:test_feasible_is_what_brute_force_can_complete",
@@ -350,7 +350,7 @@ MODELS = (
     ),
     Defect(
         "known sites drawn anew",
-        "arlattice.models.steps:choose",
+        "arlattice.decoding.steps:choose",
         "torch.where(given >= 0, given, drawn)",
         "drawn",
         "models_conform",
@@ -382,7 +382,7 @@ MODELS = (
     ),
     Defect(
         "the levels of an order the wrong way round",
-        "arlattice.models.orders:_cell_levels",
+        "arlattice.decoding.orders:_cell_levels",
         "last_step.max() - last_step",
         "last_step",
         "test_orders:test_levels_grow_by_the_prime_factors_of_the_supercell",

@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.build import bulk
 
 import arlattice as arl
-from arlattice.hamiltonian import fixed_configurations
+from arlattice.hamiltonians import fixed_configurations
 from arlattice.species import is_vacancy, parse_species, species_of, vacancy_index
 
 pytestmark = pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning")  # a few samples are enough here

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.conditions import Conditions
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.models.phases import rotary_phases
 from arlattice.testing import check_model, randomise
 from arlattice.training.config import RunConfig, TrainingOptions

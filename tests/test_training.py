@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders, levels
 from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import read_record
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import draw_orders, levels
 from arlattice.random_numbers import Stream
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import Enumeration

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.hamiltonian import fixed_configurations
+from arlattice.hamiltonians import fixed_configurations
 from arlattice.samples import SampleSet
 from arlattice.training.health import TrainingWarning, above_random, divergence
 from arlattice.training.metrics import MetricsLog

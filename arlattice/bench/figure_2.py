@@ -21,7 +21,7 @@ from arlattice.bench.settings import Settings, device_name, versions
 from arlattice.bench.table import Table
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import MissingExtraError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.files import replacing, write_text
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from arlattice.bench.job import Job
 from arlattice.bench.settings import Settings
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 
 __all__ = ["measure_memory"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 
 __all__ = ["LogZ", "Reference", "ReferenceMaker", "enumeration", "kaufman", "monte_carlo", "transfer_matrix"]
 

@@ -22,7 +22,7 @@ from arlattice.bench.settings import Settings, device_name, versions
 from arlattice.bench.system import Condition
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.records import read_json, write_record
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load, read_record

@@ -10,7 +10,7 @@ import torch
 
 from arlattice.bench.job import Job
 from arlattice.bench.result import read_result
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.records import read_json
 from arlattice.random_numbers import check_seed, known_seed
 

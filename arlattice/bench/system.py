@@ -9,7 +9,7 @@ from typing import Any
 
 from arlattice.bench.references import ReferenceMaker
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.training.compiled import load_compiled
 from arlattice.training.states import StateRange
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch import Tensor
 
-    from arlattice.hamiltonian import Hamiltonian
+    from arlattice.hamiltonians import Hamiltonian
     from arlattice.lattice import Lattice
     from arlattice.models.base import Model
 

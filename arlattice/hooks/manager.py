@@ -34,7 +34,7 @@ from arlattice.hooks.options import Options, suggestion
 from arlattice.hooks.registry import Registry
 
 if TYPE_CHECKING:
-    from arlattice.hamiltonian import Hamiltonian
+    from arlattice.hamiltonians import Hamiltonian
     from arlattice.models.base import Model
     from arlattice.samples import SampleSet
     from arlattice.thermo.observables.values import Values
@@ -146,7 +146,7 @@ class Manager:
         """
         from arlattice.arguments import of_type
         from arlattice.ensemble import boltzmann_constant
-        from arlattice.hamiltonian import Hamiltonian
+        from arlattice.hamiltonians import Hamiltonian
         from arlattice.lattice import Lattice
 
         entry = self.hamiltonians[name]

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 
 __all__ = ["AnyOrderMLP", "AnyOrderMLPOptions", "MLPOptions"]
 

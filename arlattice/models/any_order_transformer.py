@@ -26,14 +26,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from arlattice.conditions import Conditions
+from arlattice.decoding.gauge import SpinGauge
+from arlattice.decoding.steps import choose, n_features
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
-from arlattice.models.gauge import SpinGauge
 from arlattice.models.phases import rotary_phases, rotate
-from arlattice.models.steps import choose, n_features
 
 __all__ = ["AnyOrderTransformer", "AnyOrderTransformerOptions"]
 

@@ -20,18 +20,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from arlattice.arguments import of_type, path_text, whole_number
+from arlattice.composition import CompositionMask
+from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
+from arlattice.decoding.orders import ORDERS, resolve_orders
+from arlattice.decoding.steps import Steps, choose
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.independence import stream_of
 from arlattice.lattice import Lattice
 from arlattice.memory import check_memory
-from arlattice.models.composition import CompositionMask
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import ORDERS, resolve_orders
-from arlattice.models.steps import Steps, choose
 from arlattice.models.trained_range import TrainedRange
 from arlattice.random_numbers import Stream, known_seed, purpose_word, uniform
 from arlattice.same_zero import check_same_zero
@@ -96,6 +96,10 @@ class Model(nn.Module, ABC):
         Returns:
             (batch, steps, species), indexed by step; -inf where a species cannot be placed.
         """
+
+    def forward(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
+        """log p of the species placed at every step, (batch, sites) indexed by step, with gradients: the call of the objectives."""
+        return self.step_log_probs(occupations, order, conditions)
 
     def step_log_probs(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
         """log p of the species placed at every step, (batch, sites) indexed by step, with gradients."""
@@ -403,7 +407,7 @@ class Model(nn.Module, ABC):
         )
 
     def resolve_orders(self, n: int, order: str | Tensor | None, stream: Stream, known: Tensor | None = None) -> Tensor:
-        """``n`` drawing orders (n, sites), known sites first; see `arlattice.models.orders.resolve_orders`.
+        """``n`` drawing orders (n, sites), known sites first; see `arlattice.decoding.orders.resolve_orders`.
 
         Raises:
             InputError: an order that this family does not draw in.

@@ -20,7 +20,7 @@ from arlattice.arguments import of_type, path_text
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.by_hand import without_by_hand
 from arlattice.io.digest import KEY, check, digest
 from arlattice.io.files import replacing_pair, turn, writing

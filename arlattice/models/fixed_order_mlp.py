@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from arlattice.conditions import Conditions
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.any_order_mlp import MLPOptions
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.random_numbers import Stream
 
 __all__ = ["FixedOrderMLP", "FixedOrderMLPOptions"]

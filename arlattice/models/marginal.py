@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from arlattice.conditions import Conditions
+from arlattice.decoding.steps import Step
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
-from arlattice.models.steps import Step
 
 __all__ = ["MarginalModel"]
 

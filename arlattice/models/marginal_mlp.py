@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.any_order_mlp import AnyOrderMLP, MLPOptions
-from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
 
 __all__ = ["MarginalMLP"]

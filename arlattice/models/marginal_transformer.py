@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
-from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
 
 __all__ = ["MarginalTransformer", "MarginalTransformerOptions"]

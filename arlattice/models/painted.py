@@ -39,14 +39,14 @@ from torch import Tensor
 
 from arlattice.arguments import of_type
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
+from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.lattice import Lattice
 from arlattice.models.any_order_transformer import AnyOrderTransformer
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.same_zero import check_same_zero
 
 __all__ = ["Painted", "PaintedOptions", "paint", "windows"]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from arlattice.conditions import species_components
 from arlattice.ensemble import Canonical, Ensemble
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
-from arlattice.models.conditions import species_components
 
 __all__ = ["KEY", "TrainedRange"]
 

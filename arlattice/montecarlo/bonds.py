@@ -19,7 +19,7 @@ from torch import Tensor
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 
 __all__ = ["Bonds"]
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 
 from arlattice.arguments import items_of, of_type, whole_number
+from arlattice.conditions import Conditions
 from arlattice.device import check_device
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.independence import stream_of
 from arlattice.memory import check_memory
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.moves import MOVES, choose_move
 from arlattice.montecarlo.replica_exchange import CHAINS, ReplicaExchange
 from arlattice.random_numbers import Stream

@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 
 __all__ = ["fused_heat_bath_sweep", "heat_bath_sweep", "visit"]
 

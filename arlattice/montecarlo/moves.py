@@ -7,10 +7,10 @@ from collections.abc import Callable
 from torch import Tensor
 
 from arlattice.arguments import one_of
+from arlattice.conditions import Conditions
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
-from arlattice.models.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
 from arlattice.montecarlo.metropolis import metropolis_sweep
 from arlattice.montecarlo.swendsen_wang import swendsen_wang_step

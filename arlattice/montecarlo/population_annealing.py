@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from arlattice.arguments import of_type, whole_number
+from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.memory import check_memory
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 

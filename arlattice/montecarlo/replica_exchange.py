@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
-from arlattice.models.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.heat_bath import fused_heat_bath_sweep, heat_bath_sweep
 from arlattice.montecarlo.start import random_occupations
 from arlattice.montecarlo.swap import swap_sweep

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.composition import CompositionMask
+from arlattice.conditions import Conditions
 from arlattice.lattice import Lattice
-from arlattice.models.composition import CompositionMask
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 
 __all__ = ["random_occupations"]
@@ -21,7 +20,8 @@ def random_occupations(lattice: Lattice, conditions: Conditions, stream: Stream)
     valid start, not an equilibrium at infinite temperature.
     """
     n, device = len(conditions), stream.device
-    order, noise = draw_orders(lattice, n, "random", stream["order"]), stream.uniform(lattice.n_sites, n)
+    order = stream["order"].uniform(lattice.n_sites, n).T.argsort(1)
+    noise = stream.uniform(lattice.n_sites, n)
     mask = CompositionMask(lattice).to(device)
     allowed = lattice.allowed.to(device)
     captives = mask.captives_after(order)

@@ -10,7 +10,7 @@ import torch
 
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.lattice import Lattice, square
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream

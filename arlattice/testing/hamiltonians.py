@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.random_numbers import Stream
 from arlattice.testing.failure import require, require_close
 

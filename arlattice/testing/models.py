@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 from arlattice.testing.failure import ConformanceError, require, require_close

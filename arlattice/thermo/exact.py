@@ -12,7 +12,7 @@ from torch import Tensor
 from arlattice.arguments import finite_number, of_type, whole_number
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.lattice import MOST_SITES, Lattice
 
 __all__ = ["Enumeration", "enumerate_configurations", "ising_torus_log_z"]

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from arlattice.arguments import of_type, whole_number
+from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet

@@ -30,7 +30,6 @@ from arlattice.io.files import replacing, scratch_folder, writing
 from arlattice.io.netcdf import write_netcdf
 from arlattice.memory import check_memory
 from arlattice.models.base import Model
-from arlattice.models.checkpoint import load
 from arlattice.random_numbers import Stream, check_seed, known_seed
 from arlattice.reliability import MIN_EFFECTIVE, give
 from arlattice.thermo.sweep_dataset import Variable, layout, probe_samples, to_dataset
@@ -196,6 +195,8 @@ def _write(dataset: Dataset, path: Path) -> None:
 
 
 def _load(model: Model | str | Path, device: str) -> Model:
+    from arlattice.models.checkpoint import load
+
     return model if isinstance(model, Model) else load(model, device=device)
 
 
@@ -264,6 +265,8 @@ class _Run:
         with TemporaryDirectory() if self.folder is None else scratch_folder(self.folder) as name:
             model = Path(name) / "model"
             self.model.save(model)
+            from arlattice.models.checkpoint import load
+
             load(model)  # a black box that no plugin registered is refused here, in one line
             yield model
 
@@ -294,6 +297,8 @@ def _manager(plugins: tuple[str, ...]) -> Manager:
 
 @cache
 def _model(folder: str, device: str) -> Model:
+    from arlattice.models.checkpoint import load
+
     return load(folder, device=device)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.random_numbers import known_seed
 from arlattice.reliability import EVEN_ESS, MAX_KHAT
 from arlattice.samples import SampleSet

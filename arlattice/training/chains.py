@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 
 __all__ = ["ModelChains"]

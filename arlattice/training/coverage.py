@@ -13,8 +13,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.random_numbers import Stream
 
 __all__ = ["UncoveredWarning", "warn_uncovered"]

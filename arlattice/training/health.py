@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from arlattice.ensemble import Ensemble
-from arlattice.hamiltonian import Hamiltonian, fixed_configurations
+from arlattice.hamiltonians import Hamiltonian, fixed_configurations
 from arlattice.samples import SampleSet
 
 __all__ = ["TrainingWarning", "above_random", "divergence"]

@@ -19,9 +19,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
 from arlattice.errors import InputError
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
 from arlattice.models.marginal import MarginalModel
 from arlattice.random_numbers import Stream
 from arlattice.training.objectives import Batch, Loss, uses

@@ -18,9 +18,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
-from arlattice.models.conditions import Conditions
-from arlattice.models.orders import draw_orders
 from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
 

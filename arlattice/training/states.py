@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, model_validator
 
+from arlattice.conditions import Conditions
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
-from arlattice.models.conditions import Conditions
 from arlattice.models.trained_range import TrainedRange
 from arlattice.random_numbers import Stream
 

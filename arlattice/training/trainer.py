@@ -23,16 +23,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from arlattice.arguments import finite_number, items_of, of_type, path_text
+from arlattice.conditions import Conditions
 from arlattice.device import check_device
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.memory import check_memory
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import load
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.reliability import quiet

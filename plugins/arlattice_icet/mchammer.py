@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 import arlattice as arl
+from arlattice.conditions import Conditions
 from arlattice.ensemble import boltzmann_constant
 from arlattice.independence import stream_of
-from arlattice.models.conditions import Conditions
 from arlattice.montecarlo.chains import check_schedule, origin
 from arlattice.montecarlo.start import random_occupations
 from arlattice.random_numbers import Stream

@@ -11,7 +11,7 @@ from torch import Tensor
 from arlattice.arguments import of_type
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
-from arlattice.hamiltonian import Hamiltonian
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.lattice import Lattice
 
 __all__ = ["Conditions", "species_components"]

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from arlattice.hamiltonian import Hamiltonian
-from arlattice.models.composition import CompositionMask
-from arlattice.models.conditions import Conditions
+from arlattice.composition import CompositionMask
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 
 __all__ = ["Step", "Steps", "choose", "n_features"]
 

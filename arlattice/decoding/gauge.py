@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from arlattice.hamiltonian import Hamiltonian, energies_or_nan, fixed_configurations
-from arlattice.models.conditions import Conditions
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian, energies_or_nan, fixed_configurations
 
 __all__ = ["SpinGauge"]
 
