@@ -298,7 +298,7 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     trainer()
     assert not asked
     run = trainer(compile=True)
-    assert {function.__name__ for function in asked} >= {"step_log_probs", "next_logits"}
+    assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
     assert run.lanes[0].replay is not None and run.lanes[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
 
 

@@ -211,7 +211,7 @@ class Trainer:
         self.states = states
         if options.compile:
             for lane in self.lanes:
-                lane.model.fuse()
+                lane.model.compile_network()
 
     def _check_memory(self, states: StateSpec, hamiltonians: Sequence[Hamiltonian]) -> None:
         """The chains, and what one step draws, must fit into memory."""
@@ -235,7 +235,7 @@ class Trainer:
         if o.priority:
             priority = StatePriority(len(conditions) // shape[-1], len(conditions) // self.group, o.priority, stream["priority"])
         if needs(self.objective, "replay"):
-            replay = ReplicaExchange(model.tables, conditions, shape, stream["replay"], fuse=o.compile)
+            replay = ReplicaExchange(model.device_hamiltonian, conditions, shape, stream["replay"], fuse=o.compile)
         if needs(self.objective, "chains"):
             chains = ModelChains(conditions, o.reverse_states, o.reverse_samples, o.chain_block, o.chain_refresh, stream["model chains"])
         return Lane(model, conditions, replay, chains, priority)
