@@ -66,7 +66,7 @@ def test_a_centred_perceptron_tells_the_sublattices_of_a_cell_apart() -> None:
     n, basis = model.lattice.n_sites, len(model.lattice.basis)
     unknown, sites = torch.full((n, n), -1), torch.arange(n)
     states = conditions(case, n)
-    added = weigh.next_logits(model, unknown, sites, states) - model.steps.after(unknown, sites, states).base
+    added = weigh.next_logits(model, unknown, sites, states) - model.steps.of_block(unknown, sites[:, None], states).base[:, 0]
     torch.testing.assert_close(added, added[:basis].repeat(n // basis, 1), rtol=0, atol=1e-9, equal_nan=True)
     both = added[:2].isfinite().all(0)
     assert bool(both.any()) and float((added[0] - added[1])[both].detach().abs().max()) > 1e-3

@@ -284,8 +284,9 @@ def test_single_precision_agrees_with_double(case: Case) -> None:
 
 def test_phases_come_back_in_full_when_the_model_returns_to_double() -> None:
     model = transformer(SQUARE.hamiltonian)
-    before = model.cos.clone()
-    assert torch.equal(model.float().double().cos, before)
+    sites = torch.arange(model.lattice.n_sites)[None]
+    before = model.phases.of(sites, torch.float64)[0]
+    assert before.dtype == torch.float64 and torch.equal(model.float().double().phases.of(sites, torch.float64)[0], before)
 
 
 # -- inpainting ------------------------------------------------------------------------------------
