@@ -372,8 +372,8 @@ def test_states_given_one_by_one_are_kept() -> None:
 def test_compositions_make_an_axis() -> None:
     box = StateRange(temperature=(1.0, 2.0), compositions=({"up": 3}, {"up": 4}, {"up": 5}))
     conditions, shape = replica_grid(box, ising(3, 3), (2, 7), 2, seed=1)
-    assert shape == (2, 3, 2) and conditions.counts is not None
-    assert conditions.counts[:, 1].view(shape)[0, :, 0].tolist() == [3, 4, 5]
+    assert shape == (2, 3, 2) and conditions.ensemble is arl.Canonical
+    assert conditions.targets[:, 1].view(shape)[0, :, 0].tolist() == [3, 4, 5]
     assert {s.temperature for s in box.corners()} == {1.0, 1.5, 2.0} and len(box.corners()) == 9
 
 
