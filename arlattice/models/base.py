@@ -337,11 +337,11 @@ class Model(nn.Module, ABC):
         return torch.where(partial.gather(1, order) >= 0, log_probs, 0.0).sum(1)
 
     def on(self, hamiltonian: Hamiltonian) -> Self:
-        """The same weights, shared, on another supercell.
+        """The same weights, shared, on another supercell or another Hamiltonian of the same primitive cell and species.
 
         Raises:
-            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or the same
-                expansion with another zero of energy (`arlattice.same_zero`).
+            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or, for weights
+                that were not trained on several Hamiltonians, the same expansion with another zero of energy (`arlattice.same_zero`).
         """
         of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
@@ -349,7 +349,8 @@ class Model(nn.Module, ABC):
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
             cure = "has weights for one supercell; train with positions = 'primitive', or paint (arlattice.models.painted.paint)"
             raise InputError("hamiltonian", hamiltonian.name, f"{self.name} {cure}")
-        check_same_zero(self.hamiltonian, hamiltonian)
+        if "hamiltonians" not in self.record:
+            check_same_zero(self.hamiltonian, hamiltonian)
         other = type(self)(hamiltonian, self.options).to(self.state_mean)
         other._modules.update(self._modules)
         other._parameters.update(self._parameters)

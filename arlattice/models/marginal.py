@@ -53,6 +53,14 @@ class MarginalModel(Model):
             (batch, k), 0 where nothing is left.
         """
 
+    def forward(  # type: ignore[override]
+        self, occupations: Tensor, order: Tensor, conditions: Conditions, lengths: Tensor | None = None, marginal: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """log p of the species placed at every step (`Model.forward`), or with ``marginal`` both heads (`prefix_log_probs`)."""
+        if marginal:
+            return self.prefix_log_probs(occupations, order, conditions, lengths)
+        return super().forward(occupations, order, conditions)
+
     def add_heads(self, width: int) -> None:
         """The marginal head on features (..., width), and A of the whole lattice as a function of the state."""
         self.marginal, self.whole = (_scalar_head(n, width) for n in (width, len(self.state_mean)))

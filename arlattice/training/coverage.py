@@ -49,7 +49,7 @@ def warn_uncovered(model: Model, occupations: Tensor, conditions: Conditions, st
         return log_weight(*model.draw(stream["draw"].uniform(x.shape[1], len(rows)), order, state))
 
     own, again = draw(), draw()
-    beyond = float((log_weight(x, model.step_log_probs(x, order, state).sum(1)) - own).median())
+    beyond = float((log_weight(x, model(x, order, state).sum(1)) - own).median())
     spread = float((own - again).var()) / 2
     if beyond > _BEYOND * spread + _SLACK:
         text = (
