@@ -14,6 +14,7 @@ from arlattice.models.base import Model
 from arlattice.testing import check_model
 from arlattice.thermo.exact import Enumeration
 from arlattice.training.config import RunConfig, TrainingOptions
+from arlattice.training.health import TrainingWarning
 from arlattice.training.states import StateRange, trained_range
 from arlattice.training.train import run
 from arlattice.training.trainer import Trainer
@@ -92,6 +93,17 @@ def test_all_hamiltonians_are_in_the_identity_of_a_run(tmp_path: Path) -> None:
     assert [config["hamiltonian"]["fingerprint"], config["supercells"][0]["fingerprint"]] == [h.fingerprint for h in hamiltonians]
     with pytest.raises(arl.InputError, match=r"\[supercells\]"):
         train([ising(3, 3), ising(3, 3, J=0.6)], folder=tmp_path / "run", resume=True)
+
+
+def test_a_resumed_run_of_two_hamiltonians_is_the_same_run(tmp_path: Path) -> None:
+    hamiltonians = [ising(3, 3), ising(2, 3, h=0.3)]
+    whole = train(hamiltonians, folder=tmp_path / "whole")
+    for resume in (False, True):
+        with pytest.warns(TrainingWarning, match="unfinished"):
+            train(hamiltonians, folder=tmp_path / "parts", resume=resume, time_limit=0)
+    assert train(hamiltonians, folder=tmp_path / "parts", resume=True).fingerprint == whole.fingerprint
+    checkpoints = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert checkpoints[0] == checkpoints[1]
 
 
 def test_compositions_are_those_of_each_supercell() -> None:

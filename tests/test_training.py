@@ -669,6 +669,16 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
         run(config, tmp_path / "other", device="cpu", progress=False, hamiltonian_file=tmp_path / "other.safetensors")
 
 
+def test_train_and_run_are_still_found_where_they_were() -> None:
+    from arlattice.training import train, trainer
+
+    for name in ("run", "train"):
+        with pytest.warns(DeprecationWarning, match=r"arlattice\.training\.train"):
+            assert getattr(trainer, name) is getattr(train, name)
+    with pytest.raises(AttributeError):
+        _ = trainer.walk  # type: ignore[attr-defined]
+
+
 def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_bits(tmp_path: Path) -> None:
     """config.json and the record tell the seed; with it, another run from the start gives the same."""
     unset = {"training": {"seed": None}}

@@ -22,7 +22,6 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
-from arlattice.memory import check_memory
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream
 from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
@@ -30,6 +29,7 @@ from arlattice.training.config import TrainingOptions
 from arlattice.training.coverage import warn_uncovered
 from arlattice.training.determinism import deterministic
 from arlattice.training.evaluation import evaluate, evaluated_states
+from arlattice.training.footprint import check_footprint
 from arlattice.training.health import TrainingWarning, distrust, divergence
 from arlattice.training.identity import described, identity
 from arlattice.training.metrics import MetricsLog
@@ -88,7 +88,7 @@ class Trainer:
         self.model = new_model(model, hamiltonians[0], model_options, self.stream.seed).to(self.device)
         self.average = copy.deepcopy(self.model).eval()
         self.model.precision = options.precision
-        self._check_memory()
+        check_footprint(options, self.states, max(h.lattice.n_sites for h in self.hamiltonians))
         self.systems = self._systems(hamiltonians, supercells, start)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
@@ -122,16 +122,6 @@ class Trainer:
         self.model.record, self.average.record = dict(self.origin), dict(self.origin)  # of several: any zero of energy, see `Model.on`
         self.evaluated = [self.average, *(self.average.on(h) for h in hamiltonians[1:])]
         return [self.model, *(self.model.on(h) for h in hamiltonians[1:]), *on_supercells]
-
-    def _check_memory(self) -> None:
-        """The chains, and what one step draws, must fit into memory."""
-        o, sites = self.options, max(h.lattice.n_sites for h in self.hamiltonians)
-        chains = math.prod(self.states.cells((o.replica_temperatures, o.replica_potentials))) * o.replica_copies
-        check_memory("training.replica_copies", o.replica_copies, 64 * chains * sites, f"{chains} chains; give fewer cells or copies")
-        check_memory("training.batch_size", o.batch_size, 64 * o.batch_size * sites)
-        reverse = o.reverse_states * o.reverse_samples
-        check_memory("training.reverse_samples", o.reverse_samples, 64 * reverse * sites, "give fewer reverse_states or reverse_samples")
-        check_memory("training.evaluate_samples", o.evaluate_samples, 64 * o.evaluate_samples * sites)
 
     def _grid(self, hamiltonian: Hamiltonian) -> tuple[Conditions, tuple[int, ...]]:
         """The states of all chains by the units, species and sites of a Hamiltonian; the same states on each."""
@@ -290,3 +280,13 @@ class Trainer:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def __getattr__(name: str) -> Any:
+    """`train` and `run` were here."""
+    if name not in ("run", "train"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from arlattice.training import train
+
+    warnings.warn(f"import {name} from arlattice.training.train", DeprecationWarning, stacklevel=2)
+    return getattr(train, name)
