@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from arlattice.models.checkpoint import load
     from arlattice.samples import SampleSet
     from arlattice.thermo.sweep import sweep
-    from arlattice.training.trainer import train
+    from arlattice.training.train import train
 
 
 _LAZY = {
@@ -43,7 +43,7 @@ _LAZY = {
     "UncheckedWarning": "arlattice.io.digest",
     "load": "arlattice.models.checkpoint",
     "sweep": "arlattice.thermo.sweep",
-    "train": "arlattice.training.trainer",
+    "train": "arlattice.training.train",
 }
 
 __all__ = [

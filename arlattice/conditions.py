@@ -63,6 +63,12 @@ class Conditions:
         """States of the same ensemble from `to_tensors`, whatever else is among them."""
         return replace(self, beta=tensors["beta"], mu=tensors["mu"], targets=tensors["targets"])
 
+    @staticmethod
+    def concatenate(batches: Sequence[Conditions]) -> Conditions:
+        """All rows of batches of one ensemble."""
+        together = {name: torch.cat([batch.to_tensors()[name] for batch in batches]) for name in batches[0].to_tensors()}
+        return batches[0].with_tensors(together)
+
     def __getitem__(self, rows: Tensor | slice) -> Conditions:
         return replace(self, beta=self.beta[rows], mu=self.mu[rows], targets=self.targets[rows])
 

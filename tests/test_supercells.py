@@ -16,7 +16,8 @@ from arlattice.models.phases import rotary_phases
 from arlattice.testing import check_model, randomise
 from arlattice.training.config import RunConfig, TrainingOptions
 from arlattice.training.health import TrainingWarning
-from arlattice.training.trainer import Trainer, run
+from arlattice.training.train import run
+from arlattice.training.trainer import Trainer
 
 TINY = {"width": 16, "heads": 2, "layers": 1, "positions": "primitive"}
 STATE = arl.SemiGrandCanonical(2.5)

@@ -347,7 +347,7 @@ def test_groups_of_chains_share_a_place_in_their_cell() -> None:
 def test_a_batch_of_the_log_variance_holds_whole_groups_and_other_sizes_are_refused() -> None:
     training = BRIEF | {"objective": "log-variance", "replay_group": 2, "replica_copies": 4}
     trainer = Trainer([ising(3, 3)], RANGE, "any-order-transformer", TINY, TrainingOptions.parse(training), "cpu")
-    made = trainer._batch(trainer.lanes[0])
+    made = trainer.systems[0].batch(trainer.stream)
     assert made.replay_group == 2 and made.conditions is not None
     assert torch.equal(made.conditions.beta[::2], made.conditions.beta[1::2])
     assert len(torch.unique(made.conditions.beta)) > 1
@@ -387,8 +387,18 @@ def test_compositions_make_an_axis() -> None:
     ],
 )
 def test_a_box_that_makes_no_sense_is_told(values: dict[str, Any]) -> None:
-    with pytest.raises(arl.InputError):
-        StateRange.parse(values)
+    for make in (StateRange.parse, lambda given: StateRange(**given)):
+        with pytest.raises(arl.InputError):
+            make(values)
+
+
+def test_a_box_of_a_wrong_name_or_type_is_told_in_one_line() -> None:
+    with pytest.raises(arl.InputError, match=r"^temprature = 2.0: unknown option; did you mean 'temperature'\?$"):
+        StateRange(temprature=2.0)
+    with pytest.raises(arl.InputError, match=r"^temperature = None: is required$"):
+        StateRange()
+    with pytest.raises(arl.InputError, match=r"^temperature = True: "):
+        StateRange(temperature=True)
 
 
 # -- one seed, one run -----------------------------------------------------------------------------
@@ -629,7 +639,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
 
 def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     from arlattice.training.config import RunConfig
-    from arlattice.training.trainer import run
+    from arlattice.training.train import run
 
     training = "\n".join(f"{key} = {json.dumps(value)}" for key, value in BRIEF.items())
     (tmp_path / "run.toml").write_text(
@@ -657,6 +667,16 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     arl.hamiltonian("ising", size=(3, 3), J=2.0).save(tmp_path / "other.safetensors")  # type: ignore[attr-defined]
     with pytest.raises(arl.InputError, match="was compiled as"):
         run(config, tmp_path / "other", device="cpu", progress=False, hamiltonian_file=tmp_path / "other.safetensors")
+
+
+def test_train_and_run_are_still_found_where_they_were() -> None:
+    from arlattice.training import train, trainer
+
+    for name in ("run", "train"):
+        with pytest.warns(DeprecationWarning, match=r"arlattice\.training\.train"):
+            assert getattr(trainer, name) is getattr(train, name)
+    with pytest.raises(AttributeError):
+        _ = trainer.walk  # type: ignore[attr-defined]
 
 
 def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_bits(tmp_path: Path) -> None:

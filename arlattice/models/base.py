@@ -309,11 +309,11 @@ class Model(FormerNames, nn.Module, ABC):
         return log_marginal(self, rows, state, order, seed)
 
     def on(self, hamiltonian: Hamiltonian) -> Self:
-        """The same weights, shared, on another supercell.
+        """The same weights, shared, on another supercell or another Hamiltonian of the same primitive cell and species.
 
         Raises:
-            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or the same
-                expansion with another zero of energy (`arlattice.same_zero`).
+            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or, for weights
+                that were not trained on several Hamiltonians, the same expansion with another zero of energy (`arlattice.same_zero`).
         """
         of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
@@ -321,7 +321,8 @@ class Model(FormerNames, nn.Module, ABC):
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
             cure = "has weights for one supercell; train with positions = 'primitive', or paint (arlattice.models.painted.paint)"
             raise InputError("hamiltonian", hamiltonian.name, f"{self.name} {cure}")
-        check_same_zero(self.hamiltonian, hamiltonian)
+        if "hamiltonians" not in self.record:
+            check_same_zero(self.hamiltonian, hamiltonian)
         other = self.again(hamiltonian).to(self.state_mean)
         other._modules.update(self._modules)
         other._parameters.update(self._parameters)

@@ -7,6 +7,9 @@
     hybrid        forward + weight * reverse
 
 Every order is one distribution q, so the order of each configuration is drawn anew each time.
+
+What is differentiated comes from ``model(occupations, order, conditions)`` alone, the call of a `torch.nn.Module`: hooks on it, as
+those of `torch.nn.parallel.DistributedDataParallel`, see every step.
 """
 
 from __future__ import annotations
