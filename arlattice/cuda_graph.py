@@ -26,6 +26,16 @@ class Graphs:
         self._recorded: dict[Hashable, tuple[torch.cuda.CUDAGraph, dict[str, Tensor], Any]] = {}
         self._steps: dict[Hashable, torch.cuda.CUDAGraph] = {}
 
+    @property
+    def steps(self) -> int:
+        """How many steps of loops are recorded."""
+        return len(self._steps)
+
+    def clear(self) -> None:
+        """Forget all recordings."""
+        self._recorded.clear()
+        self._steps.clear()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
         """Nothing recorded: recordings are of the weights they were made with."""
         return Graphs()
