@@ -14,14 +14,16 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.cli import commands, main
+from arlattice.cli import main
+from arlattice.hooks.manager import default_manager
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::arlattice.LowEssWarning"
 )  # few samples on purpose; tests/test_reliability.py has the warnings
 
 RunCli = Callable[..., Any]
-NAMES = [command.name for command in commands()]
+COMMANDS = [entry.factory for entry in default_manager().commands]
+NAMES = [command.name for command in COMMANDS]
 
 CONFIG = """
 [hamiltonian]
@@ -72,8 +74,8 @@ def test_the_commands_are_those_of_the_contract(run_cli: RunCli) -> None:
         "inpaint",
         "sweep",
         "phase-diagram",
-        "bench",
         "export",
+        "bench",
     ]
     ran = run_cli()
     assert ran.code == 0
@@ -89,7 +91,7 @@ def test_help_of_every_command_gives_an_example_of_it(name: str, run_cli: RunCli
     assert f"\n    arlattice {name}" in ran.out
 
 
-@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_option_says_what_it_is(command: Any) -> None:
     for parameter in command.params:
         if parameter.param_type_name == "option":

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from arlattice.bench.job import Job
-from arlattice.bench.result import read_result
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.records import read_json
 from arlattice.random_numbers import check_seed, known_seed
+from arlattice_bench.job import Job
+from arlattice_bench.result import read_result
 
 __all__ = ["Settings", "device_name", "versions"]
 

@@ -14,7 +14,7 @@ _PARTS = {"row": str, "system": str, "specification": dict}
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """What `arlattice.bench.run.run` wrote into ``result.json``.
+    """What `arlattice_bench.run.run` wrote into ``result.json``.
 
     Raises:
         InputError: damaged, or no result of a row.

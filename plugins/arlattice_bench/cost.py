@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from arlattice.bench.settings import device_name
 from arlattice.errors import InputError
 from arlattice.io.files import write_text
 from arlattice.io.records import read_json
+from arlattice_bench.settings import device_name
 
 __all__ = ["Cost", "measured", "peak_memory"]
 

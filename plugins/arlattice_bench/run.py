@@ -14,12 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arlattice.bench.cost import Cost, measured
-from arlattice.bench.job import Job
-from arlattice.bench.memory import measure_memory
-from arlattice.bench.result import read_result
-from arlattice.bench.settings import Settings, device_name, versions
-from arlattice.bench.system import Condition
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
@@ -28,6 +22,12 @@ from arlattice.models.base import Model
 from arlattice.models.checkpoint import load, read_record
 from arlattice.random_numbers import known_seed
 from arlattice.samples import SampleSet
+from arlattice_bench.cost import Cost, measured
+from arlattice_bench.job import Job
+from arlattice_bench.memory import measure_memory
+from arlattice_bench.result import read_result
+from arlattice_bench.settings import Settings, device_name, versions
+from arlattice_bench.system import Condition
 
 __all__ = ["Unfinished", "evaluate", "model_of", "run", "specification", "state_figures", "steps_done"]
 
