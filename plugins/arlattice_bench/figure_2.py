@@ -24,9 +24,10 @@ from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 from arlattice_bench.job import Job
+from arlattice_bench.origin import device_name, versions
 from arlattice_bench.paper_table_1 import CRITICAL
 from arlattice_bench.run import model_of
-from arlattice_bench.settings import Settings, device_name, versions
+from arlattice_bench.settings import Settings
 from arlattice_bench.table import Table
 
 if TYPE_CHECKING:

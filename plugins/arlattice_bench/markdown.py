@@ -10,11 +10,10 @@ from arlattice.estimate import Estimate
 
 if TYPE_CHECKING:
     from arlattice_bench.report import Line
+    from arlattice_bench.result import Result
     from arlattice_bench.table import Table
 
 __all__ = ["markdown"]
-
-Result = dict[str, Any]
 
 _LEGEND = (
     "Nats for the whole lattice, standard errors in brackets in units of the last digit. gap = <log p - log f> + log Z. "

@@ -15,21 +15,18 @@ from statistics import fmean
 from typing import Any
 
 from arlattice.ensemble import Ensemble
-from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.io.files import write_text
-from arlattice.io.records import read_json
 from arlattice_bench.markdown import markdown
+from arlattice_bench.origin import versions
 from arlattice_bench.references import LogZ, Reference
-from arlattice_bench.result import read_result
+from arlattice_bench.result import Result, read_result, read_rows
 from arlattice_bench.run import specification
-from arlattice_bench.settings import Settings, versions
+from arlattice_bench.settings import Settings
 from arlattice_bench.system import System
 from arlattice_bench.table import Table
 
 __all__ = ["Line", "collect", "lines", "write"]
-
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def collect(table: Table, settings: Settings) -> tuple[list[Result], list[str]]:
         apart, which the table shows).
     """
     path = settings.results / f"{table.name}.json"
-    kept = _rows(path) if path.is_file() else []
+    kept = read_rows(path) if path.is_file() else []
     names = {system.name for system in table.systems}
     results = {(row["system"], row["row"]): row for row in kept if row["system"] in names}
     for job in table.jobs:
@@ -155,14 +152,6 @@ def _number(value: float | None) -> float:
 
 
 # -- files -----------------------------------------------------------------------------------------
-
-
-def _rows(path: Path) -> list[Result]:
-    """The rows of a table that was written before."""
-    rows = read_json(path, "--output").get("rows")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"system", "row", "specification"} <= set(row) for row in rows):
-        raise InputError("--output", str(path), "damaged: it holds no rows of a table; remove it")
-    return rows
 
 
 def write(table: Table, results: list[Result], found: list[Line], settings: Settings) -> list[Path]:
