@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 import warnings
 from collections.abc import Callable
@@ -366,6 +367,8 @@ def test_the_printed_table_and_json_hold_the_warnings(run_cli: RunCli) -> None:
     assert printed["khat"] > 0.7 and printed["effective_samples"] == pytest.approx(200 * printed["ess"])
     good = run_cli("sample", "cuau-2x2x4", "--temperature", 680, "-n", 200, "--quiet", "--json")
     assert json.loads(good.out)["warnings"] == []
+    assert json.loads(good.out)["lost_mode"] is None
+    assert re.search(r"\nlost mode +not looked for \(--check-modes\)\n", run_cli(*command).out)
 
 
 def test_the_command_line_warns_on_standard_error(run_cli: RunCli) -> None:

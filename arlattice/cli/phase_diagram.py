@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlattice.cli.command import Command, answer
+from arlattice.cli.command import Command, answer, note
 from arlattice.cli.tables import json_option, print_facts, print_table
 from arlattice.errors import InputError
 
@@ -55,7 +55,7 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
     draw_phase_diagram(output, found, points, temperatures, species=species, units=units)
     missing = missing_phases(data, shares)
     _print(found, points, _warnings(data), [str(missing_phase(missing))] if missing else [], as_json)
-    click.echo(f"written: {output}", err=True)
+    note(f"written: {output}")
 
 
 def _print(found: list[Coexistence], points: list[Invariant], of_sweep: list[str], of_diagram: list[str], as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlattice.cli.command import Command
+from arlattice.cli.command import Command, note
 from arlattice.cli.tables import json_option, print_table
 from arlattice.random_numbers import HIGHEST_SEED
 from arlattice.reliability import MIN_EFFECTIVE
@@ -99,11 +99,11 @@ def _run(jobs: Sequence[Job], settings: Settings) -> None:
     from arlattice_bench.run import Unfinished, run
 
     for number, job in enumerate(jobs, 1):
-        click.echo(f"{number}/{len(jobs)} {settings.table} {job.system.name} {job.row}: {job.how}", err=True)
+        note(f"{number}/{len(jobs)} {settings.table} {job.system.name} {job.row}: {job.how}")
         try:
             run(job, settings)
         except Unfinished as stopped:
-            click.echo(f"  unfinished: {stopped}", err=True)
+            note(f"  unfinished: {stopped}")
 
 
 def _write(table: Table, settings: Settings, as_json: bool) -> None:
@@ -111,12 +111,12 @@ def _write(table: Table, settings: Settings, as_json: bool) -> None:
 
     results, stale = collect(table, settings)
     for name in stale:
-        click.echo(f"left out, made with other settings: {name}", err=True)
+        note(f"left out, made with other settings: {name}")
     found = lines(table, results, settings)
     paths = write(table, results, found, settings)
     costs = {(r["system"], r["row"]): r for r in results}
     print_table([_columns(line, costs[line.system, line.row]) for line in found], as_json, "no row is finished yet")
-    click.echo(f"written: {', '.join(map(str, paths))}", err=True)
+    note(f"written: {', '.join(map(str, paths))}")
 
 
 def _columns(line: Line, result: dict[str, Any]) -> dict[str, Any]:
@@ -144,6 +144,6 @@ def _draw(table: Table, settings: Settings) -> None:
 
     try:
         for path in draw(table, settings):
-            click.echo(f"written: {path}", err=True)
+            note(f"written: {path}")
     except Unfinished as stopped:
-        click.echo(f"unfinished: {stopped}", err=True)
+        note(f"unfinished: {stopped}")
