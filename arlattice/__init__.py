@@ -23,7 +23,14 @@ from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.manager import hamiltonian, load_plugin, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
-from arlattice.reliability import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning
+from arlattice.reliability import (
+    HeavyTailWarning,
+    LostModeWarning,
+    LowEssWarning,
+    MissingPhaseWarning,
+    OutOfRangeWarning,
+    StatisticsWarning,
+)
 from arlattice.version import __version__
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ __all__ = [
     "LostModeWarning",
     "LowEssWarning",
     "MissingExtraError",
+    "MissingPhaseWarning",
     "Model",
     "Options",
     "OutOfRangeWarning",
