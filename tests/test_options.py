@@ -183,7 +183,7 @@ def test_a_network_has_the_size_that_was_asked_for(family: str, options: dict[st
     repeated = model.blocks if family == "any-order-transformer" else model.hidden
     assert len(repeated) == 5
     if family == "any-order-transformer":
-        assert tuple(model.cos.shape) == (6, 3, 4)
+        assert tuple(model.phases.of(torch.arange(6)[None], torch.float32)[0].shape) == (1, 3, 6, 4)
         assert all(tuple(block.qkv.weight.shape) == (72, 24) for block in repeated)
     else:
         assert all(tuple(layer.weight.shape) == (24, 24) for layer in repeated)
@@ -298,7 +298,7 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     trainer()
     assert not asked
     run = trainer(compile=True)
-    assert {function.__name__ for function in asked} >= {"step_log_probs", "next_logits"}
+    assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
     assert run.systems[0].replay is not None and run.systems[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
 
 

@@ -75,9 +75,9 @@ class Factor(Model):
     def any_supercell(self) -> bool:
         return True
 
-    def step_logits(self, occupations: torch.Tensor, order: torch.Tensor, conditions: Conditions, steps: int | None = None) -> torch.Tensor:
-        step = self.steps.along(occupations, order, conditions)
-        return (step.base + self.factor * step.boltzmann)[:, :steps]
+    def block_logits(self, partial: torch.Tensor, sites: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        step = self.steps.of_block(partial, sites, conditions)
+        return step.base + self.factor * step.boltzmann
 
 
 def test_bare_parameters_are_shared_too() -> None:

@@ -186,7 +186,7 @@ def test_the_reverse_gradient_is_exact_on_average(size: int, monkeypatch: pytest
     states = Conditions.from_states([arl.SemiGrandCanonical(0.7, {"up": 0.2}), arl.SemiGrandCanonical(2.0)], hamiltonian)
     x = Enumeration.of(hamiltonian).occupations.long()
     order = torch.tensor([1, 0]).expand(4, -1)
-    log_q = [model.step_log_probs(x, order, states[k : k + 1].expand(4)).sum(1) for k in range(2)]
+    log_q = [model(x, order, states[k : k + 1].expand(4)).sum(1) for k in range(2)]
     log_f = [states[k : k + 1].expand(4).log_f(hamiltonian.energy(x), x) for k in range(2)]
     exact = flat_gradient(torch.stack([(q.exp() * (q - f)).sum() for q, f in zip(log_q, log_f, strict=True)]).mean(), model)
 
@@ -212,7 +212,7 @@ def test_the_log_variance_gradient_is_exact_on_average(size: int) -> None:
     x = Enumeration.of(hamiltonian).occupations.long()
     log_f = states[:1].expand(4).log_f(hamiltonian.energy(x), x)
     p = log_f.double().softmax(0)
-    log_q = model.step_log_probs(x, torch.tensor([1, 0]).expand(4, -1), states[:1].expand(4)).sum(1)
+    log_q = model(x, torch.tensor([1, 0]).expand(4, -1), states[:1].expand(4)).sum(1)
     advantage = log_q - log_f
     assert float((advantage.max() - advantage.min()).detach()) < 1  # no limit is reached
     exact = flat_gradient(0.5 * ((p * advantage**2).sum() - (p * advantage).sum() ** 2), model)
@@ -230,7 +230,7 @@ def test_where_the_model_has_far_too_little_weight_the_log_variance_pulls_as_the
     model = randomise(untrained(hamiltonian), scale=0.5)
     x = torch.randint(2, (16, 9), generator=torch.Generator().manual_seed(1))
     states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
-    log_q = model.step_log_probs(x, torch.arange(9).flip(0).expand(16, -1), states).sum(1)
+    log_q = model(x, torch.arange(9).flip(0).expand(16, -1), states).sum(1)
     advantage = (log_q - states.log_f(hamiltonian.energy(x), x)).detach()
     rest = (advantage.sum() - advantage) / 15
     weight = (advantage - rest).clamp(-1, 1)
@@ -257,7 +257,7 @@ def test_the_balanced_objective_weighs_each_group_by_its_variance() -> None:
     model = randomise(untrained(hamiltonian), scale=0.1)
     states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
     group = OneOrder(x, states, None, 0, 0.5, 0.0, Stream(0), replay_group=8)
-    log_q = model.step_log_probs(x, group.orders(model, 16), states).sum(1).double()
+    log_q = model(x, group.orders(model, 16), states).sum(1).double()
     advantage = (log_q - states.log_f(hamiltonian.energy(x), x)).detach() * torch.tensor([100.0] * 8 + [0.01] * 8)
     group.conditions = Told(**vars(states), told=log_q.detach() - advantage)
     weights = []
@@ -372,8 +372,8 @@ def test_states_given_one_by_one_are_kept() -> None:
 def test_compositions_make_an_axis() -> None:
     box = StateRange(temperature=(1.0, 2.0), compositions=({"up": 3}, {"up": 4}, {"up": 5}))
     conditions, shape = replica_grid(box, ising(3, 3), (2, 7), 2, seed=1)
-    assert shape == (2, 3, 2) and conditions.counts is not None
-    assert conditions.counts[:, 1].view(shape)[0, :, 0].tolist() == [3, 4, 5]
+    assert shape == (2, 3, 2) and conditions.ensemble is arl.Canonical
+    assert conditions.targets[:, 1].view(shape)[0, :, 0].tolist() == [3, 4, 5]
     assert {s.temperature for s in box.corners()} == {1.0, 1.5, 2.0} and len(box.corners()) == 9
 
 

@@ -52,11 +52,11 @@ def above_random(samples: SampleSet, hamiltonian: Hamiltonian) -> float:
         hamiltonian: of the model.
 
     Returns:
-        <log f - log q> of the samples less that of random configurations, plus three standard errors of the difference; infinite at
-        fixed composition, where random species would not do.
+        <log f - log q> of the samples less that of random configurations, plus three standard errors of the difference; infinite where
+        the state fixes numbers (a composition), which random species would not meet.
     """
     state, lattice = samples.state, hamiltonian.lattice
-    if state.counts(lattice) is not None:
+    if state.targets(lattice):
         return math.inf
     ours, random = samples.elbo(), _random_log_f(hamiltonian, state)
     choices = float(lattice.allowed.sum(1).double().log().sum())

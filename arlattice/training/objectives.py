@@ -65,7 +65,7 @@ class Batch:
     def orders(self, model: Model, n: int) -> Tensor:
         """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
         if "random" not in model.orders:
-            return model.resolve_orders(n, None, self.stream["order"])
+            return model.resolve_plan(n, None, self.stream["order"]).order
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
         return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
@@ -179,7 +179,7 @@ def _replayed(model: Model, batch: Batch, name: str) -> tuple[Tensor, _Advantage
     with model.autocast():
         log_prob = model(x, batch.orders(model, len(x)), conditions).float().sum(1)
     with torch.no_grad():
-        log_f = conditions.log_f(model.tables.energy(x), x).double()
+        log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
         return log_prob, _Advantage.of(log_prob.double() - log_f, batch.replay_group)
 
 
@@ -207,7 +207,7 @@ def reverse(model: Model, batch: Batch) -> Loss:
     noise = batch.stream["draw"].uniform(model.lattice.n_sites, n)
     with torch.no_grad():
         x, log_q = model.draw(noise, orders, conditions)
-        advantage = _Advantage.of(log_q - conditions.log_f(model.tables.energy(x), x).double(), size)
+        advantage = _Advantage.of(log_q - conditions.log_f(model.device_hamiltonian.energy(x), x).double(), size)
     with model.autocast():
         log_prob = model(x, orders, conditions).float().sum(1)
     weight = advantage.less_others.flatten().float()

@@ -62,7 +62,7 @@ class TrainingSystem:
         if options.priority:
             priority = StatePriority(len(states) // shape[-1], len(states) // group, options.priority, stream["priority"])
         if needs(objective, "replay"):
-            replay = ReplicaExchange(model.tables, states, shape, stream["replay"], fuse=options.compile)
+            replay = ReplicaExchange(model.device_hamiltonian, states, shape, stream["replay"], fuse=options.compile)
         if needs(objective, "chains"):
             o = options
             chains = ModelChains(states, o.reverse_states, o.reverse_samples, o.chain_block, o.chain_refresh, stream["model chains"])

@@ -113,7 +113,7 @@ class Trainer:
         systems = [TrainingSystem.build(model, grid, self.objective, self.options, stream) for model, grid, stream in given]
         if self.options.compile:
             for model in models:
-                model.fuse()
+                model.compile_network()
         return systems
 
     def _models(self, hamiltonians: Sequence[Hamiltonian], supercells: Sequence[Hamiltonian]) -> list[Model]:

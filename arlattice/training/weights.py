@@ -49,6 +49,6 @@ def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:
 
 def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
     """Scale the features of states to those of all Hamiltonians together."""
-    together = Conditions(torch.cat([grid.beta for grid in grids]), torch.cat([grid.mu for grid in grids]))
+    together = Conditions.concatenate(grids)
     for model in models:
         model.set_state_range(together.to(model.device, torch.float64))
