@@ -83,7 +83,7 @@ def _compare(size: int, batch: int, precision: str, repeats: int, device: str, f
 
 def _model(size: int, device: str) -> Model:
     """Default size, weights away from their zero start (the time does not depend on training)."""
-    model = default_manager().build_model("any-order-transformer", arl.hamiltonian("ising", size=(size, size)))
+    model = default_manager().build_model("any-order-transformer", arl.hamiltonian("ising", supercell=(size, size)))
     return randomise(model, scale=0.02).to(device).eval()
 
 

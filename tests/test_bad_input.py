@@ -24,7 +24,7 @@ import arlattice as arl
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 [states]
 temperature = 2.0
 [model]
@@ -51,7 +51,7 @@ CONFIGS = {
     "no_name": CONFIG.replace('name = "ising"\n', ""),
     "no_hamiltonian": CONFIG.replace('[hamiltonian]\nname = "ising"\nsize = [3, 3]\n', ""),
     "unknown_hamiltonian": CONFIG.replace('"ising"', '"isng"'),
-    "unknown_hamiltonian_option": CONFIG.replace("size = [3", "sise = [3"),
+    "unknown_hamiltonian_option": CONFIG.replace("supercell = [3", "supercel = [3"),
     "unknown_model": CONFIG.replace("any-order-transformer", "any-order-transformr"),
     "unknown_model_option": CONFIG.replace("width", "widht"),
     "unknown_objective": CONFIG + 'objective = "hybird"\n',
@@ -59,7 +59,7 @@ CONFIGS = {
     "backwards": CONFIG.replace("temperature = 2.0", "temperature = [3.0, 2.0]"),
     "nan": CONFIG.replace("temperature = 2.0", "temperature = nan"),
     "many_digits": CONFIG.replace("steps = 1", f"steps = {'9' * 5000}"),
-    "deep": CONFIG.replace("size = [3, 3]", f"size = {'[' * 5000}"),
+    "deep": CONFIG.replace("supercell = [3, 3]", f"supercell = {'[' * 5000}"),
     "bool_steps": CONFIG.replace("steps = 1", "steps = true"),
     "text_steps": CONFIG.replace("steps = 1", 'steps = "3"'),
     "large_steps": CONFIG.replace("steps = 1", f"steps = {2**63}"),
@@ -124,13 +124,13 @@ def _write_models(model: Path) -> None:
 
 
 def _write_hamiltonians() -> None:
-    arl.hamiltonian("ising", size=(4, 4)).save("ising-4x4.safetensors")  # type: ignore[attr-defined]
+    arl.hamiltonian("ising", supercell=(4, 4)).save("ising-4x4.safetensors")  # type: ignore[attr-defined]
     content = Path("ising-4x4.safetensors").read_bytes()
     Path("truncated.safetensors").write_bytes(content[:-8])
 
 
 def _write_structures() -> None:
-    lattice = arl.hamiltonian("ising", size=(3, 3)).lattice
+    lattice = arl.hamiltonian("ising", supercell=(3, 3)).lattice
     ase.io.write("known.extxyz", lattice.to_ase(torch.ones(9, dtype=torch.long)))
     ase.io.write("unknown.extxyz", lattice.to_ase(torch.full((9,), -1)))
     ase.io.write("copper.cif", ase.build.bulk("Cu"))
@@ -162,7 +162,7 @@ INPAINT = "inpaint model {} -n 4 --quiet --temperature 2"
 TRAIN = "train {}.toml -o run --quiet --device cpu"
 SWEEP = "sweep model -n 4 --quiet -o out.nc"
 BENCH = "bench paper-table-1 --small --list"
-ISING = "hamiltonians ising --set size=[3,3]"
+ISING = "hamiltonians ising --set supercell=[3,3]"
 CE = "hamiltonians icet --set supercell=2 --set expansion="
 
 COMMANDS = [
@@ -231,14 +231,14 @@ COMMANDS = [
     # Hamiltonians
     ("hamiltonians isng", ["hamiltonian = 'isng'", "did you mean 'ising'"]),
     ("hamiltonians --compile out.safetensors", ["NAME = None", "name the Hamiltonian"]),
-    ("hamiltonians ising --set size=[3,3] --set JJ=1", ["JJ = 1", "unknown option"]),
-    ("hamiltonians ising --set size=[3,3,3,3]", ["size = [3, 3, 3, 3]", "at most 3"]),
-    ("hamiltonians ising --set size=[3,1]", ["size.1 = 1", "greater than or equal to 2"]),
-    ("hamiltonians ising --set size=[3,2.5]", ["size.1 = 2.5", "integer"]),
-    ("hamiltonians ising --set size=[3,3] --set J=inf", ["J = inf", "finite"]),
-    ("hamiltonians ising --set size", ["--set = 'size'", "NAME=VALUE"]),
-    ("hamiltonians ising --compile out.safetensors", ["size = None", "is required"]),
-    ("hamiltonians ising --set size=[3,3] --compile nowhere/out.safetensors", ["nowhere/out.safetensors", "does not exist"]),
+    ("hamiltonians ising --set supercell=[3,3] --set JJ=1", ["JJ = 1", "unknown option"]),
+    ("hamiltonians ising --set supercell=[3,3,3,3]", ["supercell = [3, 3, 3, 3]", "at most 3"]),
+    ("hamiltonians ising --set supercell=[3,1]", ["supercell.1 = 1", "greater than or equal to 2"]),
+    ("hamiltonians ising --set supercell=[3,2.5]", ["supercell.1 = 2.5", "integer"]),
+    ("hamiltonians ising --set supercell=[3,3] --set J=inf", ["J = inf", "finite"]),
+    ("hamiltonians ising --set supercell", ["--set = 'supercell'", "NAME=VALUE"]),
+    ("hamiltonians ising --compile out.safetensors", ["supercell = None", "is required"]),
+    ("hamiltonians ising --set supercell=[3,3] --compile nowhere/out.safetensors", ["nowhere/out.safetensors", "does not exist"]),
     ("hamiltonians cuau --set supercell=[[1,0,0],[0,1,0],[1,1,0]]", ["supercell", "positive determinant"]),
     ("hamiltonians cuau --set supercell=[[0,1,0],[1,0,0],[0,0,1]]", ["supercell", "positive determinant"]),
     ("hamiltonians cuau --set supercell=[2,2]", ["supercell = [2, 2]", "3x3"]),
@@ -257,7 +257,7 @@ COMMANDS = [
     (TRAIN.format("no_name"), ["hamiltonian.name = None", "registered name"]),
     (TRAIN.format("no_hamiltonian"), ["hamiltonian = None", "is required"]),
     (TRAIN.format("unknown_hamiltonian"), ["hamiltonian = 'isng'", "did you mean 'ising'"]),
-    (TRAIN.format("unknown_hamiltonian_option"), ["hamiltonian.sise = [3, 3]", "did you mean 'size'"]),
+    (TRAIN.format("unknown_hamiltonian_option"), ["hamiltonian.supercel = [3, 3]", "did you mean 'supercell'"]),
     (TRAIN.format("unknown_model"), ["model = 'any-order-transformr'", "did you mean 'any-order-transformer'"]),
     (TRAIN.format("unknown_model_option"), ["widht = 16", "did you mean 'width'"]),
     (TRAIN.format("unknown_objective"), ["objective = 'hybird'", "did you mean 'hybrid'"]),
@@ -298,15 +298,15 @@ COMMANDS = [
     (f"{ISING} --set J=true", ["J = True", "valid number"]),
     (f"{ISING} --set J='\"3\"'", ["J = '3'", "valid number"]),
     (f"{ISING} --set J=HUGE", ["value = '99999", "longer or deeper"]),
-    ("hamiltonians ising --set size=true", ["size.0 = True", "integer"]),
-    ("hamiltonians ising --set size=[true,3]", ["size.0 = True", "integer"]),
-    ("hamiltonians ising --set size=[20000,20000]", ["size = [20000, 20000]", "400000000 sites", "at most 262144"]),
+    ("hamiltonians ising --set supercell=true", ["supercell.0 = True", "integer"]),
+    ("hamiltonians ising --set supercell=[true,3]", ["supercell.0 = True", "integer"]),
+    ("hamiltonians ising --set supercell=[20000,20000]", ["supercell = [20000, 20000]", "400000000 sites", "at most 262144"]),
     ("hamiltonians cuau --set supercell=1000", ["supercell", "1000000000 sites", "at most 262144"]),
     ("hamiltonians cuau --set supercell=true", ["supercell = True", "integer"]),
     ("hamiltonians cuau --set supercell=[[1,0,0],[1000000000,1,0],[0,0,1]]", ["supercell", "too long and thin"]),
     ("hamiltonians cuau --set supercell=[1000000000000000000000,1,1]", ["supercell = [1000000000000000000000, 1, 1]", "integer"]),
     ("hamiltonians cuau --set supercell=2 --set formation_energies=yes", ["formation_energies = 'yes'", "valid boolean"]),
-    ("hamiltonians potts --set size=[3,3] --set q=100000", ["q = 100000", "less than or equal to 64"]),
+    ("hamiltonians potts --set supercell=[3,3] --set q=100000", ["q = 100000", "less than or equal to 64"]),
     # an option twice, and text that is empty or none
     (f"{SAMPLE} --seed 1 --seed 2", ["--seed", "is the last of 2", "give --seed once"]),
     ("sample model --temperature 2 --temperature 3", ["--temperature", "once"]),
@@ -370,7 +370,7 @@ COMMANDS = [
     (TRAIN.format("text_steps"), ["training.steps = '3'", "integer"]),
     (TRAIN.format("large_steps"), ["training.steps = 9223372036854775808", "9223372036854775807"]),
     (TRAIN.format("negative_seed"), ["training.seed = -1", "greater than or equal to 0"]),
-    (TRAIN.format("large_size"), ["size = [20000, 20000]", "400000000 sites"]),
+    (TRAIN.format("large_size"), ["supercell = [20000, 20000]", "400000000 sites"]),
     (TRAIN.format("many_chains"), ["training.replica_copies = 1000000000000", "would need", "of memory"]),
     (TRAIN.format("large_batch"), ["training.batch_size = 1000000000000", "would need", "of memory"]),
 ]

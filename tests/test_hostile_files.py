@@ -28,7 +28,7 @@ _spec.loader.exec_module(hostile)
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 [states]
 temperature = 2.0
 [model]
@@ -73,7 +73,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, ising_model: Path) -> Pa
     (folder / "good.toml").write_text(CONFIG)
     import ase.io
 
-    ase.io.write(folder / "known.extxyz", arl.hamiltonian("ising", size=(3, 3)).lattice.to_ase(torch.ones(9, dtype=torch.long)))
+    ase.io.write(folder / "known.extxyz", arl.hamiltonian("ising", supercell=(3, 3)).lattice.to_ase(torch.ones(9, dtype=torch.long)))
     return folder
 
 

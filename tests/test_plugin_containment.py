@@ -64,7 +64,7 @@ COMMANDS["energy"] = COMMANDS["hamiltonian"]
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 [states]
 temperature = 2.0
 [model]

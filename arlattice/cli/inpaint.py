@@ -107,21 +107,12 @@ def model_for(lattice: Lattice, loaded: Model, structure: str, hamiltonian: Hami
 
 
 def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hamiltonian:
-    """The Hamiltonian of the same name and options in another supercell."""
-    import numpy as np
-
-    from arlattice.hooks.manager import default_manager
-
-    matrix, options = lattice.supercell, dict(hamiltonian.options)
-    diagonal = np.array_equal(matrix, np.diag(matrix.diagonal()))
-    if "supercell" in options:
-        options["supercell"] = matrix.tolist()
-    elif "size" in options and diagonal:
-        options["size"] = matrix.diagonal()[: len(options["size"])].tolist()
-    else:
-        cure = f"{hamiltonian.name!r} cannot be built in this supercell by name; give it with --hamiltonian FILE"
-        raise InputError(structure, f"supercell {matrix.tolist()}", cure)
-    return default_manager().build_hamiltonian(hamiltonian.name, options)
+    """The Hamiltonian of the model in the supercell of the structure."""
+    try:
+        return hamiltonian.on(lattice.supercell.tolist())
+    except InputError as error:
+        cure = f"has the supercell {error.value}: {error.cure}, and give it with --hamiltonian FILE"
+        raise InputError("STRUCTURE", structure, cure) from error
 
 
 def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> tuple[Lattice, Tensor]:

@@ -73,7 +73,7 @@ def read_state(temperature: float, mu: Sequence[str], composition: Sequence[str]
 
 
 def read_assignments(argument: str, texts: Sequence[str]) -> dict[str, Any]:
-    """``["Au=0.05", "size=[4, 4]"]`` -> ``{"Au": 0.05, "size": [4, 4]}``; values as in TOML, else plain text."""
+    """``["Au=0.05", "supercell=[4, 4]"]`` -> ``{"Au": 0.05, "supercell": [4, 4]}``; values as in TOML, else plain text."""
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -122,7 +122,8 @@ def run(
     """
     path_text("folder", folder)
     name, options = _split(config.hamiltonian)
-    build = default_manager().build_hamiltonian
+    build, current_names = default_manager().build_hamiltonian, default_manager().hamiltonians.current_names
+    options = current_names(name, options)
     if hamiltonian_file is None:
         hamiltonian = build(name, options, "hamiltonian")
     else:
@@ -135,7 +136,7 @@ def run(
         model=model,
         model_options=model_options,
         training=config.training,
-        supercells=[build(name, options | more, f"supercells.{i}") for i, more in enumerate(config.supercells)],
+        supercells=[build(name, options | current_names(name, more), f"supercells.{i}") for i, more in enumerate(config.supercells)],
         folder=folder,
         start=start,
         resume=resume,
@@ -178,7 +179,7 @@ class Trainer:
         start: str | Path | None = None,
     ) -> None:
         for hamiltonian in hamiltonians:
-            of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', size=(4, 4))")
+            of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4))")
         states = check_states(states)
         self.options = options
         self.device = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
