@@ -155,6 +155,7 @@ name = "any-order-transformer"
 width = 16
 heads = 2
 layers = 1
+positions = "primitive"
 [training]
 steps = 2
 batch_size = 4
@@ -217,10 +218,10 @@ def test_samples_that_say_size_differ_in_what_differs_only() -> None:
     sets = [
         arl.SampleSet(
             hamiltonian.lattice,
-            "reduced",
-            state,
             x,
             hamiltonian.energy(x),
+            state,
+            "reduced",
             metadata={"hamiltonian": "ising", "hamiltonian_options": json.dumps(o)},
         )
         for o in ({"size": [3, 3], "J": 1.0}, {"supercell": [3, 3], "J": 2.0})

@@ -51,10 +51,10 @@ def torus(supercell: Supercell, species: Sequence[str]) -> arl.Lattice:
     Raises:
         InputError: a supercell of too many sites, or so narrow that a site would be its own neighbour.
     """
-    matrix = periodic_matrix(supercell, _directions(supercell))
+    matrix = periodic_matrix([*supercell], _directions(supercell))
     lattice = _LATTICES[len(supercell) - 1](1, species).with_supercell(matrix.tolist())
     if any(site == neighbour for site, neighbour in bonds(lattice, len(supercell))):
-        raise arl.InputError("supercell", supercell, "is so narrow that a site is its own neighbour; take a wider one")
+        raise arl.InputError("supercell", [*supercell], "is so narrow that a site is its own neighbour; take a wider one")
     return lattice
 
 
