@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from arlattice.models.checkpoint import load
     from arlattice.samples import SampleSet
     from arlattice.thermo.sweep import sweep
-    from arlattice.training.states import StateRange
-    from arlattice.training.trainer import train
+    from arlattice.training.state_range import StateRange
+    from arlattice.training.train import train
 
 
 _LAZY = {
     "Estimate": "arlattice.estimate",
     "Model": "arlattice.models.base",
     "SampleSet": "arlattice.samples",
-    "StateRange": "arlattice.training.states",
+    "StateRange": "arlattice.training.state_range",
     "UncheckedWarning": "arlattice.io.digest",
     "load": "arlattice.models.checkpoint",
     "sweep": "arlattice.thermo.sweep",
-    "train": "arlattice.training.trainer",
+    "train": "arlattice.training.train",
 }
 
 __all__ = [

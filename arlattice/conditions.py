@@ -19,48 +19,58 @@ __all__ = ["Conditions", "species_components"]
 
 @dataclass(frozen=True)
 class Conditions:
-    """States of a batch.
+    """States of a batch, all of one ensemble.
 
     Attributes:
         beta: 1/kT, (batch,).
         mu: chemical potentials (batch, species), centred over exchangeable species (only differences matter).
-        counts: atoms of every species where the composition is fixed (batch, species), else None.
+        targets: what else each state fixes, (batch, m), m = 0 if nothing: the atoms of every species, say (`Ensemble.targets`).
+        ensemble: the class of the states.
     """
 
     beta: Tensor
     mu: Tensor
-    counts: Tensor | None = None
+    targets: Tensor
+    ensemble: type[Ensemble]
 
     @classmethod
     def from_states(cls, states: Sequence[Ensemble], hamiltonian: Hamiltonian, device: torch.device | str = "cpu") -> Conditions:
-        """One row a state, float64; all states must be of one kind."""
+        """One row a state, float64.
+
+        Raises:
+            InputError: states of several ensembles, or one that does not fit the lattice.
+        """
         lattice = hamiltonian.lattice
         for state in states:
-            of_type("states", state, Ensemble, "every state must be a SemiGrandCanonical or Canonical")
+            of_type("states", state, Ensemble, "give thermodynamic states, e.g. SemiGrandCanonical or Canonical")
+        if len({type(state) for state in states}) > 1:
+            raise InputError("states", len(states), "all states must be of one kind, SemiGrandCanonical or Canonical, say")
         beta = torch.tensor([s.beta(hamiltonian.units) for s in states], dtype=torch.float64, device=device)
         mu = torch.tensor([s.mu_vector(lattice) for s in states], dtype=torch.float64, device=device)
-        counts = [s.counts(lattice) for s in states]
-        if len({count is None for count in counts}) > 1:
-            raise InputError("states", len(states), "all states must be of one kind, SemiGrandCanonical or Canonical")
-        fixed = None if None in counts else torch.tensor(counts, device=device)
-        return cls(beta, centred(mu, lattice), fixed)
+        targets = torch.tensor([s.targets(lattice) for s in states], device=device).view(len(states), -1)
+        ensemble = type(states[0]) if states else Ensemble
+        return cls(beta, centred(mu, lattice), targets, ensemble)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditions:
-        """The same states elsewhere or in another precision."""
-        counts = None if self.counts is None else self.counts.to(device)
-        return Conditions(self.beta.to(device, dtype), self.mu.to(device, dtype), counts)
+        """The same states elsewhere or in another precision; targets keep their type."""
+        return replace(self, beta=self.beta.to(device, dtype), mu=self.mu.to(device, dtype), targets=self.targets.to(device))
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """As inputs of a recorded function (`arlattice.cuda_graph`); `from_tensors` reads them."""
-        return {"beta": self.beta, "mu": self.mu} | ({} if self.counts is None else {"counts": self.counts})
+        """As inputs of a recorded function (`arlattice.cuda_graph`); `with_tensors` reads them."""
+        return {"beta": self.beta, "mu": self.mu, "targets": self.targets}
 
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor]) -> Conditions:
-        """From `to_tensors`, whatever else is among them."""
-        return cls(tensors["beta"], tensors["mu"], tensors.get("counts"))
+    def with_tensors(self, tensors: dict[str, Tensor]) -> Conditions:
+        """States of the same ensemble from `to_tensors`, whatever else is among them."""
+        return replace(self, beta=tensors["beta"], mu=tensors["mu"], targets=tensors["targets"])
+
+    @staticmethod
+    def concatenate(batches: Sequence[Conditions]) -> Conditions:
+        """All rows of batches of one ensemble."""
+        together = {name: torch.cat([batch.to_tensors()[name] for batch in batches]) for name in batches[0].to_tensors()}
+        return batches[0].with_tensors(together)
 
     def __getitem__(self, rows: Tensor | slice) -> Conditions:
-        return replace(self, beta=self.beta[rows], mu=self.mu[rows], counts=None if self.counts is None else self.counts[rows])
+        return replace(self, beta=self.beta[rows], mu=self.mu[rows], targets=self.targets[rows])
 
     def __len__(self) -> int:
         return len(self.beta)
@@ -70,7 +80,7 @@ class Conditions:
         return self[torch.zeros(n, dtype=torch.long, device=self.beta.device)]
 
     def log_f(self, energy: Tensor, occupations: Tensor) -> Tensor:
-        """-beta (E - sum mu_i N_i), (batch,). A fixed composition is taken as met."""
+        """-beta (E - sum mu_i N_i), (batch,). What the states forbid is taken as not there."""
         mu = self.mu.gather(1, occupations).sum(1)
         return -self.beta * (energy - mu)
 

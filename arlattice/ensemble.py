@@ -10,17 +10,23 @@ that is not named has mu = 0. `ChemicalPotentials` converts from the conventions
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
 from arlattice.arguments import finite_number, of_type, one_of
+from arlattice.composition import FixedComposition
+from arlattice.constraint import Constraint, Unconstrained
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
+
+if TYPE_CHECKING:
+    from arlattice.conditions import Conditions
 
 __all__ = ["BOLTZMANN", "Canonical", "ChemicalPotentials", "Ensemble", "SemiGrandCanonical", "boltzmann_constant"]
 
@@ -94,9 +100,79 @@ class ChemicalPotentials(Mapping[str, float]):
 
 
 class Ensemble(ABC):
-    """A thermodynamic state. See `SemiGrandCanonical` and `Canonical`."""
+    """A thermodynamic state, and the kind of states it belongs to. See `SemiGrandCanonical` and `Canonical`.
 
+    A subclass is a frozen dataclass with a ``temperature``. It is registered by the hook ``arlattice_register_ensembles`` under its
+    `name`; models, Monte Carlo, files and the command line ask it for all that follows.
+
+    Attributes:
+        name: of the kind of states, as files keep it.
+        temperature: in K, or in units of J/k for Hamiltonians in reduced units.
+    """
+
+    name: ClassVar[str] = ""
     temperature: float
+
+    # -- what a kind of states may say ---------------------------------------------------------------
+
+    def mu_vector(self, lattice: Lattice) -> list[float]:
+        """Chemical potential of every species of the lattice; zeros unless a subclass says otherwise.
+
+        Raises:
+            InputError: a species that the lattice does not have.
+        """
+        return [0.0] * lattice.n_species
+
+    def targets(self, lattice: Lattice) -> list[float]:
+        """Numbers that this state fixes besides, one for each that its `constraint` reads; none by default.
+
+        Raises:
+            InputError: numbers that no configuration of the lattice has.
+        """
+        return []
+
+    @classmethod
+    def constraint(cls, lattice: Lattice) -> Constraint:
+        """What all states of this kind forbid on a lattice; nothing by default."""
+        return Unconstrained(lattice)
+
+    @classmethod
+    def feature_names(cls, lattice: Lattice) -> tuple[str, ...]:
+        """What a network reads of a state, in words, one for each column of `features`."""
+        return ("beta", "1 / beta", *(f"mu {s}" for s in lattice.species), *(f"beta mu {s}" for s in lattice.species))
+
+    @classmethod
+    def features(cls, conditions: Conditions) -> torch.Tensor:
+        """What a network reads of each state, (batch, features), float64, not scaled yet."""
+        beta, mu = conditions.beta.double()[:, None], conditions.mu.double()
+        return torch.cat([beta, 1 / beta, mu, beta * mu], 1)
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `Ensemble.from_dict` reads: ``ensemble``, the name, and the arguments of the class."""
+
+    def facts(self, lattice: Lattice) -> dict[str, str | float]:
+        """What exported structures carry of the state, by name."""
+        return {"ensemble": self.name, "temperature": self.temperature}
+
+    def fractions(self, lattice: Lattice) -> dict[str, float]:
+        """Fractions of all sites that the state fixes, by species; none by default."""
+        return {}
+
+    @classmethod
+    def parse(cls, temperature: float, settings: Mapping[str, Any]) -> Ensemble:
+        """The state of the command line.
+
+        Args:
+            temperature: of ``--temperature``.
+            settings: ``mu`` and ``composition``, mappings by species, where they were given, and what ``--state NAME=VALUE`` gave.
+
+        Raises:
+            InputError: a setting that this kind of states does not have.
+        """
+        return cls.of_plain({"temperature": temperature, **settings})
+
+    # -- for everyone ----------------------------------------------------------------------------
 
     def beta(self, units: str) -> float:
         """1 / kT in the inverse of ``units``.
@@ -109,42 +185,38 @@ class Ensemble(ABC):
             raise InputError("temperature", self.temperature, f"gives kT = {kt:.3g} {units}; it must be between 1e-30 and 1e30")
         return 1.0 / kt
 
-    @abstractmethod
-    def mu_vector(self, lattice: Lattice) -> list[float]:
-        """Chemical potential of every species of the lattice (zeros at fixed composition)."""
-
-    @abstractmethod
-    def counts(self, lattice: Lattice) -> list[int] | None:
-        """Number of atoms of every species where the ensemble fixes it, else None."""
-
     def log_f(self, lattice: Lattice, units: str, energy: torch.Tensor, occupations: torch.Tensor) -> torch.Tensor:
-        """Unnormalised log f(x) = -(E - sum mu_i N_i) / kT, shape (batch,), float64.
-
-        -inf where a fixed composition is not met.
-        """
+        """Unnormalised log f(x) = -(E - sum mu_i N_i) / kT, shape (batch,), float64; -inf where the state forbids the configuration."""
         numbers = torch.nn.functional.one_hot(occupations.long(), lattice.n_species).sum(-2)
         mu = torch.tensor(self.mu_vector(lattice), dtype=torch.float64, device=energy.device)
         value = -self.beta(units) * (energy.double() - numbers.double() @ mu)
-        counts = self.counts(lattice)
-        if counts is None:
-            return value
-        met = (numbers == torch.tensor(counts, device=numbers.device)).all(-1)
-        return torch.where(met, value, -torch.inf)
+        return torch.where(self.allows(lattice, occupations), value, -torch.inf)
 
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that `Ensemble.from_dict` reads."""
+    def allows(self, lattice: Lattice, partial: torch.Tensor) -> torch.Tensor:
+        """Whether configurations (batch, sites), -1 where unknown, can be completed to one that the state allows, bool (batch,)."""
+        targets = torch.tensor(self.targets(lattice), device=partial.device).expand(len(partial), -1)
+        return self.constraint(lattice).to(partial.device).completable(partial.long(), targets)
+
+    @classmethod
+    def of_plain(cls, fields: Mapping[str, Any]) -> Self:
+        """This kind of state from its arguments by name."""
+        try:
+            return cls(**fields)
+        except TypeError:
+            known = [name for name in inspect.signature(cls).parameters if name != "self"]
+            raise InputError("state", dict(fields), f"{cls.name or cls.__name__} takes {', '.join(known)}") from None
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
-        """The ensemble that `to_dict` described."""
-        kinds = {"semi-grand-canonical": SemiGrandCanonical, "canonical": Canonical}
+        """The state that `to_dict` described, of a registered ensemble."""
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
+        kinds = {k.name: k for k in (SemiGrandCanonical, Canonical)}
         kind = kinds[one_of("ensemble", fields.pop("ensemble", None), kinds)]
         try:
-            return kind(**fields)
+            found: Ensemble = kind(**fields)
         except TypeError:
             raise InputError("ensemble", data, "give what to_dict gave") from None
+        return found
 
 
 @dataclass(frozen=True)
@@ -156,6 +228,7 @@ class SemiGrandCanonical(Ensemble):
         chemical_potentials: species -> mu, energy units per atom; not named means 0.
     """
 
+    name: ClassVar[str] = "semi-grand-canonical"
     temperature: float
     chemical_potentials: ChemicalPotentials
 
@@ -169,15 +242,19 @@ class SemiGrandCanonical(Ensemble):
     def mu_vector(self, lattice: Lattice) -> list[float]:
         return self.chemical_potentials.vector(lattice)
 
-    def counts(self, lattice: Lattice) -> None:
-        return None
-
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "ensemble": "semi-grand-canonical",
-            "temperature": self.temperature,
-            "chemical_potentials": dict(self.chemical_potentials),
-        }
+        return {"ensemble": self.name, "temperature": self.temperature, "chemical_potentials": dict(self.chemical_potentials)}
+
+    def facts(self, lattice: Lattice) -> dict[str, str | float]:
+        """See `Ensemble.facts`; ``mu_<species>`` too."""
+        potentials = zip(lattice.species, self.mu_vector(lattice), strict=True)
+        return super().facts(lattice) | {f"mu_{species}": mu for species, mu in potentials}
+
+    @classmethod
+    def parse(cls, temperature: float, settings: Mapping[str, Any]) -> SemiGrandCanonical:
+        """See `Ensemble.parse`."""
+        given = dict(settings)
+        return cls.of_plain({"temperature": temperature, "chemical_potentials": given.pop("mu", None), **given})
 
 
 @dataclass(frozen=True)
@@ -193,6 +270,7 @@ class Canonical(Ensemble):
     states: Z = sum over n of exp(beta mu n) Z(n), n the numbers of atoms that are left free.
     """
 
+    name: ClassVar[str] = "canonical"
     temperature: float
     composition: tuple[tuple[str, float], ...]
 
@@ -207,8 +285,18 @@ class Canonical(Ensemble):
                 raise InputError(f"composition[{species}]", amount, "must be >= 0")
         object.__setattr__(self, "composition", tuple((str(s), _amount(a)) for s, a in composition.items()))
 
-    def mu_vector(self, lattice: Lattice) -> list[float]:
-        return [0.0] * lattice.n_species
+    @classmethod
+    def constraint(cls, lattice: Lattice) -> Constraint:
+        """See `Ensemble.constraint`."""
+        return FixedComposition(lattice)
+
+    def targets(self, lattice: Lattice) -> list[float]:
+        """The numbers of atoms; see `counts`."""
+        return list(self.counts(lattice))
+
+    def fractions(self, lattice: Lattice) -> dict[str, float]:
+        """See `Ensemble.fractions`."""
+        return {s: n / lattice.n_sites for s, n in zip(lattice.species, self.counts(lattice), strict=True)}
 
     def counts(self, lattice: Lattice) -> list[int]:
         """Atoms of every species.
@@ -231,7 +319,7 @@ class Canonical(Ensemble):
         return counts
 
     def to_dict(self) -> dict[str, Any]:
-        return {"ensemble": "canonical", "temperature": self.temperature, "composition": dict(self.composition)}
+        return {"ensemble": self.name, "temperature": self.temperature, "composition": dict(self.composition)}
 
 
 def _temperature(value: Any) -> float:

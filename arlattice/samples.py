@@ -37,6 +37,7 @@ from arlattice.estimate import Estimate
 from arlattice.independence import check_independent, joined_streams
 from arlattice.lattice import Lattice
 from arlattice.memory import check_memory
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.reliability import StatisticsWarning, give, heavy_tail, low_ess, out_of_range, silenced
 
@@ -71,6 +72,7 @@ class SampleSet:
         log_prob: exact log-probability with which each configuration was drawn, (n,), float64;
             None for Monte Carlo samples, whose weights are equal.
         order: the order in which the sites were drawn, permutations of the sites, (n, sites), or None.
+        block_sizes: how many sites of the order were drawn at once, block after block; None is one site a block. See `plan`.
         known: occupations that were given before drawing (inpainting), -1 where drawn, (sites,), or
             None. ``log_prob`` is then conditional on them.
         stream: the random numbers behind every sample, (n, 3), int64: seed, purpose (`arlattice.random_numbers.purpose_word`),
@@ -90,6 +92,7 @@ class SampleSet:
     _: KW_ONLY
     log_prob: Tensor | None = None
     order: Tensor | None = None
+    block_sizes: tuple[int, ...] | None = None
     known: Tensor | None = None
     stream: Tensor | None = None
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class SampleSet:
         of_type("state", self.state, Ensemble, "give a SemiGrandCanonical or Canonical")
         self.state.beta(self.units)
         self.state.mu_vector(self.lattice)
-        self.state.counts(self.lattice)
+        self.state.targets(self.lattice)
         occupations = self.lattice.check_occupations(self.occupations).cpu()
         if len(occupations) == 0:
             raise InputError("occupations", tuple(occupations.shape), "give at least one configuration")
@@ -108,12 +111,15 @@ class SampleSet:
             "energy": _one_each("energy", self.energy, len(occupations)),
             "log_prob": None if self.log_prob is None else _log_prob(self.log_prob, len(occupations)),
             "order": None if self.order is None else _order(self.order, occupations),
+            "block_sizes": None if self.block_sizes is None else tuple(int(k) for k in self.block_sizes),
             "known": None if self.known is None else _known(self.known, occupations, self.lattice),
             "stream": None if self.stream is None else _stream(self.stream, len(occupations)),
             "metadata": _metadata(self.metadata),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        if self.block_sizes is not None:
+            Plan(occupations, self.block_sizes)
 
     def __len__(self) -> int:
         return len(self.occupations)
@@ -126,6 +132,11 @@ class SampleSet:
     def n(self) -> int:
         """Number of samples."""
         return len(self)
+
+    @property
+    def plan(self) -> Plan | None:
+        """What was drawn at once; ``model.log_prob(occupations, state, plan=plan)`` gives ``log_prob`` again. None without an order."""
+        return None if self.order is None else Plan(self.order, self.block_sizes).with_given(self.known)
 
     # -- weights ---------------------------------------------------------------------------------
 
@@ -374,7 +385,7 @@ class SampleSet:
         for other in sets[1:]:
             _check_same(first, other)
         check_independent(sets)
-        orders = [s.order for s in sets if s.order is not None]
+        orders = [s.order for s in sets if s.order is not None and s.block_sizes == first.block_sizes]
         outside = next(({OUT_OF_RANGE: s.metadata[OUT_OF_RANGE]} for s in sets if OUT_OF_RANGE in s.metadata), {})
         return replace(
             first,
@@ -382,6 +393,7 @@ class SampleSet:
             energy=torch.cat([s.energy for s in sets]),
             log_prob=None if first.log_prob is None else torch.cat([s.log_prob for s in sets if s.log_prob is not None]),
             order=torch.cat(orders) if len(orders) == len(sets) else None,
+            block_sizes=first.block_sizes if len(orders) == len(sets) else None,
             stream=joined_streams(sets),
             metadata={k: v for k, v in first.metadata.items() if all(k in s.metadata and s.metadata[k] == v for s in sets)} | outside,
         )

@@ -20,9 +20,11 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.conditions import Conditions
+from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_orders
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import randomise
 
@@ -56,7 +58,7 @@ def _compare(size: int, batch: int, precision: str, repeats: int, device: str, f
     conditions = Conditions.from_states([arl.SemiGrandCanonical(2.269)], model.hamiltonian, device).expand(batch)
     slow, (x_slow, log_slow) = _timed(lambda: _rerun(model, noise, order, conditions), device)
     if fuse:
-        model.fuse()
+        model.compile_network()
     first, _ = _timed(lambda: model.draw(noise, order, conditions), device)
     times = [_timed(lambda: model.draw(noise, order, conditions), device) for _ in range(repeats)]
     x, log_prob = times[-1][1]
@@ -93,7 +95,7 @@ def _rerun(model: Model, noise: Tensor, order: Tensor, conditions: Conditions) -
     log_prob = torch.zeros(len(order), dtype=torch.float64, device=order.device)
     with model.autocast():
         for i in range(order.shape[1]):
-            logits = model.step_logits(occupations, order, conditions, steps=i + 1)[:, -1].double()
+            logits = weigh.logits(model, occupations, Plan(order), conditions, steps=i + 1)[:, -1].double()
             total = logits.softmax(-1).cumsum(-1)
             species = (total[:, :-1] <= noise[i][:, None] * total[:, -1:]).sum(-1, keepdim=True)
             log_prob += logits.log_softmax(-1).gather(1, species)[:, 0]

@@ -65,8 +65,8 @@ class Bias(arl.Model):
         super().__init__(hamiltonian, options)
         self.bias = nn.Parameter(0.01 * options.scale * torch.ones(hamiltonian.lattice.n_sites, hamiltonian.lattice.n_species))
 
-    def step_logits(self, occupations, order, conditions, steps=None):
-        return (self.steps.along(occupations, order, conditions).base + self.bias[order])[:, :steps]
+    def block_logits(self, partial, sites, conditions):
+        return self.steps.of_block(partial, sites, conditions).base + self.bias[sites]
 
 
 @arl.hookimpl

@@ -12,7 +12,7 @@ import arlattice as arl
 from arlattice.hooks import Manager, using
 from arlattice.io.records import read_tensors, write_tensors
 from arlattice.training.config import RunConfig
-from arlattice.training.trainer import run
+from arlattice.training.train import run
 
 PLUGIN = """
 from typing import Annotated

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.composition import CompositionMask
+from arlattice.composition import FixedComposition
 from arlattice.conditions import Conditions
+from arlattice.constraint import Constraint
 from arlattice.montecarlo.start import random_occupations
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, FrequencyTest, small_cases
@@ -57,31 +58,34 @@ def completable(lattice: arl.Lattice, sites: tuple[int, ...], remaining: tuple[i
 @each_case
 def test_feasible_is_what_brute_force_can_complete(case: Case) -> None:
     """At every state that can be reached along five random orders."""
-    lattice, mask = case.hamiltonian.lattice, CompositionMask(case.hamiltonian.lattice)
+    lattice, mask = case.hamiltonian.lattice, FixedComposition(case.hamiltonian.lattice)
     for order in torch.rand(5, lattice.n_sites, generator=torch.Generator().manual_seed(0)).argsort(1):
-        captives = mask.captives_after(order[None])[0]
-        reachable = {counts_of(case)}
+        targets = torch.tensor([counts_of(case)])
+        reachable = {counts_of(case): torch.full((1, lattice.n_sites), -1)}  # and a partial configuration that leaves so many
         for step, site in enumerate(order.tolist()):
-            later, following = tuple(order[step + 1 :].tolist()), set()
-            for remaining in reachable:
+            later, following = tuple(order[step + 1 :].tolist()), {}
+            for remaining, partial in reachable.items():
                 after = {s: (*remaining[:s], remaining[s] - 1, *remaining[s + 1 :]) for s in range(lattice.n_species)}
                 exact = [bool(lattice.allowed[site, s]) and remaining[s] > 0 and completable(lattice, later, after[s]) for s in after]
-                found = lattice.allowed[site] & mask.feasible(torch.tensor(remaining), captives[step])
-                assert found.tolist() == exact
-                following |= {after[s] for s in after if exact[s]}
+                column = torch.tensor([[site]])
+                assert mask.at(partial, column, targets)[0][0, 0].tolist() == exact
+                assert Constraint.at(mask, partial, column, targets)[0][0, 0].tolist() == exact
+                following |= {after[s]: partial.scatter(1, column, s) for s in after if exact[s]}
             reachable = following
-        assert reachable == {(0,) * lattice.n_species}
+        assert set(reachable) == {(0,) * lattice.n_species}
 
 
 @each_case
-def test_captives_are_the_sites_left_that_hold_only_species_of_a_set(case: Case) -> None:
-    lattice, mask = case.hamiltonian.lattice, CompositionMask(case.hamiltonian.lattice)
-    order = torch.arange(lattice.n_sites).flip(0)[None]
-    captives = mask.captives_after(order)[0]
-    for step in range(lattice.n_sites):
-        left = lattice.allowed[order[0, step + 1 :]]
-        expected = [int((~(left & ~member).any(1)).sum()) for member in mask.member]
-        assert captives[step].tolist() == expected
+def test_all_steps_of_an_order_follow_the_rule_of_one(case: Case) -> None:
+    """The faster way along an order, and the one that a stranger's constraint gets."""
+    lattice, mask = case.hamiltonian.lattice, FixedComposition(case.hamiltonian.lattice)
+    conditions = Conditions.from_states([case.state] * 8, case.hamiltonian)
+    x = random_occupations(lattice, conditions, Stream(0))
+    order = torch.rand(8, lattice.n_sites, generator=torch.Generator().manual_seed(0)).argsort(1)
+    possible, share = mask.along(x, order, conditions.targets)
+    stepwise = Constraint.along(mask, x, order, conditions.targets)
+    assert torch.equal(possible, stepwise[0])
+    torch.testing.assert_close(share, stepwise[1])
 
 
 @each_case

@@ -14,8 +14,10 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.conditions import Conditions
+from arlattice.decoding.draw import Decoder
 from arlattice.decoding.steps import Steps
-from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
+from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions, CachedDecoder
+from arlattice.plan import Plan
 from arlattice.testing import Case, ConformanceError, check_hamiltonian, check_model, check_move, randomise, small_cases, transition_matrix
 
 CASES = {case.name: case for case in small_cases()}
@@ -178,9 +180,10 @@ class Unmasked(Steps):
 class ForgetsTheMask(AnyOrderTransformer):
     """Leaves probability on species that do not fit."""
 
-    def moved(self) -> None:
-        super().moved()
-        self.steps = Unmasked(self.tables, self.device, self.state_mean.dtype)
+    @property
+    def steps(self) -> Steps:
+        right = super().steps
+        return Unmasked(right.hamiltonian, right.device, right.dtype)
 
 
 class DrawsColder(AnyOrderTransformer):
@@ -195,23 +198,28 @@ class ReportsWhatItDidNotDraw(DrawsColder):
 
     def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, _ = super().draw(noise**1.6, order, conditions, known)
-        steps = self.step_log_probs(x, order, conditions)
+        steps = self(x, order, conditions)
         return x, steps.sum(1) if known is None else torch.where(known.gather(1, order) < 0, steps, 0.0).sum(1)
 
 
 class OffByOneCache(AnyOrderTransformer):
     """The cached token of a step carries the phases of the wrong source site."""
 
-    def _before(self, block: Any, z: Tensor, modulation: tuple[Tensor, ...], phases: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return super()._before(block, z, modulation, (*phases[:2], *phases[:2]))
+    def decoder(self, plan: Plan) -> Decoder:
+        return ReadsTheWrongSite(self)
+
+
+class ReadsTheWrongSite(CachedDecoder):
+    def begin(self, order: Tensor, conditions: Conditions) -> dict[str, Tensor]:
+        return super().begin(order, conditions) | {"sites": order.roll(1, 1)}
 
 
 class PeeksAhead(AnyOrderTransformer):
     """The species of a step leaks into its own conditional."""
 
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
-        logits = super().step_logits(occupations, order, conditions, steps)
-        return logits + 0.1 * torch.nn.functional.one_hot(occupations.gather(1, order), self.q)
+    def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
+        logits = super().plan_logits(occupations, plan, conditions, steps)
+        return logits + 0.1 * torch.nn.functional.one_hot(occupations.gather(1, plan.order), self.q)[:, :steps]
 
 
 class IgnoresTheKnown(AnyOrderTransformer):
@@ -224,7 +232,7 @@ class CountsTheKnown(AnyOrderTransformer):
 
     def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_prob = super().draw(noise, order, conditions, known)
-        return x, log_prob if known is None else self.step_log_probs(x, order, conditions).sum(1)
+        return x, log_prob if known is None else self(x, order, conditions).sum(1)
 
 
 class AddsGlobalNoise(AnyOrderTransformer):

@@ -11,6 +11,7 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
+from arlattice.decoding.orders import draw_plan
 from arlattice.hooks.manager import default_manager
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
@@ -139,3 +140,27 @@ def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
         mean = exact.mean(state, exact.energy)
         sigma = (exact.mean(state, (exact.energy - mean) ** 2) / 4000) ** 0.5
         assert abs(float(energy[k].mean()) - mean) < 4 * sigma
+
+
+@cuda
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("kind", ["coarse-to-fine", "levels"])
+@pytest.mark.parametrize("family", ["any-order-transformer", "any-order-mlp"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_plans_are_drawn_alike_on_both_devices_and_few_steps_are_recorded(case: Case, family: str, kind: str, given: bool) -> None:
+    model = randomise(default_manager().build_model(family, case.hamiltonian, {"width": 16, "layers": 2})).double()
+    plan = draw_plan(case.hamiltonian.lattice, 64, kind, Stream(0))
+    noise = Stream(1).uniform(case.hamiltonian.lattice.n_sites, 64)
+    conditions = Conditions.from_states([case.state], case.hamiltonian).expand(64)
+    known = None
+    if given:
+        row, _ = model.draw(noise, plan, conditions)
+        known = torch.where(torch.arange(row.shape[1]) % 3 == 1, row[:1], -1).expand_as(row)
+    x, log_prob = model.draw(noise, plan, conditions, known)
+    model.to("cuda")
+    for _ in range(2):  # recorded, and replayed
+        there = None if known is None else known.cuda()
+        y, log_q = model.draw(noise.cuda(), plan.to("cuda"), conditions.to("cuda"), there)
+        assert torch.equal(x, y.cpu())
+        torch.testing.assert_close(log_prob, log_q.cpu(), rtol=0, atol=1e-9)
+    assert model._drawing.steps <= (8 if kind == "coarse-to-fine" else len(set(plan.sizes or (1,))))

@@ -26,6 +26,7 @@ from arlattice.estimate import Estimate
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
 from arlattice.montecarlo import sample_chains
+from arlattice.plan import Plan
 from arlattice.samples import SampleSet
 from arlattice.testing import ShareTest, randomise, small_cases
 from arlattice.thermo.autocorrelation import autocorrelation_time, chain_mean, mean_error
@@ -61,17 +62,17 @@ class Table(Model):
         log_f = conditions[torch.zeros(len(self.x), dtype=torch.long)].log_f(self.energy, self.x)
         return (log_f + self.bias).log_softmax(0)
 
-    def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def draw(self, noise: Tensor, plan: Plan | Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_q = self.log_q(conditions)
         total = log_q.exp().cumsum(0)
         rows = torch.searchsorted(total, noise[0] * total[-1], right=True)
         return self.x[rows], log_q[rows]
 
-    def step_log_probs(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions) -> Tensor:
         log_q = self.log_q(conditions)[self.row[(occupations * self.radix).sum(1)]]
         return torch.cat([log_q[:, None], torch.zeros(len(occupations), occupations.shape[1] - 1)], 1)
 
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
         raise NotImplementedError
 
 

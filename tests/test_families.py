@@ -7,9 +7,11 @@ import torch
 
 import arlattice as arl
 from arlattice.conditions import Conditions
+from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_orders
 from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
 
@@ -49,11 +51,11 @@ def test_a_centred_perceptron_passes_too_and_translations_change_nothing(case: C
     check_model(model, [case.state], n=400)
     model, x, states = model.double(), some(case, 3), conditions(case, 3)
     order = draw_orders(model.lattice, 3, "random", Stream(0))
-    expected = model.step_logits(x, order, states) - model.steps.along(x, order, states).base
+    expected = weigh.logits(model, x, Plan(order), states) - model.steps.along(x, Plan(order), states).base
     for images in model.lattice.translations:
         moved = torch.empty_like(x)
         moved[:, images] = x
-        added = model.step_logits(moved, images[order], states) - model.steps.along(moved, images[order], states).base
+        added = weigh.logits(model, moved, Plan(images[order]), states) - model.steps.along(moved, Plan(images[order]), states).base
         torch.testing.assert_close(added, expected, rtol=0, atol=1e-9, equal_nan=True)
 
 
@@ -64,7 +66,7 @@ def test_a_centred_perceptron_tells_the_sublattices_of_a_cell_apart() -> None:
     n, basis = model.lattice.n_sites, len(model.lattice.basis)
     unknown, sites = torch.full((n, n), -1), torch.arange(n)
     states = conditions(case, n)
-    added = model.next_logits(unknown, sites, states) - model.steps.after(unknown, sites, states).base
+    added = weigh.next_logits(model, unknown, sites, states) - model.steps.of_block(unknown, sites[:, None], states).base[:, 0]
     torch.testing.assert_close(added, added[:basis].repeat(n // basis, 1), rtol=0, atol=1e-9, equal_nan=True)
     both = added[:2].isfinite().all(0)
     assert bool(both.any()) and float((added[0] - added[1])[both].detach().abs().max()) > 1e-3
@@ -106,11 +108,11 @@ def test_a_masked_perceptron_sees_only_earlier_sites() -> None:
     model, x = randomise(build("fixed-order-mlp", case), seed=3).double(), some(case, 4)
     n = x.shape[1]
     order, states = torch.arange(n).repeat(4, 1), conditions(case, 4)
-    before = model.step_logits(x, order, states)
+    before = weigh.logits(model, x, Plan(order), states)
     for site in range(n):
         changed = x.clone()
         changed[:, site] = 1 - x[:, site]
-        after = model.step_logits(changed, order, states)
+        after = weigh.logits(model, changed, Plan(order), states)
         assert torch.equal(before[:, : site + 1], after[:, : site + 1])
         assert site == n - 1 or not torch.equal(before[:, site + 1 :], after[:, site + 1 :])
 
@@ -120,10 +122,10 @@ def test_any_order_logits_depend_on_the_earlier_sites_alone(family: str) -> None
     case = GRAND[1]
     model, x = randomise(build(family, case), seed=4).double(), some(case, 6)
     order, states = draw_orders(model.lattice, 6, "random", Stream(0)), conditions(case, 6)
-    before = model.step_logits(x, order, states)
+    before = weigh.logits(model, x, Plan(order), states)
     for step in range(0, x.shape[1], 3):
         later = torch.where(order.argsort(1) >= step, 1 - x, x)
-        torch.testing.assert_close(model.step_logits(later, order, states)[:, : step + 1], before[:, : step + 1])
+        torch.testing.assert_close(weigh.logits(model, later, Plan(order), states)[:, : step + 1], before[:, : step + 1])
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "any-order-transformer"])
@@ -132,8 +134,8 @@ def test_the_first_steps_alone_are_the_first_steps_of_all(family: str) -> None:
     options = {"width": 16, "heads": 2, "layers": 1} if "transformer" in family else {"width": 16}
     model = randomise(default_manager().build_model(family, case.hamiltonian, options), seed=5).double()
     x, order = some(case, 3), torch.arange(model.lattice.n_sites).repeat(3, 1)
-    every = model.step_logits(x, order, conditions(case, 3))
-    torch.testing.assert_close(model.step_logits(x, order, conditions(case, 3), 4), every[:, :4])
+    every = weigh.logits(model, x, Plan(order), conditions(case, 3))
+    torch.testing.assert_close(weigh.logits(model, x, Plan(order), conditions(case, 3), 4), every[:, :4])
 
 
 def test_a_fixed_order_model_refuses_other_orders_and_scattered_known_sites() -> None:
@@ -191,7 +193,7 @@ def test_a_site_is_redrawn_from_its_conditional_given_all_others(family: str) ->
     noise = (torch.arange(n, dtype=torch.float64)[None] + 0.5) / n
     with torch.no_grad():
         drawn = model.redraw(x, torch.full((n, 1), site), noise, states)
-        expected = model.next_logits(x[:1].scatter(1, torch.tensor([[site]]), -1), torch.tensor([site]), states[:1]).softmax(-1)[0]
+        expected = weigh.next_logits(model, x[:1].scatter(1, torch.tensor([[site]]), -1), torch.tensor([site]), states[:1]).softmax(-1)[0]
     shares = torch.bincount(drawn[:, site], minlength=model.lattice.n_species) / n
     torch.testing.assert_close(shares.double(), expected, rtol=0, atol=1 / n)
     assert torch.equal(drawn.index_fill(1, torch.tensor([site]), 0), x.index_fill(1, torch.tensor([site]), 0))

@@ -94,7 +94,7 @@ def test_the_conditional_head_is_what_the_model_draws_from(family: str) -> None:
     case = GRAND[2]
     model, x = randomise(build(family, case.hamiltonian), seed=3).double(), some(case.hamiltonian, 4)
     order, states = orders(model, 4), conditions(model, case.state, 4)
-    torch.testing.assert_close(model.prefix_log_probs(x, order, states)[1][:, :-1], model.step_log_probs(x, order, states))
+    torch.testing.assert_close(model.prefix_log_probs(x, order, states)[1][:, :-1], model(x, order, states))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -194,7 +194,7 @@ def unexplained(model: MarginalModel, steps: int) -> float:
     for _ in range(steps):
         x = torch.randint(2, (batch, model.lattice.n_sites), generator=generator)
         order = draw_orders(model.lattice, batch, "random", stream)
-        log_f = states.log_f(model.tables.energy(x), x)
+        log_f = states.log_f(model.device_hamiltonian.energy(x), x)
         log_p = model.prefix_log_probs(x, order, states, torch.full((batch, 1), model.lattice.n_sites))[0][:, 0]
         variance = (log_p - log_f).var()
         optimizer.zero_grad()

@@ -11,8 +11,10 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.conditions import Conditions, centred
+from arlattice.decoding import weigh
 from arlattice.decoding.orders import ORDERS, draw_orders
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
 from arlattice.thermo.exact import Enumeration, enumerate_configurations
@@ -80,7 +82,7 @@ def sample_by_rerunning(model: AnyOrderTransformer, noise: Tensor, order: Tensor
     rows = torch.arange(len(order))
     occupations, log_prob = torch.zeros_like(order), torch.zeros(len(order), dtype=torch.float64)
     for step in range(order.shape[1]):
-        log_p = model.step_logits(occupations, order, conditions, steps=step + 1)[:, step].log_softmax(-1)
+        log_p = weigh.logits(model, occupations, Plan(order), conditions, steps=step + 1)[:, step].log_softmax(-1)
         species = (log_p.exp().cumsum(-1)[:, :-1] <= noise[step][:, None]).sum(-1)
         occupations[rows, order[:, step]] = species
         log_prob += log_p[rows, species]
@@ -109,12 +111,12 @@ def test_a_conditional_depends_only_on_sites_drawn_before(case: Case) -> None:
     order = some_order(lattice, "random")[None]
     conditions = Conditions.from_states([case.state], case.hamiltonian)
     x = model.sample(1, case.state, order=order[0]).occupations
-    whole = model.step_logits(x, order, conditions).softmax(-1)
+    whole = weigh.logits(model, x, Plan(order), conditions).softmax(-1)
     for step in range(lattice.n_sites):
         filled = x.clone()
         later = order[0, step:]
         filled[0, later] = lattice.allowed[later].double().argmax(1)
-        assert largest(model.step_logits(filled, order, conditions, steps=step + 1)[0, step].softmax(-1) - whole[0, step]) < 1e-14
+        assert largest(weigh.logits(model, filled, Plan(order), conditions, steps=step + 1)[0, step].softmax(-1) - whole[0, step]) < 1e-14
 
 
 @torch.no_grad()
@@ -124,9 +126,9 @@ def test_the_conditional_reads_every_site_drawn_before() -> None:
     model = transformer(black_box)
     order, conditions = some_order(lattice, "random")[None], Conditions.from_states([SQUARE.state], black_box)
     x = torch.zeros(1, 9, dtype=torch.long)
-    last = model.step_logits(x, order, conditions)[0, -1]
+    last = weigh.logits(model, x, Plan(order), conditions)[0, -1]
     for site in order[0, :-1]:
-        assert largest(model.step_logits(x.scatter(1, site.view(1, 1), 1), order, conditions)[0, -1] - last) > 1e-6
+        assert largest(weigh.logits(model, x.scatter(1, site.view(1, 1), 1), Plan(order), conditions)[0, -1] - last) > 1e-6
 
 
 # -- symmetry --------------------------------------------------------------------------------------
@@ -282,8 +284,9 @@ def test_single_precision_agrees_with_double(case: Case) -> None:
 
 def test_phases_come_back_in_full_when_the_model_returns_to_double() -> None:
     model = transformer(SQUARE.hamiltonian)
-    before = model.cos.clone()
-    assert torch.equal(model.float().double().cos, before)
+    sites = torch.arange(model.lattice.n_sites)[None]
+    before = model.phases.of(sites, torch.float64)[0]
+    assert before.dtype == torch.float64 and torch.equal(model.float().double().phases.of(sites, torch.float64)[0], before)
 
 
 # -- inpainting ------------------------------------------------------------------------------------
@@ -371,7 +374,7 @@ def test_every_weight_has_a_gradient_and_the_score_has_mean_zero() -> None:
     model, lattice = transformer(VACANCIES.hamiltonian), VACANCIES.hamiltonian.lattice
     x = all_configurations(lattice)
     order = some_order(lattice, "random").expand_as(x)
-    steps = model.step_log_probs(x, order, Conditions.from_states([VACANCIES.state] * len(x), model.hamiltonian))
+    steps = model(x, order, Conditions.from_states([VACANCIES.state] * len(x), model.hamiltonian))
     log_q = steps.sum(1)
     parameters = dict(model.named_parameters())
     score = torch.autograd.grad(log_q.exp().sum(), list(parameters.values()), retain_graph=True)
@@ -385,5 +388,5 @@ def test_gradients_stay_finite_where_species_are_masked() -> None:
     model = transformer(TIGHT.hamiltonian)
     x = model.sample(16, TIGHT.state).occupations
     order = some_order(TIGHT.hamiltonian.lattice, "random").expand_as(x)
-    model.step_log_probs(x, order, Conditions.from_states([TIGHT.state] * 16, model.hamiltonian)).sum().backward()
+    model(x, order, Conditions.from_states([TIGHT.state] * 16, model.hamiltonian)).sum().backward()
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)

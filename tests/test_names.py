@@ -27,7 +27,7 @@ from arlattice.old_names import OldNameWarning
 from arlattice.samples import differing_options
 from arlattice.training.compiled import load_compiled
 from arlattice.training.config import RunConfig
-from arlattice.training.trainer import run
+from arlattice.training.train import run
 
 # -- modules ---------------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ def test_what_a_moved_module_does_not_have_is_no_attribute_and_does_not_warn() -
         "import arlattice.models.conditions; arlattice.models.conditions.Conditions",
         "import arlattice.models.steps as steps; steps.prefixes",
         "from arlattice.hamiltonian import Hamiltonian",
-        "from arlattice.models.orders import resolve_orders",
+        "from arlattice.models.orders import draw_orders",
     ],
 )
 def test_old_imports_work_in_a_fresh_process_and_the_function_stays(line: str) -> None:

@@ -183,7 +183,7 @@ def test_a_network_has_the_size_that_was_asked_for(family: str, options: dict[st
     repeated = model.blocks if family == "any-order-transformer" else model.hidden
     assert len(repeated) == 5
     if family == "any-order-transformer":
-        assert tuple(model.cos.shape) == (6, 3, 4)
+        assert tuple(model.phases.of(torch.arange(6)[None], torch.float32)[0].shape) == (1, 3, 6, 4)
         assert all(tuple(block.qkv.weight.shape) == (72, 24) for block in repeated)
     else:
         assert all(tuple(layer.weight.shape) == (24, 24) for layer in repeated)
@@ -222,17 +222,17 @@ def trainer(model: str = "any-order-transformer", model_options: Any = TINY, **o
 def test_a_step_gets_what_the_options_say() -> None:
     """A grid of 2 temperatures x 4 chemical potentials x 6 chains; 12 replayed in groups of 3; 3 states of 5 for the reverse term."""
     run = trainer(objective="hybrid")
-    lane = run.lanes[0]
-    assert lane.replay is not None and lane.replay.shape == (2, 4, 6)
-    batch = run._batch(lane)
+    system = run.systems[0]
+    assert system.replay is not None and system.replay.shape == (2, 4, 6)
+    batch = system.batch(run.stream)
     assert batch.occupations is not None and batch.group_conditions is not None
     assert (len(batch.occupations), len(batch.group_conditions), batch.group_size) == (12, 15, 5)
     assert torch.equal(batch.group_conditions.beta.view(3, 5), batch.group_conditions.beta.view(3, 5)[:, :1].expand(3, 5))
     assert (batch.reverse_weight, batch.consistency_weight, batch.coarse_share) == (0.7, 0.4, 0.25)
     grouped = trainer(objective="log-variance")
-    replayed = grouped._batch(grouped.lanes[0]).conditions
+    replayed = grouped.systems[0].batch(grouped.stream).conditions
     assert replayed is not None and torch.equal(replayed.beta.view(4, 3), replayed.beta.view(4, 3)[:, :1].expand(4, 3))
-    chains = trainer("marginal-mlp", {"width": 16}, objective="mam").lanes[0].chains
+    chains = trainer("marginal-mlp", {"width": 16}, objective="mam").systems[0].chains
     assert chains is not None
     assert (chains.block, chains.refresh, chains.size, len(chains.rows)) == (2, 7, 5, 3)
 
@@ -242,7 +242,7 @@ def test_the_consistency_of_marginals_counts_with_its_weight() -> None:
     model = randomise(default_manager().build_model("marginal-transformer", arl.hamiltonian("ising", supercell=(3, 3)), TINY))
     objective = default_manager().objectives["self-consistency"].load_factory()
     run = trainer("marginal-transformer", objective="self-consistency")
-    batch = run._batch(run.lanes[0])
+    batch = run.systems[0].batch(run.stream)
     losses: list[Loss] = []
     for weight in (0.0, 1.0, 3.0):
         batch.consistency_weight, batch.stream = weight, Stream(0, "consistency")
@@ -286,7 +286,7 @@ def test_a_network_is_trained_in_the_precision_given_and_averaged_in_full() -> N
     seen: list[torch.dtype] = []
     hook = run.model.blocks[0].expand.register_forward_hook(lambda layer, given, out: seen.append(out.dtype))  # type: ignore[union-attr,index]
     objective: Any = run.objective
-    objective(run.model, run._batch(run.lanes[0]))
+    objective(run.model, run.systems[0].batch(run.stream))
     hook.remove()
     assert set(seen) == {torch.bfloat16}
 
@@ -298,8 +298,8 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     trainer()
     assert not asked
     run = trainer(compile=True)
-    assert {function.__name__ for function in asked} >= {"step_log_probs", "next_logits"}
-    assert run.lanes[0].replay is not None and run.lanes[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
+    assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
+    assert run.systems[0].replay is not None and run.systems[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
 
 
 def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

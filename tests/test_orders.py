@@ -10,7 +10,7 @@ from ase.neighborlist import neighbor_list
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.decoding.orders import ORDERS, draw_orders, levels, resolve_orders
+from arlattice.decoding.orders import ORDERS, draw_orders, levels, resolve_plan
 from arlattice.random_numbers import Stream
 
 FCC = bulk("Cu", "fcc", a=4.0)
@@ -133,7 +133,7 @@ def test_levels_follow_the_lattice_and_not_the_choice_of_its_supercell_vectors()
 def test_known_sites_come_first_and_nothing_else_moves() -> None:
     known = torch.tensor([-1, 0, -1, 1])
     order = torch.tensor([2, 3, 0, 1])
-    assert resolve_orders(arl.square(2), 2, order, stream(), known).tolist() == [[3, 1, 2, 0]] * 2
+    assert resolve_plan(arl.square(2), 2, order, stream(), known).order.tolist() == [[3, 1, 2, 0]] * 2
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_known_sites_come_first_and_nothing_else_moves() -> None:
 )
 def test_a_wrong_order_is_told(order: str | Tensor, complaint: str) -> None:
     with pytest.raises(arl.InputError, match=complaint):
-        resolve_orders(arl.square(2), 3, order, stream())
+        resolve_plan(arl.square(2), 3, order, stream())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.conditions import Conditions
+from arlattice.decoding import weigh
 from arlattice.decoding.orders import ORDERS
 from arlattice.models.any_order_mlp import AnyOrderMLP, MLPOptions
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
@@ -66,19 +67,14 @@ class Exact(Model):
         self.configurations = torch.cat(list(enumerate_configurations(hamiltonian.lattice)))
         self.double()
 
-    def next_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
         x = self.configurations
         energy = self.hamiltonian.energy(x)
         log_f = torch.stack([conditions[i : i + 1].expand(len(x)).log_f(energy, x) for i in range(len(partial))])
         matching = ((partial[:, None] < 0) | (partial[:, None] == x)).all(-1)
-        placed = x.T[site]  # (B, M)
+        placed = x.T[sites[:, 0]]  # (B, M)
         logits = [torch.where(matching & (placed == s), log_f, -torch.inf).logsumexp(1) for s in range(self.lattice.n_species)]
-        return torch.stack(logits, 1)
-
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
-        rank = order.argsort(1)
-        each = [self.next_logits(torch.where(rank < t, occupations, -1), order[:, t], conditions) for t in range(steps or order.shape[1])]
-        return torch.stack(each, 1)
+        return torch.stack(logits, 1)[:, None]
 
 
 # -- normalised, in every order --------------------------------------------------------------------
@@ -127,7 +123,7 @@ def test_the_last_site_is_exact_on_the_energies_of_the_large_lattice(window: tup
     x = torch.randint(2, (30, 20), generator=torch.Generator().manual_seed(1))
     site = torch.arange(30) % 20
     conditions = Conditions.from_states([STATE], large).expand(30)
-    found = painted.next_logits(x.scatter(1, site[:, None], -1), site, conditions).log_softmax(1)
+    found = weigh.next_logits(painted, x.scatter(1, site[:, None], -1), site, conditions).log_softmax(1)
     both = torch.stack([x.scatter(1, site[:, None], s) for s in (0, 1)])
     log_f = torch.stack([conditions.log_f(large.energy(y), y) for y in both], 1)
     assert torch.allclose(found, log_f.log_softmax(1), rtol=0, atol=1e-9) == exact
@@ -146,7 +142,7 @@ def test_the_small_model_is_asked_at_a_factor_times_the_temperature(factor: floa
     marginal = torch.stack([p[everything.occupations[:, 0] == s].sum() for s in (0, 1)])
     lone = small.completed_site_energies(torch.full((1, 4), -1), torch.tensor([0]))[0] - torch.tensor(STATE.mu_vector(small.lattice))
     expected = marginal.log() - (1 - 1 / factor) / STATE.temperature * lone
-    found = painted.next_logits(torch.full((1, 20), -1), torch.tensor([7]), Conditions.from_states([STATE], large))[0]
+    found = weigh.next_logits(painted, torch.full((1, 20), -1), torch.tensor([7]), Conditions.from_states([STATE], large))[0]
     torch.testing.assert_close(found.log_softmax(0), expected.log_softmax(0), rtol=0, atol=1e-8)
 
 

@@ -79,10 +79,10 @@ def test_a_group_far_off_or_without_a_number_counts_as_not_known_at_all() -> Non
 
 def test_a_batch_holds_whole_groups_of_the_cells_that_were_drawn() -> None:
     run = trainer(priority=1.0)
-    lane = run.lanes[0]
-    assert lane.priority is not None and len(lane.priority.weights) == 3
-    lane.priority.weights = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
-    states = run._batch(lane).conditions
+    system = run.systems[0]
+    assert system.priority is not None and len(system.priority.weights) == 3
+    system.priority.weights = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    states = system.batch(run.stream).conditions
     assert states is not None and torch.equal(states.beta, states.beta.view(-1, 4)[:, :1].expand(-1, 4).flatten())
     low, high = (1.5 ** (1 - k / 3) * 3.5 ** (k / 3) for k in (1, 2))
     assert bool(((1 / states.beta > low) & (1 / states.beta < high)).all())
@@ -94,8 +94,8 @@ def test_training_lowers_the_weights_and_the_worst_known_state_keeps_the_highest
     options = TrainingOptions.parse(TRAINING | {"steps": 60, "evaluate_every": 1000})
     run = Trainer([arl.hamiltonian("ising", supercell=(3, 3))], states, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
     run.fit(None, False, None, False)
-    assert run.lanes[0].priority is not None
-    cold, hot = run.lanes[0].priority.weights.tolist()
+    assert run.systems[0].priority is not None
+    cold, hot = run.systems[0].priority.weights.tolist()
     assert hot < cold < 1
 
 
@@ -113,17 +113,17 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
 def test_the_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
     run, fresh = trainer(), trainer()
     weights = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    run.lanes[0].priority.weights = weights  # type: ignore[union-attr]
+    run.systems[0].priority.weights = weights  # type: ignore[union-attr]
     save_checkpoint(tmp_path / "checkpoint.safetensors", run.parts, Progress(3), run._identity())
     assert load_checkpoint(tmp_path / "checkpoint.safetensors", fresh.parts, fresh._identity()) == Progress(3)
-    assert torch.equal(fresh.lanes[0].priority.weights, weights)  # type: ignore[union-attr]
+    assert torch.equal(fresh.systems[0].priority.weights, weights)  # type: ignore[union-attr]
 
 
 def test_every_supercell_has_priorities_of_its_own() -> None:
     options = TrainingOptions.parse(TRAINING)
     sizes = [arl.hamiltonian("ising", supercell=size) for size in ((3, 3), (3, 4))]
     run = Trainer(sizes, STATES, "any-order-transformer", {"width": 16, "heads": 2, "positions": "primitive"}, options, "cpu")
-    first, second = (lane.priority for lane in run.lanes)
+    first, second = (system.priority for system in run.systems)
     assert first is not None
     assert second is not None
     assert (first.share, second.share) == (0.5, 0.5)
@@ -148,7 +148,7 @@ def test_an_objective_that_returns_no_variances_is_told(monkeypatch: pytest.Monk
 
 
 def test_without_a_share_states_are_drawn_evenly_as_before() -> None:
-    assert trainer(priority=0.0).lanes[0].priority is None
+    assert trainer(priority=0.0).systems[0].priority is None
 
 
 def test_an_objective_without_groups_is_refused() -> None:

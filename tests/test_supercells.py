@@ -16,7 +16,8 @@ from arlattice.models.phases import rotary_phases
 from arlattice.testing import check_model, randomise
 from arlattice.training.config import RunConfig, TrainingOptions
 from arlattice.training.health import TrainingWarning
-from arlattice.training.trainer import Trainer, run
+from arlattice.training.train import run
+from arlattice.training.trainer import Trainer
 
 TINY = {"width": 16, "heads": 2, "layers": 1, "positions": "primitive"}
 STATE = arl.SemiGrandCanonical(2.5)
@@ -74,9 +75,9 @@ class Factor(Model):
     def any_supercell(self) -> bool:
         return True
 
-    def step_logits(self, occupations: torch.Tensor, order: torch.Tensor, conditions: Conditions, steps: int | None = None) -> torch.Tensor:
-        step = self.steps.along(occupations, order, conditions)
-        return (step.base + self.factor * step.boltzmann)[:, :steps]
+    def block_logits(self, partial: torch.Tensor, sites: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        step = self.steps.of_block(partial, sites, conditions)
+        return step.base + self.factor * step.boltzmann
 
 
 def test_bare_parameters_are_shared_too() -> None:

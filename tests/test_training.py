@@ -186,7 +186,7 @@ def test_the_reverse_gradient_is_exact_on_average(size: int, monkeypatch: pytest
     states = Conditions.from_states([arl.SemiGrandCanonical(0.7, {"up": 0.2}), arl.SemiGrandCanonical(2.0)], hamiltonian)
     x = Enumeration.of(hamiltonian).occupations.long()
     order = torch.tensor([1, 0]).expand(4, -1)
-    log_q = [model.step_log_probs(x, order, states[k : k + 1].expand(4)).sum(1) for k in range(2)]
+    log_q = [model(x, order, states[k : k + 1].expand(4)).sum(1) for k in range(2)]
     log_f = [states[k : k + 1].expand(4).log_f(hamiltonian.energy(x), x) for k in range(2)]
     exact = flat_gradient(torch.stack([(q.exp() * (q - f)).sum() for q, f in zip(log_q, log_f, strict=True)]).mean(), model)
 
@@ -212,7 +212,7 @@ def test_the_log_variance_gradient_is_exact_on_average(size: int) -> None:
     x = Enumeration.of(hamiltonian).occupations.long()
     log_f = states[:1].expand(4).log_f(hamiltonian.energy(x), x)
     p = log_f.double().softmax(0)
-    log_q = model.step_log_probs(x, torch.tensor([1, 0]).expand(4, -1), states[:1].expand(4)).sum(1)
+    log_q = model(x, torch.tensor([1, 0]).expand(4, -1), states[:1].expand(4)).sum(1)
     advantage = log_q - log_f
     assert float((advantage.max() - advantage.min()).detach()) < 1  # no limit is reached
     exact = flat_gradient(0.5 * ((p * advantage**2).sum() - (p * advantage).sum() ** 2), model)
@@ -230,7 +230,7 @@ def test_where_the_model_has_far_too_little_weight_the_log_variance_pulls_as_the
     model = randomise(untrained(hamiltonian), scale=0.5)
     x = torch.randint(2, (16, 9), generator=torch.Generator().manual_seed(1))
     states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
-    log_q = model.step_log_probs(x, torch.arange(9).flip(0).expand(16, -1), states).sum(1)
+    log_q = model(x, torch.arange(9).flip(0).expand(16, -1), states).sum(1)
     advantage = (log_q - states.log_f(hamiltonian.energy(x), x)).detach()
     rest = (advantage.sum() - advantage) / 15
     weight = (advantage - rest).clamp(-1, 1)
@@ -257,7 +257,7 @@ def test_the_balanced_objective_weighs_each_group_by_its_variance() -> None:
     model = randomise(untrained(hamiltonian), scale=0.1)
     states = Conditions.from_states([CRITICAL] * 16, hamiltonian)
     group = OneOrder(x, states, None, 0, 0.5, 0.0, Stream(0), replay_group=8)
-    log_q = model.step_log_probs(x, group.orders(model, 16), states).sum(1).double()
+    log_q = model(x, group.orders(model, 16), states).sum(1).double()
     advantage = (log_q - states.log_f(hamiltonian.energy(x), x)).detach() * torch.tensor([100.0] * 8 + [0.01] * 8)
     group.conditions = Told(**vars(states), told=log_q.detach() - advantage)
     weights = []
@@ -347,7 +347,7 @@ def test_groups_of_chains_share_a_place_in_their_cell() -> None:
 def test_a_batch_of_the_log_variance_holds_whole_groups_and_other_sizes_are_refused() -> None:
     training = BRIEF | {"objective": "log-variance", "replay_group": 2, "replica_copies": 4}
     trainer = Trainer([ising(3, 3)], RANGE, "any-order-transformer", TINY, TrainingOptions.parse(training), "cpu")
-    made = trainer._batch(trainer.lanes[0])
+    made = trainer.systems[0].batch(trainer.stream)
     assert made.replay_group == 2 and made.conditions is not None
     assert torch.equal(made.conditions.beta[::2], made.conditions.beta[1::2])
     assert len(torch.unique(made.conditions.beta)) > 1
@@ -372,8 +372,8 @@ def test_states_given_one_by_one_are_kept() -> None:
 def test_compositions_make_an_axis() -> None:
     box = StateRange(temperature=(1.0, 2.0), compositions=({"up": 3}, {"up": 4}, {"up": 5}))
     conditions, shape = replica_grid(box, ising(3, 3), (2, 7), 2, seed=1)
-    assert shape == (2, 3, 2) and conditions.counts is not None
-    assert conditions.counts[:, 1].view(shape)[0, :, 0].tolist() == [3, 4, 5]
+    assert shape == (2, 3, 2) and conditions.ensemble is arl.Canonical
+    assert conditions.targets[:, 1].view(shape)[0, :, 0].tolist() == [3, 4, 5]
     assert {s.temperature for s in box.corners()} == {1.0, 1.5, 2.0} and len(box.corners()) == 9
 
 
@@ -387,8 +387,18 @@ def test_compositions_make_an_axis() -> None:
     ],
 )
 def test_a_box_that_makes_no_sense_is_told(values: dict[str, Any]) -> None:
-    with pytest.raises(arl.InputError):
-        StateRange.parse(values)
+    for make in (StateRange.parse, lambda given: StateRange(**given)):
+        with pytest.raises(arl.InputError):
+            make(values)
+
+
+def test_a_box_of_a_wrong_name_or_type_is_told_in_one_line() -> None:
+    with pytest.raises(arl.InputError, match=r"^temprature = 2.0: unknown option; did you mean 'temperature'\?$"):
+        StateRange(temprature=2.0)
+    with pytest.raises(arl.InputError, match=r"^temperature = None: is required$"):
+        StateRange()
+    with pytest.raises(arl.InputError, match=r"^temperature = True: "):
+        StateRange(temperature=True)
 
 
 # -- one seed, one run -----------------------------------------------------------------------------
@@ -629,7 +639,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
 
 def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     from arlattice.training.config import RunConfig
-    from arlattice.training.trainer import run
+    from arlattice.training.train import run
 
     training = "\n".join(f"{key} = {json.dumps(value)}" for key, value in BRIEF.items())
     (tmp_path / "run.toml").write_text(
@@ -657,6 +667,16 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     arl.hamiltonian("ising", supercell=(3, 3), J=2.0).save(tmp_path / "other.safetensors")  # type: ignore[attr-defined]
     with pytest.raises(arl.InputError, match="was compiled as"):
         run(config, tmp_path / "other", device="cpu", progress=False, hamiltonian_file=tmp_path / "other.safetensors")
+
+
+def test_train_and_run_are_still_found_where_they_were() -> None:
+    from arlattice.training import train, trainer
+
+    for name in ("run", "train"):
+        with pytest.warns(DeprecationWarning, match=r"arlattice\.training\.train"):
+            assert getattr(trainer, name) is getattr(train, name)
+    with pytest.raises(AttributeError):
+        _ = trainer.walk  # type: ignore[attr-defined]
 
 
 def test_a_run_without_a_seed_resumes_with_the_seed_of_its_folder_and_the_same_bits(tmp_path: Path) -> None:

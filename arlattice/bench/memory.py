@@ -55,7 +55,7 @@ def _slope(found: list[tuple[int, int]]) -> float | None:
 
 
 def _step_bytes(hamiltonian: Hamiltonian, job: Job, settings: Settings, batch: int) -> int:
-    from arlattice.training.trainer import train
+    from arlattice.training.train import train
 
     one_step = {
         **job.training,

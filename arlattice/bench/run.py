@@ -130,7 +130,7 @@ def _trained_model(job: Job, settings: Settings) -> Model:
 
 def _train(job: Job, settings: Settings, folder: Path) -> Model:
     from arlattice.training.health import TrainingWarning
-    from arlattice.training.trainer import train
+    from arlattice.training.train import train
 
     hamiltonian, *further = _hamiltonians(job, settings)
     with measured(folder, settings.device), warnings.catch_warnings():

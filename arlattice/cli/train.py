@@ -44,7 +44,7 @@ def train(
       arlattice train configs/cuau-4x4x4.toml -o run --device cuda --hamiltonian cuau.safetensors
     """
     from arlattice.training.config import RunConfig
-    from arlattice.training.trainer import run
+    from arlattice.training.train import run
 
     read = RunConfig.from_toml(config)
     if seed is not None:

@@ -7,13 +7,16 @@ probability 1/2 and the configuration is read so that it is species 1: no mode c
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
+from arlattice.constraint import Constraint
 from arlattice.hamiltonians import Hamiltonian, energies_or_nan, fixed_configurations
 
-__all__ = ["SpinGauge"]
+__all__ = ["Reading", "SpinGauge", "turned"]
 
 
 class SpinGauge:
@@ -30,22 +33,60 @@ class SpinGauge:
         energy, exchanged = energies_or_nan(reference, x), energies_or_nan(reference, 1 - x)  # none, if it refuses any of them
         return cls() if torch.allclose(energy, exchanged, rtol=1e-9, atol=1e-9) else None
 
-    def field(self, conditions: Conditions) -> Tensor:
-        """What an exchange changes the sign of: mu_1 - mu_0, or the excess of species 1, (batch,)."""
-        pair = conditions.mu if conditions.counts is None else conditions.counts
-        return pair[:, 1] - pair[:, 0]
+    def read(self, occupations: Tensor, first: Tensor, conditions: Conditions, constraint: Constraint) -> Reading:
+        """Configurations and states as a network reads them.
 
-    def flips(self, conditions: Conditions, first: Tensor) -> Tensor:
-        """Which configurations to read exchanged (batch,); ``first`` (batch,) is the species drawn first."""
-        field = self.field(conditions)
-        return (field < 0) | ((field == 0) & (first == 0))
-
-    def turn(self, occupations: Tensor, flip: Tensor) -> Tensor:
-        """Exchange the species of some rows (batch, sites); -1 stays."""
-        return torch.where(flip[:, None] & (occupations >= 0), 1 - occupations, occupations)
-
-    def turn_conditions(self, conditions: Conditions, flip: Tensor) -> Conditions:
-        """The states in which the exchanged rows are read."""
+        Args:
+            occupations: (batch, sites), -1 where unknown.
+            first: species of the first site that is known or drawn, (batch,).
+            conditions: the states.
+            constraint: of their ensemble.
+        """
+        exchanged = constraint.exchanged(conditions.targets)
+        if exchanged is None:  # the ensemble has no such symmetry
+            never = torch.zeros_like(first, dtype=torch.bool)
+            return Reading(occupations, conditions, never, never)
+        sign = self._sign(conditions, exchanged)
+        flip = (sign < 0) | ((sign == 0) & (first == 0))
         mu = torch.where(flip[:, None], conditions.mu.flip(-1), conditions.mu)
-        counts = conditions.counts
-        return Conditions(conditions.beta, mu, None if counts is None else torch.where(flip[:, None], counts.flip(-1), counts))
+        states = replace(conditions, mu=mu, targets=torch.where(flip[:, None], exchanged, conditions.targets))
+        return Reading(turned(occupations, flip), states, flip, sign == 0)
+
+    def _sign(self, conditions: Conditions, exchanged: Tensor) -> Tensor:
+        """What an exchange changes the sign of, (batch,): mu_1 - mu_0, or the excess of species 1; 0 in a symmetric state."""
+        differences = [conditions.mu[:, 1] - conditions.mu[:, 0], *(exchanged - conditions.targets).T.to(conditions.mu.dtype)]
+        sign = differences[0]
+        for other in differences[1:]:
+            sign = torch.where(sign == 0, other, sign)
+        return sign
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A batch as a network reads it.
+
+    Attributes:
+        occupations: (batch, sites).
+        conditions: the states.
+        flip: rows that are read exchanged, (batch,).
+        even: rows whose state is symmetric itself: their first species has probability 1/2, (batch,).
+    """
+
+    occupations: Tensor
+    conditions: Conditions
+    flip: Tensor
+    even: Tensor
+
+    def logits(self, logits: Tensor, drawn_first: Tensor) -> Tensor:
+        """Logits (batch, k, species) of the configurations as they are, from those of the network.
+
+        Args:
+            drawn_first: which of them are those of the first site of all, (batch, k) or (k,).
+        """
+        logits = torch.where(self.flip[:, None, None], logits.flip(-1), logits)
+        return logits.masked_fill((self.even[:, None] & drawn_first)[..., None], 0.0)
+
+
+def turned(occupations: Tensor, flip: Tensor) -> Tensor:
+    """Exchange the species of some rows (batch, sites); -1 stays."""
+    return torch.where(flip[:, None] & (occupations >= 0), 1 - occupations, occupations)

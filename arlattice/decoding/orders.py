@@ -19,9 +19,10 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 
-__all__ = ["ORDERS", "draw_orders", "levels", "resolve_orders"]
+__all__ = ["ORDERS", "draw_orders", "draw_plan", "levels", "resolve_plan"]
 
 ORDERS = ("coarse-to-fine", "random", "raster")
 """Kinds of order by name."""
@@ -59,20 +60,27 @@ def _shifted_levels(lattice: Lattice, device: torch.device) -> Tensor:
     return kept[device]
 
 
-def resolve_orders(lattice: Lattice, n: int, order: str | Tensor, stream: Stream, known: Tensor | None = None) -> Tensor:
-    """Orders (n, sites) from a kind or from given ones (sites,) or (n, sites); known sites come first.
+def draw_plan(lattice: Lattice, n: int, kind: str, stream: Stream) -> Plan:
+    """A plan of ``n`` rows of the given kind: one of `ORDERS`, or ``"levels"``, the sites of each level of coarse to fine at once."""
+    if kind != "levels":
+        return Plan(draw_orders(lattice, n, kind, stream))
+    sizes = torch.bincount(levels(lattice))
+    return Plan(draw_orders(lattice, n, "coarse-to-fine", stream), tuple(sizes[sizes > 0].tolist()))
+
+
+def resolve_plan(lattice: Lattice, n: int, plan: str | Plan | Tensor, stream: Stream, known: Tensor | None = None) -> Plan:
+    """A plan of ``n`` rows from a kind, a plan, or site numbers (sites,) or (n, sites), with the known sites given.
 
     Raises:
         InputError: an unknown kind, or rows that are not permutations of the sites.
     """
-    if isinstance(order, str):
-        orders = draw_orders(lattice, n, order, stream)
+    if isinstance(plan, str):
+        found = draw_plan(lattice, n, plan, stream)
+    elif isinstance(plan, Plan):
+        found = Plan(_check_orders(lattice, n, plan.order).to(stream.device), plan.sizes)
     else:
-        orders = _check_orders(lattice, n, _tensor(order)).to(stream.device)
-    if known is None:
-        return orders
-    unknown_first = (known.to(orders.device) < 0).expand(n, -1).gather(1, orders)
-    return orders.gather(1, unknown_first.to(torch.int8).argsort(dim=1, stable=True))
+        found = Plan(_check_orders(lattice, n, _tensor(plan)).to(stream.device))
+    return found.with_given(known)
 
 
 def _tensor(order: object) -> Tensor:

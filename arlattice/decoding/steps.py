@@ -15,16 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from arlattice.composition import CompositionMask
 from arlattice.conditions import Conditions
+from arlattice.constraint import Constraint, Rule
+from arlattice.ensemble import Ensemble
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.plan import Plan
 
 __all__ = ["Step", "Steps", "choose", "n_features"]
 
 
 @dataclass
 class Step:
-    """One step, or all of an order: leading axes (batch,) or (batch, steps)."""
+    """Some steps of a batch: leading axes (batch, steps)."""
 
     base: Tensor  # (..., species), -inf where a species cannot be placed
     boltzmann: Tensor  # (..., species) -beta (e - mu), finite everywhere
@@ -40,66 +42,63 @@ class Steps:
     """Reads steps off configurations, on one device and in one precision.
 
     Args:
-        tables: the Hamiltonian there.
+        hamiltonian: on the device.
         device, dtype: where and in which precision.
         energies: False leaves the energies out: every allowed species starts equal.
     """
 
-    def __init__(self, tables: Hamiltonian, device: torch.device, dtype: torch.dtype, *, energies: bool = True) -> None:
-        lattice = tables.lattice
-        self.tables, self.dtype, self.energies = tables, dtype, energies
+    def __init__(self, hamiltonian: Hamiltonian, device: torch.device, dtype: torch.dtype, *, energies: bool = True) -> None:
+        lattice = hamiltonian.lattice
+        self.hamiltonian, self.device, self.dtype, self.energies = hamiltonian, device, dtype, energies
         self.n_sites, self.q, self.n_sublattices = lattice.n_sites, lattice.n_species, len(lattice.basis)
         self.allowed = lattice.allowed.to(device)
         self.sublattice = torch.from_numpy(lattice.sublattice.copy()).to(device)
-        self.composition = CompositionMask(lattice).to(device)
+        self._constraints: dict[type[Ensemble], Constraint] = {}
 
-    def along(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Step:
-        """All steps of an order. (batch, sites), (batch, sites)."""
-        remaining = captives = None
-        if conditions.counts is not None:
-            placed = F.one_hot(occupations.gather(1, order), self.q)
-            remaining = conditions.counts[:, None] - placed.cumsum(1) + placed
-            captives = self.composition.captives_after(order)
+    def constraint(self, ensemble: type[Ensemble]) -> Constraint:
+        """What an ensemble forbids on this lattice, on the device."""
+        if ensemble not in self._constraints:
+            self._constraints[ensemble] = ensemble.constraint(self.hamiltonian.lattice).to(self.device)
+        return self._constraints[ensemble]
+
+    def along(self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions) -> Step:
+        """All steps of a plan or an order: (batch, sites) -> (batch, sites, ...), indexed by place in the order."""
+        plan = Plan.of(plan)
+        if not plan.one_by_one:
+            return self._block_by_block(occupations, plan, conditions)
+        order = plan.order
         energies = None
         if self.energies:
-            energies = self.tables.completed_energies(occupations, order)
+            energies = self.hamiltonian.completed_energies(occupations, order)
             energies = energies.gather(1, order[..., None].expand(-1, -1, self.q))
         index = torch.arange(order.shape[1], device=order.device).expand_as(order)
-        return self._step(energies, order, index, conditions, remaining, captives)
+        rule = self.constraint(conditions.ensemble).along(occupations, order, conditions.targets)
+        return self._step(energies, order, index, conditions, rule)
 
-    def after(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Step:
-        """The step that draws ``site`` (batch,) when ``partial`` (batch, sites), -1 = unknown, is there."""
-        known = partial >= 0
-        remaining = captives = None
-        if conditions.counts is not None:
-            placed = F.one_hot(partial.clamp(min=0), self.q) * known[..., None]
-            remaining = conditions.counts - placed.sum(1)
-            later = ~known.scatter(1, site[:, None], True)
-            captives = (self.composition.captive & later[..., None]).sum(1)
-        energies = self.tables.completed_site_energies(partial, site) if self.energies else None
-        return self._step(energies, site, known.sum(1), conditions, remaining, captives)
+    def _block_by_block(self, occupations: Tensor, plan: Plan, conditions: Conditions) -> Step:
+        blocks = [
+            self.of_block(torch.where(plan.known_before(k), occupations, -1), plan.block(k), conditions) for k in range(len(plan.spans))
+        ]
+        return Step(*(torch.cat([getattr(block, name) for block in blocks], 1) for name in ("base", "boltzmann", "features")))
 
-    def _step(
-        self,
-        energies: Tensor | None,
-        site: Tensor,
-        index: Tensor,
-        conditions: Conditions,
-        remaining: Tensor | None,
-        captives: Tensor | None,
-    ) -> Step:
-        """``site`` drawn as step number ``index``; same leading axes everywhere."""
-        allowed = self.allowed[site]
+    def of_block(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Step:
+        """The steps that draw ``sites`` (batch, k) when ``partial`` (batch, sites), -1 = unknown, is there; (batch, k, ...)."""
+        k = sites.shape[1]
+        energies = None
+        if self.energies:
+            rows = partial if k == 1 else partial.repeat_interleave(k, 0)
+            energies = self.hamiltonian.completed_site_energies(rows, sites.flatten()).view(*sites.shape, self.q)
+        rule = self.constraint(conditions.ensemble).at(partial, sites, conditions.targets)
+        return self._step(energies, sites, (partial >= 0).sum(1, keepdim=True).expand_as(sites), conditions, rule)
+
+    def _step(self, energies: Tensor | None, site: Tensor, index: Tensor, conditions: Conditions, rule: Rule) -> Step:
+        """``site`` drawn as step number ``index``, both (batch, k)."""
+        allowed, left = rule[0], rule[1].to(self.dtype)
         boltzmann = torch.zeros(*site.shape, self.q, dtype=self.dtype, device=site.device)
         if energies is not None:
-            shape = (-1,) + (1,) * (site.ndim - 1)
-            beta, mu = conditions.beta.to(self.dtype).view(*shape, 1), conditions.mu.to(self.dtype).view(*shape, self.q)
+            beta, mu = conditions.beta.to(self.dtype)[:, None, None], conditions.mu.to(self.dtype)[:, None]
             boltzmann = -beta * (energies.to(self.dtype) - mu)
-        base, left = boltzmann, torch.zeros_like(boltzmann)
-        if remaining is not None and captives is not None:
-            allowed = allowed & self.composition.feasible(remaining, captives)
-            left = (remaining.clamp(min=1).to(self.dtype) / (self.n_sites - index)[..., None]).log()
-            base = base + left
+        base = boltzmann + left
         return Step(base.masked_fill(~allowed, -torch.inf), boltzmann, self._features(base, left, allowed, site, index))
 
     def _features(self, base: Tensor, left: Tensor, allowed: Tensor, site: Tensor, index: Tensor) -> Tensor:
@@ -112,16 +111,16 @@ class Steps:
 
 
 def choose(logits: Tensor, uniform: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-    """Species of one step (batch,) by the inverse CDF, and its float64 log-probability, 0 where it was given.
+    """Species of some steps (batch, k) by the inverse CDF, and their float64 log-probabilities, 0 where given.
 
     Args:
-        logits: (batch, species).
-        uniform: (batch,) in [0, 1).
-        given: (batch,) species, -1 where to draw.
+        logits: (batch, k, species).
+        uniform: (batch, k) in [0, 1).
+        given: (batch, k) species, -1 where to draw.
     """
     logits = logits.double()
     total = logits.softmax(-1).cumsum(-1)
-    drawn = (total[:, :-1] <= uniform[:, None] * total[:, -1:]).sum(-1)
+    drawn = (total[..., :-1] <= uniform[..., None] * total[..., -1:]).sum(-1)
     species = torch.where(given >= 0, given, drawn)
-    chosen = logits.log_softmax(-1).gather(1, species[:, None])[:, 0]
+    chosen = logits.log_softmax(-1).gather(-1, species[..., None])[..., 0]
     return species, torch.where(given >= 0, 0.0, chosen)

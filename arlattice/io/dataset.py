@@ -77,7 +77,8 @@ def from_dataset(dataset: Dataset) -> SampleSet:
         InputError: arrays of the wrong shape, or that do not agree with each other.
     """
     attributes = dict(dataset.attrs)
-    header = {key: json.loads(attributes[key]) for key in ("lattice", "state", "known", "metadata")}
+    parts = ("lattice", "state", "known", "metadata", "block_sizes")
+    header = {key: json.loads(attributes[key]) for key in parts if key in attributes or key != "block_sizes"}
     header |= {"format": attributes["format"], "samples": int(attributes["samples"]), "units": str(attributes["units"])}
     lattice = lattice_of(header)
     names = ("occupations", "energy", "log_f", "log_weight", "log_prob", "order", "stream")

@@ -3,7 +3,7 @@
 | where | what |
 |---|---|
 | calculator | ``energy`` of the whole supercell |
-| info, the state | ``ensemble``, ``temperature``, ``mu_<species>`` (not at fixed composition), ``units``, ``boltzmann_constant`` |
+| info, the state | facts of the ensemble (``temperature``, ``mu_<species>`` and so on), ``units``, ``boltzmann_constant`` |
 | info, the sample | ``sample``, ``x_<species>``, ``energy_minus_mu_n``, ``log_f``, ``log_prob``, ``log_weight``, ``order``, ``stream`` |
 | info, the species | ``charge_<species>`` and ``charge``, the total, where species have charges |
 | info, the origin | ``supercell_matrix`` (rows) and the metadata of the set |
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
+from arlattice.ensemble import boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.io.ase import occupations_in_place, to_ase
 from arlattice.io.digest import KEY, check, digest
@@ -89,14 +89,11 @@ def _shared_facts(samples: SampleSet) -> dict[str, Any]:
     from ase.calculators.calculator import all_properties
 
     state, lattice = samples.state, samples.lattice
-    mu = state.mu_vector(lattice) if isinstance(state, SemiGrandCanonical) else []
     return {
         **{key: value for key, value in samples.metadata.items() if key not in _NAMES_OF_ASE.union(all_properties)},
-        "ensemble": state.to_dict()["ensemble"],
-        "temperature": state.temperature,
+        **state.facts(lattice),
         "units": samples.units,
         "boltzmann_constant": boltzmann_constant(samples.units),
-        **{f"mu_{s}": m for s, m in zip(lattice.species, mu, strict=False)},
     }
 
 

@@ -31,6 +31,7 @@ def to_header(samples: SampleSet) -> dict[str, Any]:
         "state": samples.state.to_dict(),
         "units": samples.units,
         "known": None if samples.known is None else samples.known.tolist(),
+        **({} if samples.block_sizes is None else {"block_sizes": list(samples.block_sizes)}),
         "metadata": dict(samples.metadata),
     }
 
@@ -63,6 +64,7 @@ def rebuild(header: Mapping[str, Any], lattice: Lattice, arrays: Mapping[str, An
         state=Ensemble.from_dict(header["state"]),
         units=header["units"],
         known=None if known is None else torch.tensor(known),
+        block_sizes=header.get("block_sizes"),
         metadata=header["metadata"],
         **tensors,  # type: ignore[arg-type]
     )

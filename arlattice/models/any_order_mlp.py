@@ -21,9 +21,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
+from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 
 __all__ = ["AnyOrderMLP", "AnyOrderMLPOptions", "MLPOptions"]
 
@@ -47,8 +49,8 @@ class AnyOrderMLP(Model):
 
     seen_from: Tensor
 
-    def __init__(self, hamiltonian: Hamiltonian, options: MLPOptions) -> None:
-        super().__init__(hamiltonian, options)
+    def __init__(self, hamiltonian: Hamiltonian, options: MLPOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
+        super().__init__(hamiltonian, options, ensemble)
         self.n, self.q, width = hamiltonian.lattice.n_sites, hamiltonian.lattice.n_species, options.width
         self.passes = self.n
         self.centred = isinstance(options, AnyOrderMLPOptions) and options.centred
@@ -56,7 +58,7 @@ class AnyOrderMLP(Model):
         self.enter = nn.Linear(self.n * (self.q + 1), width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(options.layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(options.layers + 1))
-        self.state = nn.ModuleList(nn.Linear(2 + 2 * self.q, width) for _ in range(options.layers))
+        self.state = nn.ModuleList(nn.Linear(len(self.feature_names), width) for _ in range(options.layers))
         self.conditionals = nn.Linear(width, self.outputs * self.q)
         nn.init.zeros_(self.conditionals.weight)
         nn.init.zeros_(self.conditionals.bias)
@@ -67,16 +69,18 @@ class AnyOrderMLP(Model):
     def energies(self) -> bool:
         return bool(self.options.energies)  # type: ignore[attr-defined]
 
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
-        """See `Model.step_logits`; one pass of the network for every step."""
-        order_of_steps = order[:, :steps]
-        partial, site = self._seen(prefixes(occupations, order, order_of_steps.shape[1]), order_of_steps)
-        return self.steps.along(occupations, order, conditions).base[:, :steps] + self._at(self.features(partial, conditions), site)
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
+        """See `Model.block_logits`; one pass, unless the network sees the lattice from the site that it draws."""
+        seen, at = self._seen(partial[:, None].expand(-1, sites.shape[1] if self.centred else 1, -1), sites)
+        return self.steps.of_block(partial, sites, conditions).base + self._at(self.features(seen, conditions), at)
 
-    def next_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
-        """See `Model.next_logits`; one pass."""
-        seen, at = self._seen(partial[:, None], site[:, None])
-        return self.steps.after(partial, site, conditions).base + self._at(self.features(seen, conditions), at)[:, 0]
+    def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
+        """See `Model.plan_logits`; of an order, all passes as one batch."""
+        if not plan.one_by_one:
+            return super().plan_logits(occupations, plan, conditions, steps)
+        some = plan.order[:, :steps]
+        partial, site = self._seen(prefixes(occupations, plan.order, some.shape[1]), some)
+        return self.steps.along(occupations, plan, conditions).base[:, :steps] + self._at(self.features(partial, conditions), site)
 
     def features(self, partial: Tensor, conditions: Conditions) -> Tensor:
         """Last hidden layer for partial configurations (batch, k, sites), -1 unknown, k of each state: (batch, k, width)."""
@@ -89,7 +93,7 @@ class AnyOrderMLP(Model):
         last: Tensor = self.norms[-1](z)
         return last
 
-    def fuse(self) -> None:
+    def compile_network(self) -> None:
         """Compile the network with torch.compile."""
         self.features = torch.compile(self.features, dynamic=False)  # type: ignore[method-assign]
 

@@ -1,7 +1,8 @@
 """`Model`: a normalised distribution over occupations, conditioned on the thermodynamic state.
 
-Public methods check their input, split it into batches and return `SampleSet`s. A family implements one tensor
-method, `step_logits`; those that can do better override `next_logits` or `draw`.
+A family implements one method, `Model.block_logits`: the logits of some sites given what is known. Two more are there for what is
+faster: `Model.plan_logits`, all blocks of a plan in one pass, and `Model.decoder`, which remembers earlier blocks while it draws. The loop
+over the blocks is `arlattice.decoding`.
 """
 
 from __future__ import annotations
@@ -9,137 +10,155 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from arlattice.arguments import of_type, path_text, whole_number
-from arlattice.composition import CompositionMask
+from arlattice.arguments import of_type, path_text
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
-from arlattice.decoding.orders import ORDERS, resolve_orders
-from arlattice.decoding.steps import Steps, choose
-from arlattice.ensemble import Ensemble, boltzmann_constant
+from arlattice.decoding import weigh
+from arlattice.decoding.draw import BlockDecoder, Decoder, draw
+from arlattice.decoding.gauge import SpinGauge
+from arlattice.decoding.orders import ORDERS, resolve_plan
+from arlattice.decoding.sampling import check_fits, check_known, log_marginal, log_prob, sample
+from arlattice.decoding.steps import Steps
+from arlattice.ensemble import Ensemble, SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
-from arlattice.independence import stream_of
 from arlattice.lattice import Lattice
-from arlattice.memory import check_memory
+from arlattice.models.former_names import FormerNames
 from arlattice.models.trained_range import TrainedRange
-from arlattice.random_numbers import Stream, known_seed, purpose_word, uniform
+from arlattice.plan import Plan
+from arlattice.random_numbers import Stream
 from arlattice.same_zero import check_same_zero
-from arlattice.samples import OUT_OF_RANGE, SampleSet
+from arlattice.samples import SampleSet
 
-__all__ = ["DRAWN", "Model"]
-
-DRAWN = "sample"
-"""The purpose of the random numbers behind the samples of a model."""
-
-_WEIGHED = "order of given configurations"
-
-_BYTES_A_SITE = 48  # of a sample: its occupations and order, while they are drawn and joined
+__all__ = ["Model"]
 
 
-class Model(nn.Module, ABC):
+class Model(FormerNames, nn.Module, ABC):
     """A normalised distribution over the configurations of one lattice.
 
     Args:
         hamiltonian: what the model is for; its energies go into every `SampleSet`.
         options: the family's options.
+        ensemble: kind of states whose features the network reads; other kinds with the same features are read too.
 
     Attributes:
-        orders: kinds of drawing order of the family; the first is the default.
+        orders: kinds of drawing order of the family; the first is the default. One with ``"random"`` draws in any plan.
         passes: passes of the network that the log-probability of one configuration takes.
+        gauge: the symmetry through which the model reads configurations, or None.
         name: the registered name of the family.
         record: plain data on how the weights were made (command, device, seed, measured figures).
+        feature_names: what the network reads of a state, see `Ensemble.feature_names`.
     """
 
     orders: tuple[str, ...] = ORDERS
     passes: int = 1
+    gauge: SpinGauge | None = None
     state_mean: Tensor
     state_inverse_scale: Tensor
 
-    def __init__(self, hamiltonian: Hamiltonian, options: Options) -> None:
+    def __init__(self, hamiltonian: Hamiltonian, options: Options, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
         super().__init__()
-        self.hamiltonian, self.options = hamiltonian, options
+        self.hamiltonian, self.options, self.ensemble = hamiltonian, options, ensemble
         self.name = type(self).__name__
         self.record: dict[str, Any] = {}
         self.precision = "float32"
-        q = hamiltonian.lattice.n_species
-        self.register_buffer("state_mean", torch.zeros(2 + 2 * q))
-        self.register_buffer("state_inverse_scale", torch.zeros(2 + 2 * q))
-        self.tables = hamiltonian.to("cpu", torch.float32).unchecked()
-        self.steps = Steps(self.tables, self.device, torch.float32, energies=self.energies)
+        self.feature_names = ensemble.feature_names(hamiltonian.lattice)
+        self.register_buffer("state_mean", torch.zeros(len(self.feature_names)))
+        self.register_buffer("state_inverse_scale", torch.zeros(len(self.feature_names)))
+        self._steps: Steps | None = None
         self._drawing, self._redrawing = Graphs(), Graphs()
 
     # -- what a family implements ----------------------------------------------------------------
 
     @abstractmethod
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
-        """Logits of every species at the first ``steps`` steps of an order (default: all), with gradients.
-
-        Logits of a step depend on the occupations of the sites before it in the order, and on no others.
-
-        Args:
-            occupations: (batch, sites), indexed by site.
-            order: (batch, sites) site drawn at every step.
-            conditions: one row a configuration.
-            steps: number of steps wanted.
-
-        Returns:
-            (batch, steps, species), indexed by step; -inf where a species cannot be placed.
-        """
-
-    def forward(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
-        """log p of the species placed at every step, (batch, sites) indexed by step, with gradients: the call of the objectives."""
-        return self.step_log_probs(occupations, order, conditions)
-
-    def step_log_probs(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
-        """log p of the species placed at every step, (batch, sites) indexed by step, with gradients."""
-        logits = self.step_logits(occupations, order, conditions)
-        taken = F.one_hot(occupations.gather(1, order), logits.shape[-1]).bool()
-        return torch.where(taken, logits.log_softmax(-1), 0.0).sum(-1)  # where and sum: gather's gradient varies in its last bits
-
-    def next_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
-        """Logits of one more site, given the known ones.
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
+        """Logits of some sites, each given what is known, with gradients.
 
         Args:
             partial: (batch, sites), -1 where unknown; every row may have its own known sites.
-            site: (batch,), a site of each row that is not known.
+            sites: (batch, k) sites of each row that are not known; the logits of one that is known are not used.
             conditions: one row a configuration.
 
         Returns:
-            (batch, species): log p(x_site = s | known sites) up to a constant, -inf where s cannot be placed.
+            (batch, k, species): log p(x_site = s | known sites) up to a constant, -inf where s cannot be placed.
         """
-        known = partial >= 0
-        order = torch.where(known, 0, 2).scatter(1, site[:, None], 1).argsort(dim=1, stable=True)
-        logits = self.step_logits(partial.clamp(min=0), order, conditions)
-        return logits[torch.arange(len(partial), device=partial.device), known.sum(1)]
 
-    def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
+        """`block_logits` of every block of a plan; a family that does it in one pass says so here.
+
+        Args:
+            occupations: (batch, sites), indexed by site. The logits of a block depend on the sites known before it, and on no others.
+            plan: how they are drawn.
+            conditions: one row a configuration.
+            steps: only so many places of the order, from the first; whole blocks. None: all.
+
+        Returns:
+            (batch, steps, species), indexed by place in the order.
+        """
+        blocks = [k for k, (start, _) in enumerate(plan.spans) if steps is None or start < steps]
+        partial = (torch.where(plan.known_before(k), occupations, -1) for k in blocks)
+        return torch.cat([self.block_logits(x, plan.block(k), conditions) for k, x in zip(blocks, partial, strict=True)], 1)
+
+    def decoder(self, plan: Plan) -> Decoder:
+        """What draws a plan block by block; a family that remembers earlier blocks says so here."""
+        return BlockDecoder(self)
+
+    def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
+        """log p of the known sites of partial configurations (batch, sites), which come first in the plan: (batch,)."""
+        each = self(partial.clamp(min=0), plan, conditions).double()
+        return torch.where(partial.gather(1, plan.order) >= 0, each, 0.0).sum(1)
+
+    def compile_network(self) -> None:
+        """Compile what is worth compiling, for training on a GPU; nothing by default."""
+
+    @property
+    def any_supercell(self) -> bool:
+        """Whether the weights mean the same on every supercell; see `on`."""
+        return False
+
+    @property
+    def energies(self) -> bool:
+        """Whether logits start from completed-cluster energies."""
+        return True
+
+    # -- on tensors ------------------------------------------------------------------------------
+
+    def forward(self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions) -> Tensor:
+        """log p of the species of every site, with gradients: the one call of the objectives.
+
+        Args:
+            occupations: (batch, sites).
+            plan: how they are drawn, or an order (batch, sites).
+            conditions: one row a configuration.
+
+        Returns:
+            (batch, sites), indexed by place in the order.
+        """
+        return weigh.log_probs(self, occupations, Plan.of(plan), conditions)
+
+    def draw(self, noise: Tensor, plan: Plan | Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Occupations from uniform noise, a deterministic map, without gradients.
 
         Args:
-            noise: (sites, batch) float64 in [0, 1), one number a step.
-            order: (batch, sites); known sites first.
+            noise: (sites, batch) float64 in [0, 1), one number for each place in the order.
+            plan: how to draw, or an order (batch, sites); of an order the known sites come first.
             conditions: one row a configuration.
             known: (batch, sites) given species, -1 where to draw.
 
         Returns:
             occupations (batch, sites) and the float64 log-probability of what was drawn (batch,).
         """
-        inputs = {"noise": noise, "order": order, **conditions.to_tensors()}
-        if known is not None:
-            inputs["known"] = known.expand_as(order)
-        drawn: tuple[Tensor, Tensor] = self._drawing(self._draw, inputs)
-        return drawn
+        found = Plan.of(plan).with_given(known)
+        given = None if known is None else known.expand_as(found.order)
+        return draw(self, self.decoder(found), self._drawing, noise, found, conditions, given)
 
     def redraw(self, occupations: Tensor, block: Tensor, noise: Tensor, conditions: Conditions) -> Tensor:
         """Occupations with some sites drawn anew given the others, one after another: a step of block Gibbs, without gradients.
@@ -155,48 +174,14 @@ class Model(nn.Module, ABC):
         """
         if "random" not in self.orders:
             raise InputError("model", self.name, f"draws in these orders only: {', '.join(self.orders)}; block Gibbs needs any order")
-        inputs = {"occupations": occupations, "block": block, "noise": noise, **conditions.to_tensors()}
-        (drawn,) = self._redrawing(self._redraw, inputs)
-        return drawn
-
-    def _redraw(self, inputs: dict[str, Tensor]) -> tuple[Tensor]:
-        hidden = inputs["occupations"].scatter(1, inputs["block"], -1)
-        with self.autocast(cache=False):  # as in _draw; a decoder of a family may cache, and then begins with nothing drawn
-            return Model._decode(self, inputs["noise"], inputs["block"], Conditions.from_tensors(inputs), hidden)[:1]
-
-    def _draw(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        order, conditions = inputs["order"], Conditions.from_tensors(inputs)
-        with self.autocast(cache=False):  # a recorded graph must cast the weights anew, not read a cache that is gone
-            return self._decode(inputs["noise"], order, conditions, inputs.get("known", torch.full_like(order, -1)))
-
-    def _decode(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The sites of ``order``, all or some, one at a time; on CUDA all steps are one recorded graph: nothing may wait for the device."""
-        occupations, log_prob = known, torch.zeros(len(order), dtype=torch.float64, device=order.device)
-        for i in range(order.shape[1]):
-            site = order[:, i]
-            hidden = occupations.scatter(1, site[:, None], -1)
-            species, chosen = choose(self.next_logits(hidden, site, conditions), noise[i], known.gather(1, site[:, None])[:, 0])
-            occupations = hidden.scatter(1, site[:, None], species[:, None])
-            log_prob = log_prob + chosen
-        return occupations, log_prob
-
-    def moved(self) -> None:
-        """Called after the model changed device or precision."""
-
-    def fuse(self) -> None:
-        """Compile what is worth compiling, for training on a GPU; nothing by default."""
-
-    # -- for everyone ----------------------------------------------------------------------------
-
-    @property
-    def any_supercell(self) -> bool:
-        """Whether the weights mean the same on every supercell; see `on`."""
-        return False
-
-    @property
-    def energies(self) -> bool:
-        """Whether logits start from completed-cluster energies."""
-        return True
+        known = occupations.scatter(1, block, -1)
+        last = torch.where(known >= 0, 0, 1).scatter(1, block, torch.arange(1, 1 + block.shape[1], device=block.device).expand_as(block))
+        plan = Plan(last.argsort(dim=1, stable=True), None, known >= 0)
+        padded = torch.cat([noise.new_zeros(occupations.shape[1] - len(noise), len(occupations)), noise])
+        decoder = self.decoder(plan)
+        if decoder.reads_given:  # it would read the whole configuration for a few sites
+            decoder = BlockDecoder(self)
+        return draw(self, decoder, self._redrawing, padded, plan, conditions, known)[0]
 
     @property
     def trained_range(self) -> TrainedRange | None:
@@ -209,6 +194,19 @@ class Model(nn.Module, ABC):
         return self.hamiltonian.lattice
 
     @property
+    def device_hamiltonian(self) -> Hamiltonian:
+        """The Hamiltonian where the weights are, in their precision, without checks of what it is given."""
+        return self.steps.hamiltonian
+
+    @property
+    def steps(self) -> Steps:
+        """Boltzmann logits and features of the steps, where the weights are."""
+        here = self.state_mean.device, self.state_mean.dtype
+        if self._steps is None or (self._steps.device, self._steps.dtype) != here:
+            self._steps = Steps(self.hamiltonian.to(*here).unchecked(), *here, energies=self.energies)
+        return self._steps
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.state_mean.device
@@ -219,6 +217,7 @@ class Model(nn.Module, ABC):
         state: Ensemble,
         *,
         order: str | Tensor | None = None,
+        plan: str | Plan | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
         progress: bool = False,
@@ -229,6 +228,7 @@ class Model(nn.Module, ABC):
             n: number of configurations, >= 1.
             state: the thermodynamic state.
             order: a kind (one of `orders`; None takes the first), or site numbers (sites,) or (n, sites).
+            plan: instead of an order, what is drawn at once: a registered kind or a `Plan` of one or ``n`` rows.
             seed: repeats a draw; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers depend on the seed, the
                 sample and the step alone, not on batch size or threads. With equal batch size, threads, device and build the
                 samples are the same to the bit; otherwise rounding moves their ``log_prob`` by less than 1e-5, and may, rarely,
@@ -236,7 +236,7 @@ class Model(nn.Module, ABC):
             batch_size: configurations drawn at once; None chooses by device.
             progress: show a progress bar.
         """
-        return self._sample(n, state, None, order, seed, batch_size, progress)
+        return sample(self, n, state, None, _one(order, plan), seed, batch_size, progress)
 
     def inpaint(
         self,
@@ -245,6 +245,7 @@ class Model(nn.Module, ABC):
         state: Ensemble,
         *,
         order: str | Tensor | None = None,
+        plan: str | Plan | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
         progress: bool = False,
@@ -253,14 +254,12 @@ class Model(nn.Module, ABC):
 
         Args:
             known: (sites,) species indices, -1 where unknown.
-            n, state, order, seed, batch_size, progress: as in `sample`; known sites are read first.
+            n, state, order, plan, seed, batch_size, progress: as in `sample`; of an order, known sites are read first.
 
         Returns:
             A `SampleSet` whose ``log_prob`` is that of the completion given the known sites.
         """
-        row = _check_known(known, self.lattice)
-        _check_completable(row, _check_state(state), self.lattice)
-        return self._sample(n, state, row, order, seed, batch_size, progress)
+        return sample(self, n, state, check_known(known, self.lattice), _one(order, plan), seed, batch_size, progress)
 
     def log_prob(
         self,
@@ -268,17 +267,19 @@ class Model(nn.Module, ABC):
         state: Ensemble,
         order: str | Tensor | None = None,
         *,
+        plan: str | Plan | None = None,
         known: Tensor | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
-        """Exact log-probability of configurations under given drawing orders.
+        """Exact log-probability of configurations under given drawing orders or plans.
 
         Args:
             occupations: (batch, sites).
             state: the thermodynamic state.
             order: site numbers (batch, sites) or (sites,), e.g. ``SampleSet.order``, or a kind, then drawn
                 with ``seed``. Any order is a normalised distribution; different orders differ a little.
+            plan: instead of an order, e.g. ``SampleSet.plan``.
             seed: of orders that are drawn; None takes a fresh one.
             known: (sites,) given species, -1 elsewhere: the log-probability of the rest given these.
 
@@ -286,21 +287,8 @@ class Model(nn.Module, ABC):
             (batch,) float64, on the CPU; -inf where the state or ``known`` excludes the configuration.
         """
         rows = self.lattice.check_occupations(occupations)
-        known = None if known is None else _check_known(known, self.lattice)
-        orders = self.resolve_orders(len(rows), order, Stream(seed, _WEIGHED), known)
-        conditions = self._conditions(state)
-        if len(rows) == 0:
-            return torch.zeros(0, dtype=torch.float64)
-        size = max(1, self._batch_size() // self.passes) if batch_size is None else whole_number("batch_size", batch_size)
-        parts = zip(rows.split(size), orders.split(size), strict=True)
-        result = torch.cat([self._log_prob(x.to(self.device), o.to(self.device), conditions, known) for x, o in parts])
-        counts = state.counts(self.lattice)
-        if counts is not None:
-            met = (torch.nn.functional.one_hot(rows, self.lattice.n_species).sum(1) == torch.tensor(counts)).all(1)
-            result = torch.where(met, result, -torch.inf)
-        if known is not None:
-            result = torch.where(((rows == known) | (known < 0)).all(1), result, -torch.inf)
-        return result
+        given = None if known is None else check_known(known, self.lattice)
+        return log_prob(self, rows, state, _one(order, plan), given, seed, batch_size)
 
     def log_marginal(self, partial: Tensor, state: Ensemble, *, order: str | Tensor | None = None, seed: int | None = None) -> Tensor:
         """Log-probability of partial configurations: what is known, summed over what is not.
@@ -315,33 +303,17 @@ class Model(nn.Module, ABC):
             seed: of orders that are drawn; None takes a fresh one.
 
         Returns:
-            (batch,) float64, on the CPU; -inf where a fixed composition leaves no completion.
+            (batch,) float64, on the CPU; -inf where the state allows no completion.
         """
         rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
-        stream = Stream(seed, _WEIGHED)
-        conditions = self._conditions(state)
-        if len(rows) == 0:
-            return torch.zeros(0, dtype=torch.float64)
-        each = order if isinstance(order, Tensor) and order.ndim == 2 and len(order) == len(rows) else [order] * len(rows)
-        orders = torch.cat([self.resolve_orders(1, o, stream, row) for o, row in zip(each, rows, strict=True)])
-        size = max(1, self._batch_size() // self.passes)
-        parts = zip(rows.split(size), orders.split(size), strict=True)
-        with torch.no_grad(), self.autocast():
-            values = [self._log_marginal(x.to(self.device), o.to(self.device), conditions.expand(len(x))).double().cpu() for x, o in parts]
-        result, counts = torch.cat(values), state.counts(self.lattice)
-        return result if counts is None else result.where(CompositionMask(self.lattice).completable(rows, torch.tensor(counts)), -torch.inf)
-
-    def _log_marginal(self, partial: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
-        """(batch,); known sites come first in ``order``."""
-        log_probs = self.step_log_probs(partial.clamp(min=0), order, conditions).double()
-        return torch.where(partial.gather(1, order) >= 0, log_probs, 0.0).sum(1)
+        return log_marginal(self, rows, state, order, seed)
 
     def on(self, hamiltonian: Hamiltonian) -> Self:
-        """The same weights, shared, on another supercell.
+        """The same weights, shared, on another supercell or another Hamiltonian of the same primitive cell and species.
 
         Raises:
-            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or the same
-                expansion with another zero of energy (`arlattice.same_zero`).
+            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or, for weights
+                that were not trained on several Hamiltonians, the same expansion with another zero of energy (`arlattice.same_zero`).
         """
         of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
         if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
@@ -349,75 +321,33 @@ class Model(nn.Module, ABC):
         if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
             cure = "has weights for one supercell; train with positions = 'primitive', or paint (arlattice.models.painted.paint)"
             raise InputError("hamiltonian", hamiltonian.name, f"{self.name} {cure}")
-        check_same_zero(self.hamiltonian, hamiltonian)
-        other = type(self)(hamiltonian, self.options).to(self.state_mean)
+        if "hamiltonians" not in self.record:
+            check_same_zero(self.hamiltonian, hamiltonian)
+        other = self.again(hamiltonian).to(self.state_mean)
         other._modules.update(self._modules)
         other._parameters.update(self._parameters)
         other._buffers.update({name: b for name, b in self._buffers.items() if name not in self._non_persistent_buffers_set})
         other.name, other.record, other.precision = self.name, dict(self.record), self.precision
         return other.train(self.training)
 
-    @torch.no_grad()
-    def _log_prob(self, x: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None) -> Tensor:
-        with self.autocast():
-            steps = self.step_log_probs(x, order, conditions.expand(len(x))).double()
-        if known is not None:
-            steps = steps.where(known.to(x.device).expand_as(order).gather(1, order) < 0, 0.0)
-        return steps.sum(1).cpu()
+    def again(self, hamiltonian: Hamiltonian) -> Self:
+        """A new model of the same family, options and features, for a Hamiltonian."""
+        more = () if self.ensemble.feature_names(self.lattice) == SemiGrandCanonical.feature_names(self.lattice) else (self.ensemble,)
+        return type(self)(hamiltonian, self.options, *more)
 
-    @torch.no_grad()
-    def _sample(
-        self,
-        n: int,
-        state: Ensemble,
-        known: Tensor | None,
-        order: str | Tensor | None,
-        seed: int | None,
-        batch_size: int | None,
-        progress: bool,
-    ) -> SampleSet:
-        size = self.check_fits(n, batch_size)
-        seed = known_seed(seed)
-        conditions = self._conditions(state)
-        orders = self.resolve_orders(n, order, Stream(seed, "order", self.device), known)
-        given = None if known is None else known.to(self.device)
-        parts = []
-        with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {self.hamiltonian.name}", leave=False) as bar:
-            for first, rows in zip(range(0, n, size), orders.split(size), strict=True):
-                padded = torch.cat([rows, rows[:1].expand(size - len(rows), -1)])  # one batch size: one recorded graph
-                noise = uniform(seed, purpose_word(DRAWN), (0, self.lattice.n_sites), (first, size), self.device)
-                x, log_prob = self.draw(noise, padded, conditions.expand(size), None if given is None else given.expand(size, -1))
-                parts.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
-                bar.update(len(rows))
-        occupations, log_prob = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-        if not bool(log_prob.isfinite().all()):
-            cure = f"is too far from what {self.name} was trained on: its probabilities are not numbers; give usual values"
-            raise InputError("state", str(state), cure)
-        return SampleSet(
-            self.lattice,
-            occupations,
-            self.hamiltonian.to("cpu", torch.float64).energy(occupations).double(),
-            state,
-            self.hamiltonian.units,
-            log_prob=log_prob,
-            order=orders.cpu(),
-            known=None if known is None else known.cpu(),
-            stream=stream_of(seed, DRAWN, torch.arange(n)),
-            metadata=self._metadata(seed, order) | self._outside(state),
-        )
-
-    def resolve_orders(self, n: int, order: str | Tensor | None, stream: Stream, known: Tensor | None = None) -> Tensor:
-        """``n`` drawing orders (n, sites), known sites first; see `arlattice.decoding.orders.resolve_orders`.
+    def resolve_plan(self, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
+        """A plan of ``n`` rows, known sites given; see `arlattice.decoding.orders.resolve_plan`.
 
         Raises:
-            InputError: an order that this family does not draw in.
+            InputError: a kind that this family does not draw in.
         """
-        chosen = self.orders[0] if order is None else order
-        if isinstance(chosen, str) and chosen not in self.orders:
+        chosen = self.orders[0] if plan is None else plan
+        if isinstance(chosen, str) and chosen not in self.orders and "random" not in self.orders:
             raise InputError("order", chosen, f"{self.name} draws in these orders: {', '.join(self.orders)}")
-        return resolve_orders(self.lattice, n, chosen, stream, known)
+        return resolve_plan(self.lattice, n, chosen, stream, known)
 
-    def _metadata(self, seed: int, order: str | Tensor | None) -> dict[str, str | int | float | bool]:
+    def origin(self) -> dict[str, str | int | float | bool]:
+        """Metadata of samples: what drew them."""
         import arlattice
 
         return {
@@ -427,58 +357,45 @@ class Model(nn.Module, ABC):
             "model": self.name,
             "model_fingerprint": self.fingerprint,
             "arlattice_version": arlattice.__version__,
-            "seed": seed,
-            "order_kind": self.orders[0] if order is None else order if isinstance(order, str) else "given",
             "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
         }
 
-    def _outside(self, state: Ensemble) -> dict[str, str]:
-        """Metadata of samples of a state that lies outside the trained range."""
-        found = None if self.trained_range is None else self.trained_range.outside(state, self.lattice)
-        return {} if found is None else {OUT_OF_RANGE: found}
+    def check_fits(self, n: int, batch_size: int | None = None) -> int:
+        """How many of ``n`` samples are drawn at once; see `arlattice.decoding.sampling.check_fits`."""
+        return check_fits(self, n, batch_size)
 
-    def _conditions(self, state: Ensemble) -> Conditions:
-        conditions = Conditions.from_states([_check_state(state)], self.hamiltonian, self.device)
+    def batch_size(self) -> int:
+        """How many configurations are drawn at once unless the user says otherwise."""
+        budget = 2**21 if self.device.type == "cuda" else 2**15
+        return max(1, budget // self.lattice.n_sites)
+
+    # -- state features --------------------------------------------------------------------------
+
+    def conditions_of(self, state: Ensemble) -> Conditions:
+        """A state as the network reads it, one row, on its device.
+
+        Raises:
+            InputError: a state that the model cannot read: another kind, or numbers too far from what it was trained for.
+        """
+        of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")
+        if state.feature_names(self.lattice) != self.feature_names:
+            theirs, ours = ", ".join(state.feature_names(self.lattice)), ", ".join(self.feature_names)
+            raise InputError("state", state, f"is told by {theirs}; the model reads {ours}")
+        conditions = Conditions.from_states([state], self.hamiltonian, self.device)
         for number in (conditions.beta, self.standardised(conditions)):
             if not bool(number.to(self.state_mean.dtype).isfinite().all()):
                 cure = f"is too far from the states that the model was trained for: {self.trained_range or 'not recorded'}"
                 raise InputError("state", state, cure)
         return conditions
 
-    def check_fits(self, n: int, batch_size: int | None = None) -> int:
-        """Check that so many samples can be drawn; arguments as in `sample`.
-
-        Returns:
-            How many are drawn at once.
-
-        Raises:
-            InputError: numbers that are not whole or not positive, or that need more memory than this machine has.
-        """
-        n = whole_number("n", n)
-        size = min(n, self._batch_size() if batch_size is None else whole_number("batch_size", batch_size))
-        check_memory("n", n, n * self.lattice.n_sites * _BYTES_A_SITE, "draw fewer at a time and write them")
-        check_memory("batch_size", size, size * self.lattice.n_sites * self._bytes_a_site, "give a smaller batch_size")
-        return size
-
-    @property
-    def _bytes_a_site(self) -> int:
-        """Memory that drawing takes for each site of a configuration, about: what a quarter of the linear layers give."""
-        return 64 + sum(layer.out_features for layer in self.modules() if isinstance(layer, nn.Linear))
-
-    def _batch_size(self) -> int:
-        budget = 2**21 if self.device.type == "cuda" else 2**15
-        return max(1, budget // self.lattice.n_sites)
-
-    # -- state features --------------------------------------------------------------------------
-
     def standardised(self, conditions: Conditions) -> Tensor:
-        """State features (batch, 2 + 2 q): beta, 1/beta, mu, beta mu, scaled to the trained range."""
-        dtype = self.state_mean.dtype
-        return ((_state_features(conditions) - self.state_mean.double()) * self.state_inverse_scale.double()).to(dtype)
+        """State features (batch, features), see `feature_names`, scaled to the trained range."""
+        raw = conditions.ensemble.features(conditions)
+        return ((raw - self.state_mean.double()) * self.state_inverse_scale.double()).to(self.state_mean.dtype)
 
     def set_state_range(self, conditions: Conditions) -> None:
         """Fit the scaling of the state features to a set of states. Features that do not vary are left out."""
-        features = _state_features(conditions)
+        features = conditions.ensemble.features(conditions)
         deviation = features.std(0, correction=0)
         varies = deviation > 1e-9 * (1e-9 + features.abs().amax(0))
         self.state_mean.copy_(features.mean(0))
@@ -506,15 +423,6 @@ class Model(nn.Module, ABC):
             return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=cache)
         return nullcontext()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
-        self.tables = self.hamiltonian.to(self.device, self.state_mean.dtype).unchecked()
-        self.steps = Steps(self.tables, self.device, self.state_mean.dtype, energies=self.energies)
-        self._drawing.clear()
-        self._redrawing.clear()
-        self.moved()
-        return self
-
     @property
     def fingerprint(self) -> str:
         """Short hash of the weights."""
@@ -531,32 +439,11 @@ class Model(nn.Module, ABC):
         save(self, folder)
 
 
-def _state_features(conditions: Conditions) -> Tensor:
-    beta, mu = conditions.beta.double()[:, None], conditions.mu.double()
-    return torch.cat([beta, 1 / beta, mu, beta * mu], 1)
-
-
-def _check_state(state: Any) -> Ensemble:
-    return of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")
-
-
-def _check_known(known: Tensor, lattice: Lattice) -> Tensor:
-    """One partial configuration (sites,), on the CPU."""
-    rows = lattice.check_occupations(known, allow_unknown=True, argument="known").cpu()
-    if len(rows) != 1:
-        raise InputError("known", tuple(rows.shape), "give one partial configuration, shape (sites,)")
-    return rows[0]
-
-
-def _check_completable(known: Tensor, state: Ensemble, lattice: Lattice) -> None:
-    counts = state.counts(lattice)
-    if counts is None:
-        return
-    placed = torch.bincount(known[known >= 0], minlength=lattice.n_species)
-    over = (placed > torch.tensor(counts)).nonzero()
-    if len(over):
-        s = int(over[0])
-        raise InputError("known", f"{int(placed[s])} {lattice.species[s]}", f"the composition has only {counts[s]}")
-    if not bool(CompositionMask(lattice).completable(known[None], torch.tensor(counts))):
-        left = {name: int(c - p) for name, c, p in zip(lattice.species, counts, placed, strict=True)}
-        raise InputError("known", known.tolist(), f"cannot be completed: the sites that remain cannot hold {left}")
+def _one(order: str | Tensor | None, plan: str | Plan | None) -> str | Plan | Tensor | None:
+    if plan is None:
+        return order
+    if order is not None:
+        raise InputError("plan", plan if isinstance(plan, str) else "given", "give a plan or an order, not both")
+    if not isinstance(plan, str | Plan):
+        raise InputError("plan", plan, "give a registered kind or a Plan; site numbers are an order")
+    return plan

@@ -17,10 +17,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
+from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.any_order_mlp import MLPOptions
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 
 __all__ = ["FixedOrderMLP", "FixedOrderMLPOptions"]
@@ -50,15 +52,15 @@ class FixedOrderMLP(Model):
 
     orders = ("raster",)
 
-    def __init__(self, hamiltonian: Hamiltonian, options: FixedOrderMLPOptions) -> None:
-        super().__init__(hamiltonian, options)
+    def __init__(self, hamiltonian: Hamiltonian, options: FixedOrderMLPOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
+        super().__init__(hamiltonian, options, ensemble)
         n, q, width = hamiltonian.lattice.n_sites, hamiltonian.lattice.n_species, options.width
         self.n, self.q = n, q
         site = torch.arange(n).repeat_interleave(q)
         degree = torch.arange(width) * n // width  # 0 .. n-1: sees sites below its degree
         self.enter = MaskedLinear(site < degree[:, None])
         self.hidden = nn.ModuleList(MaskedLinear(degree <= degree[:, None]) for _ in range(options.layers))
-        self.state = nn.ModuleList(nn.Linear(2 + 2 * q, width) for _ in range(options.layers))
+        self.state = nn.ModuleList(nn.Linear(len(self.feature_names), width) for _ in range(options.layers))
         self.conditionals = MaskedLinear(degree <= site[:, None])
         self.direct = MaskedLinear(site < site[:, None])
         for layer in (self.conditionals, self.direct):
@@ -69,15 +71,15 @@ class FixedOrderMLP(Model):
     def energies(self) -> bool:
         return bool(self.options.energies)  # type: ignore[attr-defined]
 
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
-        """See `Model.step_logits`; one pass for all steps."""
-        base = self.steps.along(occupations, order, conditions).base
-        return (base + self._network(occupations, conditions))[:, :steps]
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
+        """See `Model.block_logits`; the known sites must be those before each of ``sites``."""
+        logits = self._network(partial, conditions).gather(1, sites[..., None].expand(-1, -1, self.q))
+        return self.steps.of_block(partial, sites, conditions).base + logits
 
-    def next_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
-        """See `Model.next_logits`; the known sites must be those before ``site``."""
-        logits = self._network(partial, conditions)
-        return self.steps.after(partial, site, conditions).base + logits.gather(1, site[:, None, None].expand(-1, 1, self.q))[:, 0]
+    def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
+        """See `Model.plan_logits`; one pass for all steps."""
+        base = self.steps.along(occupations, plan, conditions).base
+        return (base + self._network(occupations, conditions))[:, :steps]
 
     def _network(self, partial: Tensor, conditions: Conditions) -> Tensor:
         """Network part of the logits of every site, (batch, sites, species); unknown sites read as zeros."""
@@ -90,19 +92,19 @@ class FixedOrderMLP(Model):
         logits: Tensor = self.conditionals(z) + self.direct(tokens)
         return logits.unflatten(-1, (self.n, self.q)).to(dtype)
 
-    def fuse(self) -> None:
+    def compile_network(self) -> None:
         """Compile the network with torch.compile."""
         self._network = torch.compile(self._network, dynamic=False)  # type: ignore[method-assign]
 
-    def resolve_orders(self, n: int, order: str | Tensor | None, stream: Stream, known: Tensor | None = None) -> Tensor:
+    def resolve_plan(self, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
         """The order of the sites' numbers, ``n`` times.
 
         Raises:
-            InputError: another order, or known sites that are not the first ones.
+            InputError: another order or plan, or known sites that are not the first ones.
         """
-        orders = super().resolve_orders(n, order, stream, known)
-        if not torch.equal(orders, torch.arange(self.n, device=orders.device).expand(n, -1)):
-            name, value = ("order", order) if known is None else ("known", known.tolist())
+        found = super().resolve_plan(n, plan, stream, known)
+        if not found.one_by_one or not torch.equal(found.order, torch.arange(self.n, device=found.order.device).expand(n, -1)):
+            name, value = ("order", plan) if known is None else ("known", known.tolist())
             cure = f"{self.name} draws sites 0 to {self.n - 1} as they are numbered: only the first sites can be given"
             raise InputError(name, value if isinstance(value, str | list) else "given", cure)
-        return orders
+        return found

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from arlattice.conditions import Conditions
 from arlattice.decoding.steps import Step
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 
 __all__ = ["MarginalModel"]
 
@@ -60,18 +61,32 @@ class MarginalModel(Model):
     def free_energies(self, features: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         """A(x_S) from features (batch, k, width): (batch, k), and of the whole lattice (batch, 1) where the state alone gives it.
 
-        In full precision: these are tens to hundreds of nats, and their differences count. At fixed composition A depends
-        on the composition too, and the marginal head says it.
+        In full precision: these are tens to hundreds of nats, and their differences count. Where the states fix numbers besides
+        (a composition), A depends on these too, and the marginal head says it.
         """
         dtype = self.state_mean.dtype
         with torch.autocast(features.device.type, enabled=False):
             free: Tensor = self.marginal(features.to(dtype))[..., 0]
-            whole = self.whole(self.standardised(conditions)) if self.energies and conditions.counts is None else None
+            whole = self.whole(self.standardised(conditions)) if self.energies and conditions.targets.shape[1] == 0 else None
         return free, whole
 
-    def _log_marginal(self, partial: Tensor, order: Tensor, conditions: Conditions) -> Tensor:
+    def forward(  # type: ignore[override]
+        self,
+        occupations: Tensor,
+        plan: Plan | Tensor,
+        conditions: Conditions,
+        lengths: Tensor | None = None,
+        marginal: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """See `Model.forward`; with ``marginal`` both heads, see `prefix_log_probs`."""
+        if not marginal:
+            return super().forward(occupations, plan, conditions)
+        return self.prefix_log_probs(occupations, Plan.of(plan).order, conditions, lengths)
+
+    def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
+        """See `Model.log_prob_of_known`; by the marginal head."""
         count = (partial >= 0).sum(1, keepdim=True)
-        return self.prefix_log_probs(partial.clamp(min=0), order, conditions, count)[0][:, 0]
+        return self.prefix_log_probs(partial.clamp(min=0), plan.order, conditions, count)[0][:, 0]
 
     def self_consistency(self, occupations: Tensor, order: Tensor, conditions: Conditions, lengths: Tensor | None = None) -> Tensor:
         """log p(x_S) + log p(x_i | x_S) - log p(x_{S+i}), what should be zero.

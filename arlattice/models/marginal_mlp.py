@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
+from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.any_order_mlp import AnyOrderMLP, MLPOptions
 from arlattice.models.marginal import MarginalModel
+from arlattice.plan import Plan
 
 __all__ = ["MarginalMLP"]
 
@@ -16,8 +18,8 @@ __all__ = ["MarginalMLP"]
 class MarginalMLP(AnyOrderMLP, MarginalModel):
     """See the module's docstring."""
 
-    def __init__(self, hamiltonian: Hamiltonian, options: MLPOptions) -> None:
-        super().__init__(hamiltonian, options)
+    def __init__(self, hamiltonian: Hamiltonian, options: MLPOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
+        super().__init__(hamiltonian, options, ensemble)
         self.add_heads(options.width)
 
     def prefix_log_probs(
@@ -26,7 +28,7 @@ class MarginalMLP(AnyOrderMLP, MarginalModel):
         """See `MarginalModel.prefix_log_probs`; one pass of the network for every prefix."""
         if lengths is None:
             lengths = torch.arange(self.n + 1, device=order.device).expand(len(order), -1)
-        step = self.steps.along(occupations, order, conditions)
+        step = self.steps.along(occupations, Plan(order), conditions)
         known = order.argsort(1)[:, None] < lengths[..., None]
         features = self.features(torch.where(known, occupations[:, None], -1), conditions)
         at = lengths.clamp(max=self.n - 1)
@@ -37,7 +39,7 @@ class MarginalMLP(AnyOrderMLP, MarginalModel):
         free = free if whole is None else torch.where(lengths == self.n, whole, free)
         return self._start(occupations, order, step).gather(1, lengths) + free, torch.where(lengths < self.n, conditional, 0.0)
 
-    def fuse(self) -> None:
+    def compile_network(self) -> None:
         """Compile both heads together, and the network alone for drawing."""
-        super().fuse()
+        super().compile_network()
         self.prefix_log_probs = torch.compile(self.prefix_log_probs, dynamic=False)  # type: ignore[method-assign]

@@ -20,9 +20,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
+from arlattice.decoding.gauge import Reading
+from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.marginal import MarginalModel
+from arlattice.plan import Plan
 
 __all__ = ["MarginalTransformer", "MarginalTransformerOptions"]
 
@@ -39,8 +42,10 @@ class MarginalTransformer(AnyOrderTransformer, MarginalModel):
     all_at_once = True
     one_pass = (*AnyOrderTransformer.one_pass, "prefix_log_probs")
 
-    def __init__(self, hamiltonian: Hamiltonian, options: MarginalTransformerOptions) -> None:
-        super().__init__(hamiltonian, options)
+    def __init__(
+        self, hamiltonian: Hamiltonian, options: MarginalTransformerOptions, ensemble: type[Ensemble] = SemiGrandCanonical
+    ) -> None:
+        super().__init__(hamiltonian, options, ensemble)
         self.add_heads(options.width)
         self.added = None if options.energies else nn.Linear(options.width, self.q)
         if self.added is not None:
@@ -56,17 +61,26 @@ class MarginalTransformer(AnyOrderTransformer, MarginalModel):
     ) -> tuple[Tensor, Tensor]:
         """See `MarginalModel.prefix_log_probs`; one pass for all prefixes."""
         n = order.shape[1]
-        turned, states, flip = self._turned(occupations, order, conditions)
-        z, base = self._hidden(turned, order, states, n + 1)
-        log_p = self._logits(z[:, :n], base, flip, conditions).log_softmax(-1)
+        reading = self._read(occupations, order, conditions)
+        z, base = self.hidden(reading.occupations, order, reading.conditions, n + 1)
+        drawn_first = torch.arange(n, device=order.device) == 0
+        log_p = reading.logits(base + self.head(z[:, :n]).to(base.dtype), drawn_first).log_softmax(-1)
         taken = F.one_hot(occupations.gather(1, order), self.q).bool()
         conditional = F.pad(torch.where(taken, log_p, 0.0).sum(-1), (0, 1))
-        free, whole = self.free_energies(z, states)
+        free, whole = self.free_energies(z, reading.conditions)
         free = free if whole is None else torch.cat([free[:, :n], whole], 1)
-        marginal = self._start(occupations, order, self.steps.along(occupations, order, conditions)) + free
+        marginal = self._start(occupations, order, self.steps.along(occupations, Plan(order), conditions)) + free
         if self.added is not None:
-            marginal = marginal + self._learned_start(self.added, z[:, :n], turned.gather(1, order))
+            marginal = marginal + self._learned_start(self.added, z[:, :n], reading.occupations.gather(1, order))
         return (marginal, conditional) if lengths is None else (marginal.gather(1, lengths), conditional.gather(1, lengths))
+
+    def _read(self, occupations: Tensor, order: Tensor, conditions: Conditions) -> Reading:
+        """What the network reads: through the gauge, if there is one."""
+        first = occupations.gather(1, order[:, :1])[:, 0]
+        if self.gauge is None:
+            never = torch.zeros_like(first, dtype=torch.bool)
+            return Reading(occupations, conditions, never, never)
+        return self.gauge.read(occupations, first, conditions, self.steps.constraint(conditions.ensemble))
 
     def _learned_start(self, head: nn.Linear, z: Tensor, species: Tensor) -> Tensor:
         """Sum of what every site of an order added, (batch, sites + 1), from features before it and its species (batch, sites)."""

@@ -40,6 +40,8 @@ from torch import Tensor
 from arlattice.arguments import of_type
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.conditions import Conditions
+from arlattice.decoding.draw import BlockDecoder, Decoder
+from arlattice.decoding.weigh import logits, next_logits
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
@@ -47,6 +49,7 @@ from arlattice.hooks.options import Options
 from arlattice.lattice import Lattice
 from arlattice.models.any_order_transformer import AnyOrderTransformer
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.same_zero import check_same_zero
 
 __all__ = ["Painted", "PaintedOptions", "paint", "windows"]
@@ -118,14 +121,19 @@ class Painted(Model):
 
     # -- one step --------------------------------------------------------------------------------
 
-    def next_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
-        """See `Model.next_logits`: the small model's logits, with the large lattice's Boltzmann factors."""
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
+        """See `Model.block_logits`: the small model's logits, with the large lattice's Boltzmann factors; a window a site."""
+        return torch.stack([self._site_logits(partial, site, conditions) for site in sites.T], 1)
+
+    def _site_logits(self, partial: Tensor, site: Tensor, conditions: Conditions) -> Tensor:
+        """Logits (B, q) of one site of each row."""
+        partial = partial.scatter(1, site[:, None], -1)
         window, centre = self.window(partial, site), self.centre[site]
         asked = replace(conditions, beta=conditions.beta / self.options.window_temperature)
-        logits = self._small_logits(window, centre, self.nearest[site], asked)
-        small = self.small.tables.completed_site_energies(window, centre)
-        large = self.tables.completed_site_energies(partial, site) if self.options.true_energies else small
-        return logits + _boltzmann(large, conditions, logits.dtype) - _boltzmann(small, asked, logits.dtype)
+        found = self._small_logits(window, centre, self.nearest[site], asked)
+        small = self.small.device_hamiltonian.completed_site_energies(window, centre)
+        large = self.device_hamiltonian.completed_site_energies(partial, site) if self.options.true_energies else small
+        return found + _boltzmann(large, conditions, found.dtype) - _boltzmann(small, asked, found.dtype)
 
     def window(self, partial: Tensor, site: Tensor) -> Tensor:
         """What the small model sees of (B, N) when a site (B,) is drawn, with that site at its centre: (B, n), -1 unknown."""
@@ -144,46 +152,35 @@ class Painted(Model):
     def _small_logits(self, window: Tensor, centre: Tensor, nearest: Tensor, conditions: Conditions) -> Tensor:
         """Logits (B, q) of the centre. A transformer reads the known sites from near to far: measured, the best order."""
         if not isinstance(self.small, AnyOrderTransformer):
-            return self.small.next_logits(window, centre, conditions)
+            return next_logits(self.small, window, centre, conditions)
         n, known = window.shape[1], window >= 0
         order = torch.where(known, nearest, 2 * n).scatter(1, centre[:, None], n).argsort(1)
         count = known.sum(1)
-        logits = self.small.step_logits(window.clamp(min=0), order, conditions, int(count.max()) + 1)
-        return logits[torch.arange(len(window), device=window.device), count]
+        found = logits(self.small, window.clamp(min=0), Plan(order), conditions, int(count.max()) + 1)
+        return found[torch.arange(len(window), device=window.device), count]
 
     # -- what a model is asked ---------------------------------------------------------------------
 
-    def step_logits(self, occupations: Tensor, order: Tensor, conditions: Conditions, steps: int | None = None) -> Tensor:
-        """See `Model.step_logits`; one window a step."""
-        rank = order.argsort(1)
-        each = [
-            self.next_logits(torch.where(rank < t, occupations, -1), order[:, t], conditions)
-            for t in range(order.shape[1] if steps is None else steps)
-        ]
-        return torch.stack(each, 1)
-
-    def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """See `Model.draw`. Steps whose site is given in every row are left out; nothing is recorded, windows vary in length."""
-        start = torch.full_like(order, -1) if known is None else known
-        first = int((start >= 0).sum(1).min())
-        with self.autocast():
-            return self._decode(noise[first:], order[:, first:], conditions, start)
+    def decoder(self, plan: Plan) -> Decoder:
+        """See `Model.decoder`; windows vary in length, so nothing is recorded."""
+        return BlockDecoder(self, recordable=False)
 
     def on(self, hamiltonian: Hamiltonian) -> Self:
         """The same small model, painting another supercell."""
         return type(self)(self.small, hamiltonian, self.options)
 
-    def _metadata(self, seed: int, order: str | Tensor | None) -> dict[str, str | int | float | bool]:
-        return super()._metadata(seed, order) | {"painting": self.options.model_dump_json()}
+    def origin(self) -> dict[str, str | int | float | bool]:
+        return super().origin() | {"painting": self.options.model_dump_json()}
 
     def save(self, folder: str | Path) -> None:
         """Refused: a painted model has no weights of its own."""
         raise InputError("model", self.name, "has no weights of its own; save the small model and paint again")
 
-    def _conditions(self, state: Ensemble) -> Conditions:
-        if isinstance(state, Ensemble) and state.counts(self.lattice) is not None:
+    def conditions_of(self, state: Ensemble) -> Conditions:
+        """See `Model.conditions_of`; a state that fixes numbers for the whole lattice is refused."""
+        if isinstance(state, Ensemble) and state.targets(self.lattice):
             raise InputError("state", str(state), "a window cannot know the composition of the whole; give a SemiGrandCanonical state")
-        return super()._conditions(state)
+        return super().conditions_of(state)
 
 
 def windows(small: Lattice, large: Lattice) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from arlattice.lattice import Lattice
 
-__all__ = ["commensurate_wavevectors", "rotary_phases", "rotate"]
+__all__ = ["Rotation", "SitePhases", "commensurate_wavevectors", "rotary_phases", "rotate"]
 
 
 def commensurate_wavevectors(lattice: Lattice) -> np.ndarray:
@@ -81,6 +81,34 @@ def _rounded_wavevectors(lattice: Lattice, slots: int) -> np.ndarray:
     primitive = ((np.arange(slots)[:, None] + 1) * irrational % 1.0) - 0.5  # fractions of the primitive reciprocal vectors
     primitive *= np.array(lattice.pbc)
     return np.rint(primitive @ lattice.supercell.T).astype(int)
+
+
+Rotation = tuple[Tensor, Tensor]
+"""cos and sin of phases."""
+
+
+class SitePhases:
+    """Rotations of every site, at full precision in every type of number.
+
+    Args:
+        phases: (sites, heads, pairs), float64.
+    """
+
+    def __init__(self, phases: Tensor) -> None:
+        self._tables = torch.stack([phases.cos(), phases.sin()])
+        self._kept: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def of(self, sites: Tensor, dtype: torch.dtype) -> Rotation:
+        """cos and sin at sites (batch, T): (batch, heads, T, pairs) each."""
+        if (sites.device, dtype) not in self._kept:
+            self._kept[sites.device, dtype] = self._tables.to(sites.device, dtype)
+        cos, sin = self._kept[sites.device, dtype][:, sites].transpose(2, 3)
+        return cos, sin
+
+    def keep(self, device: torch.device) -> None:
+        """Make the tables of a device before code that uses them is compiled."""
+        for dtype in (torch.float32, torch.bfloat16):
+            self._kept[device, dtype] = self._tables.to(device, dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arlattice.conditions import species_components
-from arlattice.ensemble import Canonical, Ensemble
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
@@ -42,11 +42,9 @@ class TrainedRange:
     def of_states(cls, states: Sequence[Ensemble], lattice: Lattice, units: str) -> TrainedRange:
         """The smallest box that holds the states, all of one kind."""
         temperature = _hull([s.temperature for s in states])
-        counts = [numbers for s in states if (numbers := s.counts(lattice)) is not None]
-        if counts:
-            fractions = zip(*counts, strict=True)
-            shares = {s: _hull([n / lattice.n_sites for n in column]) for s, column in zip(lattice.species, fractions, strict=True)}
-            return cls(units, temperature, compositions=shares)
+        fixed = [s.fractions(lattice) for s in states]
+        if any(fixed):
+            return cls(units, temperature, compositions={s: _hull([f[s] for f in fixed]) for s in lattice.species})
         rows = [_from_first(s.mu_vector(lattice), lattice) for s in states]  # only differences matter: one way to write each
         hulls = {s: _hull(column) for s, column in zip(lattice.species, zip(*rows, strict=True), strict=True)}
         return cls(units, temperature, {s: ends for s, ends in hulls.items() if ends != (0.0, 0.0)})
@@ -94,14 +92,15 @@ class TrainedRange:
         if not _inside(state.temperature, self.temperature):
             return f"temperature {state.temperature:g} is outside"
         if self.compositions:
-            counts = state.counts(lattice)
-            if counts is None:
+            fractions = state.fractions(lattice)
+            if not fractions:
                 return "a state of given chemical potentials is not in"
-            far = [s for s, n in zip(lattice.species, counts, strict=True) if not _inside(n / lattice.n_sites, self.compositions[s])]
+            far = [s for s, share in fractions.items() if not _inside(share, self.compositions[s])]
             return f"composition of {', '.join(far)} is outside" if far else None
         if self._holds_mu(state.mu_vector(lattice), lattice):
             return None
-        return "mu 0, at which a fixed composition is drawn, is outside" if isinstance(state, Canonical) else f"{_given(state)} is outside"
+        given = "mu 0, at which a fixed composition is drawn," if state.fractions(lattice) else _given(state, lattice)
+        return f"{given} is outside"
 
     def _holds_mu(self, mu: Sequence[float], lattice: Lattice) -> bool:
         """Whether a common shift of the potentials of exchangeable species brings all of them inside."""
@@ -137,6 +136,6 @@ def _words(ends: Interval) -> str:
     return f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
 
 
-def _given(state: Ensemble) -> str:
-    named = state.to_dict()["chemical_potentials"]
+def _given(state: Ensemble, lattice: Lattice) -> str:
+    named = {s: value for s, value in zip(lattice.species, state.mu_vector(lattice), strict=True) if value}
     return "mu " + (", ".join(f"{s} = {value:g}" for s, value in named.items()) or "0")

@@ -40,7 +40,7 @@ class ReplicaExchange:
 
     Args:
         hamiltonian: on the device and in the precision to use.
-        conditions: one state a chain (chains,); with counts, swaps replace heat baths.
+        conditions: one state a chain (chains,); where they fix numbers, swaps replace heat baths.
         shape: grid of the states, its product is the number of chains; the last axis holds copies,
             which do not exchange.
         seed: of all random numbers, those of a chain by its place in the grid; None takes a fresh one; or the stream of a larger run.
@@ -70,6 +70,7 @@ class ReplicaExchange:
         device = self.stream.device
         self.conditions = conditions.to(device, hamiltonian.dtype)
         self.allowed = hamiltonian.lattice.allowed.to(device)
+        self.constraint = conditions.ensemble.constraint(hamiltonian.lattice)
         start = random_occupations(hamiltonian.lattice, self.conditions, self.stream["start"]) if occupations is None else occupations
         self.occupations = start.clone()
         self.exchange_rate = torch.zeros((), device=device)
@@ -92,7 +93,7 @@ class ReplicaExchange:
         chains, sites = self.occupations.shape
         noise = self.stream["sweep"].uniform(sites, chains)
         inputs = {"occupations": self.occupations, "beta": self.conditions.beta, "noise": noise, "allowed": self.allowed}
-        if self.conditions.counts is None:
+        if self.constraint.free:
             inputs |= {"mu": self.conditions.mu, "scan": self.stream["scan"].permutation(sites)}
             (self.occupations,) = self._graphs(self._heat_bath, inputs)
         else:
@@ -116,8 +117,7 @@ class ReplicaExchange:
         crossed = c[a].log_f(energy[b], x[b]) + c[b].log_f(energy[a], x[a])
         straight = c[a].log_f(energy[a], x[a]) + c[b].log_f(energy[b], x[b])
         accept = self.stream["exchange"].uniform(1, len(a))[0] < (crossed - straight).double().exp()
-        if c.counts is not None:
-            accept = accept & (c.counts[a] == c.counts[b]).all(1)
+        accept = accept & (c.targets[a] == c.targets[b]).all(1)
         source = torch.arange(len(x), device=x.device)
         source[torch.cat([a, b])] = torch.cat([torch.where(accept, b, a), torch.where(accept, a, b)])
         self.occupations, self.exchange_rate = x[source], accept.float().mean()

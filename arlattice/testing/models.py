@@ -11,6 +11,7 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
+from arlattice.decoding.weigh import next_logits
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.models.base import Model
@@ -153,7 +154,7 @@ class _Check:
         placed = [torch.where(self.configurations[:, site] == s, joint, -torch.inf).logsumexp(0) for s in species]
         conditions = Conditions.from_states([state], self.model.hamiltonian)
         with torch.no_grad():
-            logits = self.model.next_logits(known[None], torch.tensor([site]), conditions)[0]
+            logits = next_logits(self.model, known[None], torch.tensor([site]), conditions)[0]
         enumerated = (torch.stack(placed) - joint.logsumexp(0)).exp()
         require_close(logits.softmax(0), enumerated, _SAMPLED, f"{where}: next_logits() differs from the enumerated conditional")
         if not isinstance(self.model, MarginalModel):

@@ -35,6 +35,7 @@ from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.independence import check_independent
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet, differing_options
 from arlattice.thermo.autocorrelation import mean_error, number_of_chains
@@ -172,25 +173,25 @@ def _distributions(sets: Sequence[SampleSet], model: Model | None, seed: int) ->
     drawn = [s for s in sets if s.log_prob is not None]
     rows = [(_log_f(sets, s.state), len(s)) for s in sets if s.log_prob is None]
     if drawn:
-        total, orders = sum(map(len, drawn)), _orders(sets, drawn[0], model, seed)
-        mixture = torch.stack([_log_q(s, sets, orders, model) + math.log(len(s) / total) for s in drawn]).logsumexp(0)
+        total, plans = sum(map(len, drawn)), _plans(sets, drawn[0], model, seed)
+        mixture = torch.stack([_log_q(s, sets, plans, model) + math.log(len(s) / total) for s in drawn]).logsumexp(0)
         rows = [(mixture, total), *rows]
     return torch.stack([log_p for log_p, _ in rows]), torch.tensor([n for _, n in rows], dtype=torch.float64)
 
 
-def _orders(sets: Sequence[SampleSet], drawn: SampleSet, model: Model | None, seed: int) -> list[Tensor | None]:
-    """The orders of every set; those of Monte Carlo sets are drawn as the model would."""
+def _plans(sets: Sequence[SampleSet], drawn: SampleSet, model: Model | None, seed: int) -> list[Plan | None]:
+    """The plans of every set; those of Monte Carlo sets are drawn as the model would."""
     if model is None:
-        return [s.order for s in sets]
+        return [s.plan for s in sets]
     stream, kind = Stream(seed, "mbar"), str(drawn.metadata["order_kind"])
-    return [s.order if s.log_prob is not None else model.resolve_orders(len(s), kind, stream) for s in sets]
+    return [s.plan if s.log_prob is not None else model.resolve_plan(len(s), kind, stream) for s in sets]
 
 
-def _log_q(source: SampleSet, sets: Sequence[SampleSet], orders: Sequence[Tensor | None], model: Model | None) -> Tensor:
+def _log_q(source: SampleSet, sets: Sequence[SampleSet], plans: Sequence[Plan | None], model: Model | None) -> Tensor:
     """log q of the state of ``source`` at every pooled sample, (n,)."""
     parts = []
-    for s, order in zip(sets, orders, strict=True):
-        own = s.log_prob if s is source or model is None else model.log_prob(s.occupations, source.state, order)
+    for s, plan in zip(sets, plans, strict=True):
+        own = s.log_prob if s is source or model is None else model.log_prob(s.occupations, source.state, plan=plan)
         parts.append(torch.zeros(len(s)) if own is None else own)
     return torch.cat(parts).double()
 

@@ -164,7 +164,7 @@ def _options(
 def _checked(model: Model, grid: Grid, options: SweepOptions, min_ess: float) -> list[Variable]:
     """The variables of the dataset, with every name in ``options`` checked before anything is drawn."""
     finite_number("min_ess", min_ess, 0)
-    model.resolve_orders(1, options.order, Stream(0))
+    model.resolve_plan(1, options.order, Stream(0))
     states = grid.states()
     probe = probe_samples(model.hamiltonian, states[0])
     variables = layout(probe, grid, options.observables)

@@ -58,7 +58,7 @@ class ModelChains:
     def _renew(self, model: Model) -> None:
         self.rows = self.stream["state"].integers(len(self.states), 1, len(self.rows))[0]
         n = len(self.occupations)
-        order = model.resolve_orders(n, "random" if "random" in model.orders else None, self.stream["order"])
+        order = model.resolve_plan(n, "random" if "random" in model.orders else None, self.stream["order"])
         self.occupations, _ = model.draw(self.stream["draw"].uniform(model.lattice.n_sites, n), order, self.conditions)
 
     def _redraw(self, model: Model) -> None:

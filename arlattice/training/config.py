@@ -67,14 +67,20 @@ class RunConfig(Options):
     """A whole run: tables ``[hamiltonian]``, ``[states]``, ``[model]``, ``[training]``.
 
     ``[hamiltonian]`` and ``[model]`` hold a ``name`` and the options of that name. ``supercells`` lists options that
-    replace the Hamiltonian's, one table for each further supercell to train the same weights on.
+    replace the Hamiltonian's, one table for each further supercell to train the same weights on. Several tables
+    ``[[hamiltonian]]`` are Hamiltonians with energies of their own that share the weights.
     """
 
     supercells: tuple[dict[str, Any], ...] = ()
-    hamiltonian: dict[str, Any]
+    hamiltonian: dict[str, Any] | tuple[dict[str, Any], ...]
     states: StateRange
     model: dict[str, Any] = {"name": "any-order-transformer"}
     training: TrainingOptions = TrainingOptions()
+
+    @property
+    def hamiltonians(self) -> tuple[dict[str, Any], ...]:
+        """The tables of the Hamiltonians, at least one."""
+        return self.hamiltonian if isinstance(self.hamiltonian, tuple) else (self.hamiltonian,)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> RunConfig:
@@ -90,9 +96,10 @@ class RunConfig(Options):
         except (ValueError, RecursionError) as error:  # ValueError too: Python reads whole numbers of at most 4,300 digits
             raise InputError("config", str(path), f"is not TOML: {' '.join(str(error).split())[:200]}") from None
         config = cls.parse(data)
-        for table in ("hamiltonian", "model"):
-            if not isinstance(getattr(config, table).get("name"), str):
-                raise InputError(
-                    f"{table}.name", getattr(config, table).get("name"), f"give a registered name; `arlattice {table}s` lists them"
-                )
+        if not config.hamiltonians:
+            raise InputError("hamiltonian", [], "give at least one table [hamiltonian]")
+        named = [("model", config.model), *(("hamiltonian", table) for table in config.hamiltonians)]
+        for kind, table in named:
+            if not isinstance(table.get("name"), str):
+                raise InputError(f"{kind}.name", table.get("name"), f"give a registered name; `arlattice {kind}s` lists them")
         return config

@@ -40,16 +40,16 @@ def warn_uncovered(model: Model, occupations: Tensor, conditions: Conditions, st
     """
     rows = torch.linspace(0, len(occupations) - 1, min(_ROWS, len(occupations))).long().to(occupations.device)
     x, state = occupations[rows], conditions[rows]
-    order = model.resolve_orders(len(rows), None, stream["order"])
+    order = model.resolve_plan(len(rows), None, stream["order"])
 
     def log_weight(x: Tensor, log_prob: Tensor) -> Tensor:
-        return state.log_f(model.tables.energy(x), x).double() - log_prob.double()
+        return state.log_f(model.device_hamiltonian.energy(x), x).double() - log_prob.double()
 
     def draw() -> Tensor:
         return log_weight(*model.draw(stream["draw"].uniform(x.shape[1], len(rows)), order, state))
 
     own, again = draw(), draw()
-    beyond = float((log_weight(x, model.step_log_probs(x, order, state).sum(1)) - own).median())
+    beyond = float((log_weight(x, model(x, order, state).sum(1)) - own).median())
     spread = float((own - again).var()) / 2
     if beyond > _BEYOND * spread + _SLACK:
         text = (

@@ -8,7 +8,7 @@ above that of drawing every species at random.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -16,8 +16,9 @@ from torch import Tensor
 from arlattice.ensemble import Ensemble
 from arlattice.hamiltonians import Hamiltonian, fixed_configurations
 from arlattice.samples import SampleSet
+from arlattice.training.config import TrainingOptions
 
-__all__ = ["TrainingWarning", "above_random", "divergence"]
+__all__ = ["TrainingWarning", "above_random", "distrust", "divergence"]
 
 _LARGEST_WEIGHT = 1e6
 _RANDOM_CONFIGURATIONS = 256
@@ -51,16 +52,33 @@ def above_random(samples: SampleSet, hamiltonian: Hamiltonian) -> float:
         hamiltonian: of the model.
 
     Returns:
-        <log f - log q> of the samples less that of random configurations, plus three standard errors of the difference; infinite at
-        fixed composition, where random species would not do.
+        <log f - log q> of the samples less that of random configurations, plus three standard errors of the difference; infinite where
+        the state fixes numbers (a composition), which random species would not meet.
     """
     state, lattice = samples.state, hamiltonian.lattice
-    if state.counts(lattice) is not None:
+    if state.targets(lattice):
         return math.inf
     ours, random = samples.elbo(), _random_log_f(hamiltonian, state)
     choices = float(lattice.allowed.sum(1).double().log().sum())
     error = math.hypot(ours.error, float(random.std()) / math.sqrt(len(random)))
     return ours.value - float(random.mean()) - choices + 3 * error
+
+
+def distrust(step: int, options: TrainingOptions, figures: Mapping[str, float]) -> str | None:
+    """Why a model is not to be trusted, in words; None if nothing shows it.
+
+    Args:
+        step: the last one done.
+        options: of the run.
+        figures: of the last evaluation.
+    """
+    if step < options.steps:
+        return f"the time limit was reached after {step} of {options.steps} steps: the model is unfinished; resume the run"
+    worst = figures.get("above_random", math.inf)
+    if worst >= 0:
+        return None
+    cure = f"training diverged or was far too short; give a lower learning rate than {options.learning_rate:g}, or more steps"
+    return f"in a state of its range the model is {-worst:.3g} nats worse than drawing species at random: {cure}"
 
 
 def _random_log_f(hamiltonian: Hamiltonian, state: Ensemble) -> Tensor:

@@ -39,7 +39,7 @@ def mam(model: Model, batch: Batch) -> Loss:
     with model.autocast():
         difference, start, log_p = _heads(head, x, batch.orders(model, len(x)), conditions, batch.stream)
     with torch.no_grad():
-        score = (log_p - conditions.log_f(model.tables.energy(x), x)).view(-1, chains.size)
+        score = (log_p - conditions.log_f(model.device_hamiltonian.energy(x), x)).view(-1, chains.size)
         reward = (score - score.mean(1, keepdim=True)) / (score.std(1, keepdim=True) + 1e-6)
     consistency = n * difference.square().mean() + start.square().mean()
     loss = (reward.flatten() * log_p).mean() + batch.consistency_weight * consistency
@@ -50,12 +50,12 @@ def _heads(head: MarginalModel, x: Tensor, order: Tensor, conditions: Conditions
     """d at one random step of each row, or at all where that costs no more (batch, k); log p of nothing, and of x (batch,)."""
     n = x.shape[1]
     if head.all_at_once:
-        marginal, conditional = (t.float() for t in head.prefix_log_probs(x, order, conditions))
+        marginal, conditional = (t.float() for t in head(x, order, conditions, marginal=True))
         return marginal[:, :-1] + conditional[:, :-1] - marginal[:, 1:], marginal[:, 0], marginal[:, -1]
     length = stream["length"].integers(n, 1, len(x)).T
     ends = torch.tensor([0, n], device=x.device).expand(len(x), -1)
     lengths = torch.cat([length, length + 1, ends], 1)
-    marginal, conditional = (t.float() for t in head.prefix_log_probs(x, order, conditions, lengths))
+    marginal, conditional = (t.float() for t in head(x, order, conditions, lengths, marginal=True))
     return marginal[:, :1] + conditional[:, :1] - marginal[:, 1:2], marginal[:, 2], marginal[:, 3]
 
 
@@ -66,7 +66,7 @@ def self_consistency(model: Model, batch: Batch) -> Loss:
         raise ValueError("the self-consistency objective needs a replay")
     head, orders = _marginal(model, "self-consistency"), batch.orders(model, len(batch.occupations))
     with model.autocast():
-        marginal, conditional = head.prefix_log_probs(batch.occupations, orders, batch.conditions)
+        marginal, conditional = head(batch.occupations, orders, batch.conditions, marginal=True)
     marginal, conditional = marginal.float(), conditional.float()
     forward = -conditional.sum(1).mean()
     difference = marginal[:, :-1] + conditional[:, :-1].detach() - marginal[:, 1:]

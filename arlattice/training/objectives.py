@@ -7,6 +7,9 @@
     hybrid        forward + weight * reverse
 
 Every order is one distribution q, so the order of each configuration is drawn anew each time.
+
+What is differentiated comes from ``model(occupations, order, conditions)`` alone, the call of a `torch.nn.Module`: hooks on it, as
+those of `torch.nn.parallel.DistributedDataParallel`, see every step.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ class Batch:
     def orders(self, model: Model, n: int) -> Tensor:
         """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
         if "random" not in model.orders:
-            return model.resolve_orders(n, None, self.stream["order"])
+            return model.resolve_plan(n, None, self.stream["order"]).order
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
         return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
@@ -110,7 +113,7 @@ def forward(model: Model, batch: Batch) -> Loss:
         raise ValueError("the forward objective needs a replay")
     orders = batch.orders(model, len(batch.occupations))
     with model.autocast():
-        loss = -model.step_log_probs(batch.occupations, orders, batch.conditions).float().sum(1).mean()
+        loss = -model(batch.occupations, orders, batch.conditions).float().sum(1).mean()
     return Loss(loss, {"forward": loss.detach()})
 
 
@@ -174,9 +177,9 @@ def _replayed(model: Model, batch: Batch, name: str) -> tuple[Tensor, _Advantage
     if batch.replay_group < 2 or len(x) % batch.replay_group:
         raise ValueError(f"the {name} objective needs whole groups: mark it with @uses('replay', 'groups')")
     with model.autocast():
-        log_prob = model.step_log_probs(x, batch.orders(model, len(x)), conditions).float().sum(1)
+        log_prob = model(x, batch.orders(model, len(x)), conditions).float().sum(1)
     with torch.no_grad():
-        log_f = conditions.log_f(model.tables.energy(x), x).double()
+        log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
         return log_prob, _Advantage.of(log_prob.double() - log_f, batch.replay_group)
 
 
@@ -204,9 +207,9 @@ def reverse(model: Model, batch: Batch) -> Loss:
     noise = batch.stream["draw"].uniform(model.lattice.n_sites, n)
     with torch.no_grad():
         x, log_q = model.draw(noise, orders, conditions)
-        advantage = _Advantage.of(log_q - conditions.log_f(model.tables.energy(x), x).double(), size)
+        advantage = _Advantage.of(log_q - conditions.log_f(model.device_hamiltonian.energy(x), x).double(), size)
     with model.autocast():
-        log_prob = model.step_log_probs(x, orders, conditions).float().sum(1)
+        log_prob = model(x, orders, conditions).float().sum(1)
     weight = advantage.less_others.flatten().float()
     return Loss((weight * log_prob).mean(), {"reverse_spread": advantage.grouped.std(1).mean()})
 

@@ -1,143 +1,117 @@
-"""The thermodynamic states a model is trained on."""
+"""What a model is trained on: checked once, at the door, into `States`, which all of a run then asks."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import torch
-from pydantic import Field, model_validator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from arlattice.conditions import Conditions
-from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.hooks.options import Options
 from arlattice.models.trained_range import TrainedRange
 from arlattice.random_numbers import Stream
+from arlattice.training.state_range import Range, StateRange
 
-__all__ = ["Range", "StateRange", "StateSpec", "replica_grid", "trained_range"]
+__all__ = ["Range", "StateList", "StateRange", "StateSpec", "States", "check_states", "replica_grid", "trained_range"]
 
-Range = float | tuple[float, float]
-"""One value, or lowest and highest."""
+StateSpec = StateRange | Ensemble | Sequence[Ensemble]
+"""What to train on, as a user gives it: a box, one state, or a list of states of one kind."""
 
 
-class StateRange(Options):
-    """A box of states: temperatures times chemical potentials, or temperatures times compositions."""
+class States(Protocol):
+    """What to train on, as a run knows it: a `StateRange` or a `StateList`."""
 
-    temperature: Annotated[Range, Field(description="temperature, or [lowest, highest]; K, or J/k in reduced units")]
-    chemical_potentials: Annotated[dict[str, Range], Field(description="species -> mu or [lowest, highest], energy units per atom")] = {}
-    compositions: Annotated[tuple[dict[str, int | float], ...], Field(description="fixed compositions instead of chemical potentials")] = ()
+    def cells(self, points: tuple[int, int]) -> tuple[int, ...]:
+        """Cells along every axis of the replica grid, see `StateRange.cells`."""
 
-    @model_validator(mode="after")
-    def _sensible(self) -> StateRange:
-        if min(_ends(self.temperature)) <= 0:
-            raise InputError("temperature", self.temperature, "must be > 0")
-        for name, given in (("temperature", self.temperature), *self.chemical_potentials.items()):
-            if _ends(given)[0] > _ends(given)[1]:
-                raise InputError(name, given, "give the lowest value first")
-        if self.chemical_potentials and self.compositions:
-            raise InputError("compositions", self.compositions, "give chemical potentials or compositions, not both")
-        return self
-
-    def cells(self, temperatures: int, potentials: int) -> int:
-        """Cells of the replica grid with so many along each axis; an axis of one value has one cell."""
-        axes = [(self.temperature, temperatures), *((r, potentials) for r in self.chemical_potentials.values())]
-        return math.prod(n for r, n in axes if _ends(r)[0] < _ends(r)[1]) * max(1, len(self.compositions))
+    def chains(self, points: tuple[int, int], copies: int, stream: Stream, group: int = 1) -> list[Ensemble]:
+        """A state for every chain, cell by cell, see `StateRange.chains`."""
 
     def corners(self) -> list[Ensemble]:
-        """States at the ends and the middle of the ranges, for evaluation."""
-        temperatures = sorted({_ends(self.temperature)[0], sum(_ends(self.temperature)) / 2, _ends(self.temperature)[1]})
-        if self.compositions:
-            return [Canonical(t, c) for t in temperatures for c in self.compositions]
-        potentials: list[dict[str, float]] = [{s: _ends(r)[k] for s, r in self.chemical_potentials.items()} for k in (0, 1)]
-        potentials.append({s: sum(_ends(r)) / 2 for s, r in self.chemical_potentials.items()})
-        distinct = list({tuple(p.items()): p for p in potentials}.values())
-        return [SemiGrandCanonical(t, p) for t in temperatures for p in distinct]
+        """States to evaluate a model in."""
+
+    def trained_range(self, hamiltonian: Hamiltonian) -> TrainedRange:
+        """The smallest box that holds them."""
+
+    def description(self) -> Any:
+        """Plain data that tells them from others."""
 
 
-def check_states(states: Any) -> StateRange | list[Ensemble]:
-    """What to train on: a range as it is, states as a list.
+@dataclass(frozen=True)
+class StateList:
+    """States given one by one: each is a cell, and stays where it is."""
+
+    states: tuple[Ensemble, ...]
+
+    def cells(self, points: tuple[int, int]) -> tuple[int, ...]:
+        """One axis of all states, whatever the points."""
+        return (len(self.states),)
+
+    def chains(self, points: tuple[int, int], copies: int, stream: Stream, group: int = 1) -> list[Ensemble]:
+        """Every state ``copies`` times."""
+        return [state for state in self.states for _ in range(copies)]
+
+    def corners(self) -> list[Ensemble]:
+        """All of them."""
+        return list(self.states)
+
+    def trained_range(self, hamiltonian: Hamiltonian) -> TrainedRange:
+        """The smallest box that holds them."""
+        return TrainedRange.of_states(self.states, hamiltonian.lattice, hamiltonian.units)
+
+    def description(self) -> list[dict[str, Any]]:
+        """Plain data, a row a state."""
+        return [state.to_dict() for state in self.states]
+
+
+def check_states(states: Any) -> States:
+    """What to train on, from a range, one state or a list of states.
 
     Raises:
         InputError: anything else, plain data among it.
     """
-    if isinstance(states, StateRange):
+    if isinstance(states, StateRange | StateList):
         return states
     if isinstance(states, Ensemble):
-        return [states]
+        return StateList((states,))
     if not isinstance(states, Sequence) or isinstance(states, str) or not all(isinstance(s, Ensemble) for s in states):
-        cure = "give SemiGrandCanonical or Canonical states, or a StateRange(temperature=...) of arlattice.training.states"
+        cure = "give SemiGrandCanonical or Canonical states, or an arl.StateRange(temperature=...)"
         raise InputError("states", states, cure)
     if not states:
         raise InputError("states", list(states), "give at least one state")
-    return list(states)
-
-
-StateSpec = StateRange | Ensemble | Sequence[Ensemble]
-"""What to train on: a box, one state, or a list of states of one kind."""
-
-
-def trained_range(states: StateSpec, hamiltonian: Hamiltonian) -> TrainedRange:
-    """The box of the states, as the record of the trained model keeps it."""
-    if not isinstance(states, StateRange):
-        listed = [states] if isinstance(states, Ensemble) else list(states)
-        return TrainedRange.of_states(listed, hamiltonian.lattice, hamiltonian.units)
-    if states.compositions:
-        return TrainedRange.of_states(states.corners(), hamiltonian.lattice, hamiltonian.units)
-    potentials = {species: _ends(ends) for species, ends in states.chemical_potentials.items()}
-    return TrainedRange(hamiltonian.units, _ends(states.temperature), potentials)
+    return StateList(tuple(states))
 
 
 def replica_grid(
-    states: StateSpec, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, seed: int | Stream | None = None, group: int = 1
+    states: StateSpec | States,
+    hamiltonian: Hamiltonian,
+    points: tuple[int, int],
+    copies: int,
+    seed: int | Stream | None = None,
+    group: int = 1,
 ) -> tuple[Conditions, tuple[int, ...]]:
-    """States of all chains, and their grid (temperatures, chemical potentials..., copies).
-
-    A range is divided into equal cells, temperatures evenly in log T; every group of chains sits at a random place in
-    its cell (a Sobol sequence over the groups, shifted as a whole by a random vector), so that the chains cover the box densely.
-
-    Source: R. Cranley and T. N. L. Patterson, SIAM J. Numer. Anal. 13, 904 (1976).
+    """States of all chains on a Hamiltonian, and their grid (temperatures, chemical potentials..., copies).
 
     Args:
         states: what to train on.
-        hamiltonian: for species and units.
+        hamiltonian: for species, units and the number of sites.
         points: cells along the temperature axis and along every chemical-potential axis.
         copies: chains per cell.
-        seed: of the shift; None takes a fresh one; or the stream of a larger run.
+        seed: of the places in the cells (`StateRange.chains`); None takes a fresh one; or the stream of a larger run.
         group: neighbouring chains that share a place; divides ``copies``.
     """
-    states = check_states(states)
-    if not isinstance(states, StateRange):
-        conditions = Conditions.from_states(states, hamiltonian)
-        rows = torch.arange(len(states)).repeat_interleave(copies)
-        return conditions[rows], (len(states), copies)
-    return _box(states, hamiltonian, points, copies, Stream.of(seed, "states", "cpu"), group)
+    checked = check_states(states)
+    chains = checked.chains(points, copies, Stream.of(seed, "states", "cpu"), group)
+    return Conditions.from_states(chains, hamiltonian), (*checked.cells(points), copies)
 
 
-def _box(
-    states: StateRange, hamiltonian: Hamiltonian, points: tuple[int, int], copies: int, stream: Stream, group: int
-) -> tuple[Conditions, tuple[int, ...]]:
-    low, high = torch.tensor(_ends(states.temperature), dtype=torch.float64).log()
-    ranges = [(float(low), float(high)), *map(_ends, states.chemical_potentials.values())]
-    lengths = [points[0] if low < high else 1] + [points[1] if a < b else 1 for a, b in ranges[1:]]
-    if states.compositions:
-        lengths.append(len(states.compositions))
-    cells = torch.cartesian_prod(*[torch.arange(n) for n in lengths]).view(-1, len(lengths)).repeat_interleave(copies, 0)
-    places = torch.quasirandom.SobolEngine(len(lengths)).draw(len(cells) // group, dtype=torch.float64)
-    jitter = (places + stream.uniform(len(lengths), 1).T) % 1.0
-    where = (cells + jitter.repeat_interleave(group, 0)) / torch.tensor(lengths)
-    values = [a + where[:, k] * (b - a) for k, (a, b) in enumerate(ranges)]
-    ensembles: list[Ensemble] = []
-    for row, numbers in enumerate(torch.stack(values, 1).tolist()):
-        temperature = float(torch.tensor(numbers[0], dtype=torch.float64).exp())
-        if states.compositions:
-            ensembles.append(Canonical(temperature, states.compositions[int(cells[row, -1])]))
-        else:
-            ensembles.append(SemiGrandCanonical(temperature, dict(zip(states.chemical_potentials, numbers[1:], strict=True))))
-    return Conditions.from_states(ensembles, hamiltonian), (*lengths, copies)
+def trained_range(states: StateSpec | States, *hamiltonians: Hamiltonian) -> TrainedRange:
+    """The box of the states on one or more Hamiltonians, as the record of the trained model keeps it.
 
-
-def _ends(value: Range) -> tuple[float, float]:
-    return value if isinstance(value, tuple) else (value, value)
+    The same number of atoms is another fraction on another supercell: the box holds all of them. Units are those of the first.
+    """
+    first, *rest = (check_states(states).trained_range(h) for h in hamiltonians)
+    ends = {s: list(zip(*(r.compositions[s] for r in (first, *rest)), strict=True)) for s in first.compositions}
+    return replace(first, compositions={s: (min(lows), max(highs)) for s, (lows, highs) in ends.items()})

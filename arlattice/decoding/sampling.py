@@ -1,0 +1,167 @@
+"""`SampleSet`s and log-probabilities of a model: batches, seeds, given sites. `Model.sample` and its neighbours are the way in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from arlattice.arguments import whole_number
+from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
+from arlattice.independence import stream_of
+from arlattice.lattice import Lattice
+from arlattice.memory import check_memory
+from arlattice.plan import Plan
+from arlattice.random_numbers import Stream, known_seed, purpose_word, uniform
+from arlattice.samples import OUT_OF_RANGE, SampleSet
+
+if TYPE_CHECKING:
+    from arlattice.models.base import Model
+
+__all__ = ["DRAWN", "check_fits", "check_known", "log_marginal", "log_prob", "sample"]
+
+DRAWN = "sample"
+"""The purpose of the random numbers behind the samples of a model."""
+
+_WEIGHED = "order of given configurations"
+
+_BYTES_A_SITE = 48  # of a sample: its occupations and order, while they are drawn and joined
+
+
+@torch.no_grad()
+def sample(
+    model: Model,
+    n: int,
+    state: Ensemble,
+    known: Tensor | None,
+    plan: str | Plan | Tensor | None,
+    seed: int | None,
+    batch_size: int | None,
+    progress: bool,
+) -> SampleSet:
+    """``n`` configurations; arguments as in `Model.sample`, ``known`` (sites,) checked."""
+    size = check_fits(model, n, batch_size)
+    seed = known_seed(seed)
+    conditions = model.conditions_of(state)
+    if known is not None:
+        _check_completable(known, state, model.lattice)
+    plans = model.resolve_plan(n, plan, Stream(seed, "order", model.device), known)
+    given = None if known is None else known.to(model.device).expand(size, -1)
+    drawn = []
+    with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
+        for first, rows in zip(range(0, n, size), plans.split(size), strict=True):
+            padded = torch.arange(size, device=model.device).clamp(max=len(rows) - 1)  # one batch size: one recorded graph
+            noise = uniform(seed, purpose_word(DRAWN), (0, model.lattice.n_sites), (first, size), model.device)
+            x, log_prob = model.draw(noise, rows[padded], conditions.expand(size), given)
+            drawn.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
+            bar.update(len(rows))
+    occupations, log_prob = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    if not bool(log_prob.isfinite().all()):
+        cure = f"is too far from what {model.name} was trained on: its probabilities are not numbers; give usual values"
+        raise InputError("state", str(state), cure)
+    outside = None if model.trained_range is None else model.trained_range.outside(state, model.lattice)
+    return SampleSet(
+        model.lattice,
+        occupations,
+        model.hamiltonian.to("cpu", torch.float64).energy(occupations).double(),
+        state,
+        model.hamiltonian.units,
+        log_prob=log_prob,
+        order=plans.order.cpu(),
+        block_sizes=plans.sizes,
+        known=None if known is None else known.cpu(),
+        stream=stream_of(seed, DRAWN, torch.arange(n)),
+        metadata=model.origin()
+        | {"seed": seed, "order_kind": model.orders[0] if plan is None else plan if isinstance(plan, str) else "given"}
+        | ({} if outside is None else {OUT_OF_RANGE: outside}),
+    )
+
+
+@torch.no_grad()
+def log_prob(
+    model: Model,
+    rows: Tensor,
+    state: Ensemble,
+    plan: str | Plan | Tensor | None,
+    known: Tensor | None,
+    seed: int | None,
+    batch_size: int | None,
+) -> Tensor:
+    """Log-probabilities of checked configurations; arguments as in `Model.log_prob`."""
+    plans = model.resolve_plan(len(rows), plan, Stream(seed, _WEIGHED), known)
+    conditions = model.conditions_of(state)
+    if len(rows) == 0:
+        return torch.zeros(0, dtype=torch.float64)
+    size = max(1, model.batch_size() // model.passes) if batch_size is None else whole_number("batch_size", batch_size)
+    parts = []
+    for x, part in zip(rows.split(size), plans.split(size), strict=True):
+        x, part = x.to(model.device), part.to(model.device)
+        with model.autocast():
+            each = model(x, part, conditions.expand(len(x))).double()
+        if known is not None:
+            each = each.where(known.to(x.device).expand_as(part.order).gather(1, part.order) < 0, 0.0)
+        parts.append(each.sum(1).cpu())
+    result = torch.where(state.allows(model.lattice, rows), torch.cat(parts), -torch.inf)
+    if known is not None:
+        result = torch.where(((rows == known) | (known < 0)).all(1), result, -torch.inf)
+    return result
+
+
+@torch.no_grad()
+def log_marginal(model: Model, rows: Tensor, state: Ensemble, plan: str | Plan | Tensor | None, seed: int | None) -> Tensor:
+    """Log-probabilities of checked partial configurations; arguments as in `Model.log_marginal`."""
+    stream = Stream(seed, _WEIGHED)
+    conditions = model.conditions_of(state)
+    if len(rows) == 0:
+        return torch.zeros(0, dtype=torch.float64)
+    each = plan if isinstance(plan, Tensor) and plan.ndim == 2 and len(plan) == len(rows) else [plan] * len(rows)
+    resolved = [model.resolve_plan(1, o, stream, row) for o, row in zip(each, rows, strict=True)]
+    if not all(one.one_by_one for one in resolved):
+        raise InputError("plan", "blocks", "a marginal needs one site a block; give an order")
+    orders = Plan(torch.cat([one.order for one in resolved]))  # the known sites come first, and are weighed
+    size = max(1, model.batch_size() // model.passes)
+    values = []
+    for x, part in zip(rows.split(size), orders.split(size), strict=True):
+        with model.autocast():
+            found = model.log_prob_of_known(x.to(model.device), part.to(model.device), conditions.expand(len(x)))
+        values.append(found.double().cpu())
+    return torch.cat(values).where(state.allows(model.lattice, rows), -torch.inf)
+
+
+def check_fits(model: Model, n: int, batch_size: int | None = None) -> int:
+    """Check that so many samples can be drawn; arguments as in `Model.sample`.
+
+    Returns:
+        How many are drawn at once.
+
+    Raises:
+        InputError: numbers that are not whole or not positive, or that need more memory than this machine has.
+    """
+    n = whole_number("n", n)
+    size = min(n, model.batch_size() if batch_size is None else whole_number("batch_size", batch_size))
+    check_memory("n", n, n * model.lattice.n_sites * _BYTES_A_SITE, "draw fewer at a time and write them")
+    widest = 64 + sum(layer.out_features for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+    check_memory("batch_size", size, size * model.lattice.n_sites * widest, "give a smaller batch_size")
+    return size
+
+
+def check_known(known: Tensor, lattice: Lattice) -> Tensor:
+    """One partial configuration (sites,), on the CPU."""
+    rows = lattice.check_occupations(known, allow_unknown=True, argument="known").cpu()
+    if len(rows) != 1:
+        raise InputError("known", tuple(rows.shape), "give one partial configuration, shape (sites,)")
+    return rows[0]
+
+
+def _check_completable(known: Tensor, state: Ensemble, lattice: Lattice) -> None:
+    if bool(state.allows(lattice, known[None].cpu())):
+        return
+    for species, fraction in state.fractions(lattice).items():
+        index, fixed = lattice.species_index(species), round(fraction * lattice.n_sites)
+        placed = int((known == index).sum())
+        if placed > fixed:
+            raise InputError("known", f"{placed} {species}", f"the composition has only {fixed}")
+    raise InputError("known", known.tolist(), f"cannot be completed: the sites that remain cannot make what {state} allows")

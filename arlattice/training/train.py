@@ -1,0 +1,130 @@
+"""`train`: replayed Monte Carlo and the model's own samples in, a trained `Model` out; `run` does what a run file describes.
+
+The same weights can be trained on several supercells and Hamiltonians at once; steps take turns over them.
+
+A run with a folder leaves ``config.json``, ``metrics.jsonl``, ``checkpoint.safetensors`` and at the end ``model/``. A
+checkpoint holds everything the next step reads, so a resumed run gives the same bits on the same device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from arlattice.arguments import finite_number, items_of, path_text
+from arlattice.hamiltonians import Hamiltonian
+from arlattice.hooks.manager import default_manager
+from arlattice.hooks.options import Options
+from arlattice.models.base import Model
+from arlattice.training.checkpoint import CHECKPOINT, checkpoint_seed
+from arlattice.training.compiled import load_compiled
+from arlattice.training.config import RunConfig, TrainingOptions
+from arlattice.training.states import StateSpec
+from arlattice.training.trainer import Trainer
+
+__all__ = ["run", "train"]
+
+
+def train(
+    hamiltonian: Hamiltonian | Sequence[Hamiltonian],
+    states: StateSpec,
+    *,
+    model: str = "any-order-transformer",
+    model_options: Options | dict[str, Any] | None = None,
+    training: TrainingOptions | dict[str, Any] | None = None,
+    supercells: Sequence[Hamiltonian] = (),
+    folder: str | Path | None = None,
+    start: str | Path | None = None,
+    resume: bool = False,
+    device: str | torch.device | None = None,
+    time_limit: float | None = None,
+    progress: bool = True,
+) -> Model:
+    """Train a model of a Hamiltonian, or of several that share its weights.
+
+    Args:
+        hamiltonian: what to sample; or several Hamiltonians of one primitive cell and species, with energies of their own, on one
+            supercell or on different ones.
+        states: a `StateRange`, one state, or a list of states of one kind; every Hamiltonian is trained in all of them, by its own
+            units and number of sites.
+        model: registered name of the family.
+        model_options: its options.
+        training: `TrainingOptions`, or their values.
+        supercells: further Hamiltonians to train the weights on, as a rule the same one on further supercells: another zero of
+            energy is taken for a mistake (`arlattice.same_zero`).
+        folder: where to leave metrics, checkpoints and the model; None keeps nothing.
+        start: a trained model whose weights to start from (a warm start), of this or another supercell.
+        resume: continue from the folder's checkpoint.
+        device: ``"cpu"`` or ``"cuda"``; None takes a GPU if there is one.
+        time_limit: stop with a checkpoint after so many seconds; ``resume`` goes on.
+        progress: show a progress bar.
+
+    Returns:
+        The trained model (averaged weights) on the first Hamiltonian, in evaluation mode; `Model.on` puts it on the others.
+
+    Raises:
+        InputError: options out of range, a Hamiltonian that cannot share the weights, a checkpoint of another run, or nothing to resume.
+    """
+    cure = "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4)), or a list of them"
+    hamiltonians = [hamiltonian] if isinstance(hamiltonian, Hamiltonian) else items_of("hamiltonian", hamiltonian, Hamiltonian, cure)
+    options = training if isinstance(training, TrainingOptions) else TrainingOptions.parse({} if training is None else training, "training")
+    if folder is not None:
+        path_text("folder", folder)
+    if time_limit is not None:
+        finite_number("time_limit", time_limit, 0)
+    supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")
+    if resume and options.seed is None and folder is not None:
+        options = options.model_copy(update={"seed": checkpoint_seed(Path(folder) / CHECKPOINT)})
+    trainer = Trainer(hamiltonians, states, model, model_options, options, device, start, supercells)
+    return trainer.fit(None if folder is None else Path(folder), resume, time_limit, progress)
+
+
+def run(
+    config: RunConfig,
+    folder: str | Path,
+    *,
+    start: str | Path | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    time_limit: float | None = None,
+    progress: bool = True,
+    hamiltonian_file: str | Path | None = None,
+) -> Model:
+    """Train what a run file describes; see `train`.
+
+    Args:
+        hamiltonian_file: compiled tables (`ClusterHamiltonian.save`) to use instead of building the Hamiltonian,
+            for machines without its plugin; they must be of the name and options in the run file. Of several, the first one's.
+    """
+    path_text("folder", folder)
+    first, *others = config.hamiltonians
+    name, options = _split(first)
+    build, current_names = default_manager().build_hamiltonian, default_manager().hamiltonians.current_names
+    options = current_names(name, options)
+    if hamiltonian_file is None:
+        hamiltonian = build(name, options, "hamiltonian")
+    else:
+        hamiltonian = load_compiled(hamiltonian_file, name, options, "hamiltonian file")
+    model, given = _split(config.model)
+    return train(
+        [hamiltonian, *(build(*_split(table), f"hamiltonian.{i}") for i, table in enumerate(others, 1))],
+        config.states,
+        model=model,
+        model_options=default_manager().models[model].parse_options(given, "model"),
+        training=config.training,
+        supercells=[build(name, options | current_names(name, more), f"supercells.{i}") for i, more in enumerate(config.supercells)],
+        folder=folder,
+        start=start,
+        resume=resume,
+        device=device,
+        time_limit=time_limit,
+        progress=progress,
+    )
+
+
+def _split(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    options = dict(table)
+    return options.pop("name"), options

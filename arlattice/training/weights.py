@@ -1,0 +1,54 @@
+"""The weights of a run: drawn anew or those of a trained model, on every Hamiltonian, with the scaling of states of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from arlattice.conditions import Conditions
+from arlattice.errors import InputError
+from arlattice.hamiltonians import Hamiltonian
+from arlattice.hooks.manager import default_manager
+from arlattice.hooks.options import Options
+from arlattice.models.base import Model
+from arlattice.models.checkpoint import load
+
+__all__ = ["new_model", "scale_states", "start_from"]
+
+
+def new_model(name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None, seed: int) -> Model:
+    """A model with the weights of a seed."""
+    model = default_manager().build_model(name, hamiltonian, model_options, "model", by_hand=True)
+    model.initialise(seed)
+    return model
+
+
+def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:
+    """Give models the weights and the scaling of states of a trained one, of this or another supercell.
+
+    Returns:
+        What the record of the run says of it.
+
+    Raises:
+        InputError: a model of another family, other options or other species.
+    """
+    started = load(start)
+    cure = "was trained with another model family, other options or other species"
+    if any((started.name, started.options) != (model.name, model.options) for model in models):  # heads change it at equal shapes
+        raise InputError("start", str(start), cure)
+    try:
+        for model in models:
+            model.load_state_dict(started.state_dict())
+    except RuntimeError:
+        raise InputError("start", str(start), cure) from None
+    return {"model": str(start), "fingerprint": started.fingerprint}
+
+
+def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
+    """Scale the features of states to those of all Hamiltonians together."""
+    together = Conditions.concatenate(grids)
+    for model in models:
+        model.set_state_range(together.to(model.device, torch.float64))
