@@ -24,7 +24,14 @@ from arlattice.hooks.manager import hamiltonian, load_plugin, model, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
 from arlattice.moved_modules import install as _install_moved_modules
-from arlattice.reliability import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning
+from arlattice.reliability import (
+    HeavyTailWarning,
+    LostModeWarning,
+    LowEssWarning,
+    MissingPhaseWarning,
+    OutOfRangeWarning,
+    StatisticsWarning,
+)
 from arlattice.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +73,7 @@ __all__ = [
     "LostModeWarning",
     "LowEssWarning",
     "MissingExtraError",
+    "MissingPhaseWarning",
     "Model",
     "Options",
     "OutOfRangeWarning",

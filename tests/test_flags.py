@@ -12,10 +12,10 @@ import click
 import pytest
 
 import arlattice as arl
-from arlattice.cli import commands
 from arlattice.cli.flags import flag_of, naming_flags
 from arlattice.cli.parameters import read_state
 from arlattice.errors import InputError
+from arlattice.hooks.manager import default_manager
 
 pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")
 
@@ -89,6 +89,11 @@ BAD: dict[str, tuple[str, dict[str, str]]] = {
 
 EXEMPT = {"bench": {"--runs", "--output"}, "phase-diagram": {"--shares", "--compositions"}}
 """Folders that are made if need be; and variables that a sweep does not have, which is told of the sweep."""
+
+
+def commands() -> list[Any]:
+    """Those of arlattice and of the plugins that ship."""
+    return [entry.factory for entry in default_manager().commands]
 
 
 def _flags(command: click.Command) -> set[str]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+import arlattice_bench
 import arlattice_icet
 import arlattice_ising
 import pytest
 import torch
+from arlattice_bench.result import read_rows
 from pydantic import Field
 
 import arlattice as arl
@@ -35,7 +37,7 @@ from arlattice.training.train import run
 def packages() -> list[ModuleType]:
     """Every package of arlattice and its plugins, after all their modules were imported."""
     found: list[ModuleType] = []
-    for root in (arl, arlattice_ising, arlattice_icet):
+    for root in (arl, arlattice_bench, arlattice_ising, arlattice_icet):
         for module in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
@@ -227,6 +229,14 @@ def test_samples_that_say_size_differ_in_what_differs_only() -> None:
         for o in ({"size": [3, 3], "J": 1.0}, {"supercell": [3, 3], "J": 2.0})
     ]
     assert differing_options(sets) == " (J: 1.0, 2.0)"
+
+
+def test_results_of_rows_that_say_size_are_those_of_today() -> None:
+    rows = read_rows(Path(__file__).parent.parent / "benchmarks" / "results" / "paper-table-1.json")
+    described = [row["specification"] for row in rows] + [row["specification"]["painted_from"] or {} for row in rows]
+    for part in described:
+        assert all("size" not in table for table in (part.get("hamiltonian", {}), *part.get("supercells", [])))
+    assert rows[0]["specification"]["hamiltonian"]["supercell"] == [5, 5]
 
 
 # -- the same Hamiltonian on another supercell -------------------------------------------------------

@@ -8,12 +8,12 @@ Source: S. Liu, P. Ramadge, R. P. Adams, Generative marginalization models, ICML
 
 from __future__ import annotations
 
-from arlattice.bench.published import MAM_ISING
-from arlattice.bench.recipes import ALL, FULL, SMALL
-from arlattice.bench.references import transfer_matrix
-from arlattice.bench.system import Condition, System
-from arlattice.bench.table import Table
 from arlattice.ensemble import ChemicalPotentials, SemiGrandCanonical
+from arlattice_bench.published import MAM_ISING
+from arlattice_bench.recipes import ALL, FULL, SMALL
+from arlattice_bench.references import transfer_matrix
+from arlattice_bench.system import Condition, System
+from arlattice_bench.table import Table
 
 __all__ = ["STATE", "table"]
 
@@ -37,7 +37,7 @@ SMALL_TRAINING = SMALL.with_systems({"4x4": {"": {"replica_copies": 256}}})
 def table(small: bool = False) -> Table:
     """The table; the small one is 4x4."""
     length, scale = (4, SMALL_TRAINING) if small else (10, FULL_TRAINING)
-    options = {"size": [length, length]}
+    options = {"supercell": [length, length]}
     condition = Condition("K = 0.2, h = 0.2", (STATE,))
     system = System(f"{length}x{length}", "ising", options, STATE, (condition,), transfer_matrix(length, length))
     jobs = scale.jobs(ALL, [system])

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 
-from arlattice.bench.job import Job
-from arlattice.bench.published import TABLE_1
-from arlattice.bench.recipes import ALL, ARMS, FULL, MARGINALS, SEVERAL_SIZES, SMALL, TRANSFORMERS, Scale, painted
-from arlattice.bench.references import kaufman
-from arlattice.bench.system import Condition, System
-from arlattice.bench.table import Table
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.training.states import StateRange
+from arlattice_bench.job import Job
+from arlattice_bench.published import TABLE_1
+from arlattice_bench.recipes import ALL, ARMS, FULL, MARGINALS, SEVERAL_SIZES, SMALL, TRANSFORMERS, Scale, painted
+from arlattice_bench.references import kaufman
+from arlattice_bench.system import Condition, System
+from arlattice_bench.table import Table
 
 __all__ = ["CRITICAL", "ising", "table"]
 
@@ -66,7 +66,7 @@ def table(small: bool = False) -> Table:
 
 def ising(length: int) -> System:
     """The torus of one size."""
-    options = {"size": [length, length]}
+    options = {"supercell": [length, length]}
     return System(f"{length}x{length}", "ising", options, StateRange(temperature=(1.0, 4.0)), CONDITIONS, kaufman(length))
 
 
@@ -80,6 +80,6 @@ def _table(name: str, lengths: tuple[int, int, int], several: tuple[int, ...], s
 def _large(scale: Scale, system: System, several: tuple[int, ...]) -> tuple[Job, ...]:
     """What is trained for the large torus. A gradient of the any-order perceptron keeps a pass for every site: its memory is measured."""
     fixed_order, any_order = ARMS
-    sizes = scale.job(SEVERAL_SIZES, system, supercells=tuple({"size": [length, length]} for length in several))
+    sizes = scale.job(SEVERAL_SIZES, system, supercells=tuple({"supercell": [length, length]} for length in several))
     trained = scale.jobs([fixed_order, *MARGINALS, *TRANSFORMERS], [system])
     return (scale.job(any_order, system, kind="memory"), *trained, sizes)
