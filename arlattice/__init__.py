@@ -1,7 +1,7 @@
 """arlattice: learn to generate equilibrium configurations of a lattice, with exact log-probabilities.
 
     >>> import arlattice as arl
-    >>> H = arl.hamiltonian("ising", size=(4, 4), J=1.0)
+    >>> H = arl.hamiltonian("ising", supercell=(4, 4), J=1.0)
     >>> state = arl.SemiGrandCanonical(temperature=2.5)
     >>> H.lattice.n_sites
     16
@@ -20,9 +20,10 @@ from arlattice.errors import InputError, MissingExtraError
 from arlattice.hamiltonians import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
 from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
-from arlattice.hooks.manager import hamiltonian, load_plugin, plugins
+from arlattice.hooks.manager import hamiltonian, load_plugin, model, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
+from arlattice.moved_modules import install as _install_moved_modules
 from arlattice.reliability import (
     HeavyTailWarning,
     LostModeWarning,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from arlattice.models.checkpoint import load
     from arlattice.samples import SampleSet
     from arlattice.thermo.sweep import sweep
+    from arlattice.training.state_range import StateRange
     from arlattice.training.train import train
 
 
@@ -47,6 +49,7 @@ _LAZY = {
     "Estimate": "arlattice.estimate",
     "Model": "arlattice.models.base",
     "SampleSet": "arlattice.samples",
+    "StateRange": "arlattice.training.state_range",
     "UncheckedWarning": "arlattice.io.digest",
     "load": "arlattice.models.checkpoint",
     "sweep": "arlattice.thermo.sweep",
@@ -76,6 +79,7 @@ __all__ = [
     "OutOfRangeWarning",
     "SampleSet",
     "SemiGrandCanonical",
+    "StateRange",
     "StatisticsWarning",
     "UncheckedWarning",
     "__version__",
@@ -85,11 +89,15 @@ __all__ = [
     "hookimpl",
     "load",
     "load_plugin",
+    "model",
     "plugins",
     "square",
     "sweep",
     "train",
 ]
+
+
+_install_moved_modules()
 
 
 def __getattr__(name: str) -> Any:

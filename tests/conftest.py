@@ -51,7 +51,7 @@ def run_cli(capsys: pytest.CaptureFixture[str]) -> RunCli:
 def ising_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small, untrained model of the 3x3 Ising model. Untrained models are normalised too."""
     manager = default_manager()
-    hamiltonian = manager.build_hamiltonian("ising", {"size": [3, 3]})
+    hamiltonian = manager.build_hamiltonian("ising", {"supercell": [3, 3]})
     folder = tmp_path_factory.mktemp("models") / "ising-3x3"
     manager.build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(folder)
     return folder

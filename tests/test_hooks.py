@@ -113,7 +113,7 @@ def test_importing_loads_no_plugin_and_no_heavy_package() -> None:
 def test_importing_the_module_hamiltonian_leaves_the_function_in_place() -> None:
     import arlattice.hamiltonians  # noqa: F401
 
-    assert arl.hamiltonian("ising", size=(3, 3)).lattice.n_sites == 9
+    assert arl.hamiltonian("ising", supercell=(3, 3)).lattice.n_sites == 9
     with pytest.raises(AttributeError, match="no_such_name"):
         arl.no_such_name  # noqa: B018
 

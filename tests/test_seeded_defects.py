@@ -72,14 +72,14 @@ def hamiltonians_conform() -> None:
 
 def gauged_models_conform() -> None:
     """`arlattice.testing.check_model` where exchanging the species is a symmetry, in symmetric and other states."""
-    ising = arl.hamiltonian("ising", size=(2, 3))
+    ising = arl.hamiltonian("ising", supercell=(2, 3))
     states = [SGC(2.0), SGC(2.0, {"up": 0.3}), SGC(2.0, {"down": 0.3}), arl.Canonical(2.0, {"up": 2})]
     check_model(randomise(AnyOrderTransformer(ising, TINY)), states, n=500)
 
 
 def every_configuration_of(state: arl.Ensemble) -> dict[str, Any]:
     """3x3 Ising enumerated, and all configurations with equal probability: averages of these are exact."""
-    everything = Enumeration.of(arl.hamiltonian("ising", size=(3, 3)))
+    everything = Enumeration.of(arl.hamiltonian("ising", supercell=(3, 3)))
     n, h = len(everything.energy), everything.hamiltonian
     equal = torch.full((n,), -math.log(n), dtype=torch.float64)
     samples = SampleSet(h.lattice, everything.occupations.long(), everything.energy, state, h.units, log_prob=equal)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from arlattice.samples import SampleSet
     from arlattice.thermo.observables.values import Values
 
-__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "hamiltonian", "load_plugin", "plugins", "using"]
+__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "hamiltonian", "load_plugin", "model", "plugins", "using"]
 
 STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
 _OWN = ("builtin", "observables")
@@ -399,10 +399,28 @@ def hamiltonian(name: str, /, **options: Any) -> Hamiltonian:
 
     Example:
         >>> import arlattice as arl
-        >>> arl.hamiltonian("ising", size=(4, 4)).lattice.n_sites
+        >>> arl.hamiltonian("ising", supercell=(4, 4)).lattice.n_sites
         16
     """
     return default_manager().build_hamiltonian(name, options, by_hand=True)
+
+
+def model(name: str, hamiltonian: Hamiltonian, /, **options: Any) -> Model:
+    """A new, untrained model of the family that a plugin registered under ``name``; `arlattice.load` loads trained ones.
+
+    Args:
+        name: e.g. ``"any-order-transformer"``; ``arlattice models`` lists them.
+        hamiltonian: what it is a model of.
+        options: of the family, which refuse unknown names.
+
+    Raises:
+        InputError: unknown name, unknown option, a value out of range, or not a Hamiltonian.
+    """
+    from arlattice.arguments import of_type
+    from arlattice.hamiltonians import Hamiltonian
+
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4))")
+    return default_manager().build_model(name, hamiltonian, options, by_hand=True)
 
 
 def load_plugin(plugin: str | Path) -> None:
