@@ -110,7 +110,7 @@ def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hami
     """The Hamiltonian of the same name and options in another supercell."""
     import numpy as np
 
-    from arlattice.hooks.manager import default_manager
+    from arlattice.build import build_hamiltonian
 
     matrix, options = lattice.supercell, dict(hamiltonian.options)
     diagonal = np.array_equal(matrix, np.diag(matrix.diagonal()))
@@ -121,7 +121,7 @@ def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hami
     else:
         cure = f"{hamiltonian.name!r} cannot be built in this supercell by name; give it with --hamiltonian FILE"
         raise InputError(structure, f"supercell {matrix.tolist()}", cure)
-    return default_manager().build_hamiltonian(hamiltonian.name, options)
+    return build_hamiltonian(hamiltonian.name, options)
 
 
 def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> tuple[Lattice, Tensor]:

@@ -31,6 +31,7 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.lattice import Lattice
+from arlattice.models.family_arguments import family_arguments
 from arlattice.models.former_names import FormerNames
 from arlattice.models.trained_range import TrainedRange
 from arlattice.plan import Plan
@@ -332,8 +333,7 @@ class Model(FormerNames, nn.Module, ABC):
 
     def again(self, hamiltonian: Hamiltonian) -> Self:
         """A new model of the same family, options and features, for a Hamiltonian."""
-        more = () if self.ensemble.feature_names(self.lattice) == SemiGrandCanonical.feature_names(self.lattice) else (self.ensemble,)
-        return type(self)(hamiltonian, self.options, *more)
+        return type(self)(*family_arguments(hamiltonian, self.options, self.ensemble))
 
     def resolve_plan(self, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
         """A plan of ``n`` rows, known sites given; see `arlattice.decoding.orders.resolve_plan`.
