@@ -31,6 +31,7 @@ import click
 
 import arlattice as arl
 from arlattice.cli.main import run
+from arlattice.hooks.manager import default_manager
 from arlattice.models.build import build_model
 
 RESULTS = Path(__file__).parent.resolve() / "results"
