@@ -14,13 +14,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from arlattice.build import hamiltonian
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hamiltonians import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
 from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
-from arlattice.hooks.manager import hamiltonian, load_plugin, model, plugins
+from arlattice.hooks.manager import load_plugin, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
 from arlattice.moved_modules import install as _install_moved_modules
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from arlattice.estimate import Estimate
     from arlattice.io.digest import UncheckedWarning
     from arlattice.models.base import Model
+    from arlattice.models.build import model
     from arlattice.models.checkpoint import load
     from arlattice.samples import SampleSet
     from arlattice.thermo.sweep import sweep
@@ -52,6 +54,7 @@ _LAZY = {
     "StateRange": "arlattice.training.state_range",
     "UncheckedWarning": "arlattice.io.digest",
     "load": "arlattice.models.checkpoint",
+    "model": "arlattice.models.build",
     "sweep": "arlattice.thermo.sweep",
     "train": "arlattice.training.train",
 }

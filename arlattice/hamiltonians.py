@@ -95,7 +95,7 @@ class Hamiltonian(ABC):
         Raises:
             InputError: no plugin registers the name, its options have none called ``supercell``, or it builds no such supercell.
         """
-        from arlattice.hooks.on_supercell import on_supercell
+        from arlattice.on_supercell import on_supercell
 
         return on_supercell(self, supercell)
 

@@ -15,6 +15,8 @@ import torch
 from pydantic import Field
 
 import arlattice as arl
+from arlattice import hooks
+from arlattice.build import build_hamiltonian
 from arlattice.cli import commands
 from arlattice.errors import InputError
 from arlattice.hooks import Manager, PluginWarning, Registry, default_manager, hookspecs, manager, using
@@ -289,13 +291,24 @@ def test_an_unknown_name_gives_the_near_one_or_all() -> None:
 def test_what_a_factory_returns_and_its_options_are_checked() -> None:
     loaded = Manager()
     loaded.hamiltonians.register("wrong", lambda options: 3, plugin="p")
-    with pytest.raises(InputError, match="plugin 'p' returned a int, not a Hamiltonian"):
-        loaded.build_hamiltonian("wrong")
-    with pytest.raises(InputError, match="size = 3: unknown option"):
-        loaded.build_hamiltonian("wrong", {"size": 3})
+    with using(loaded), pytest.raises(InputError, match="plugin 'p' returned a int, not a Hamiltonian"):
+        build_hamiltonian("wrong")
+    with using(loaded), pytest.raises(InputError, match="size = 3: unknown option"):
+        build_hamiltonian("wrong", {"size": 3})
     loaded.hamiltonians.register("untyped", lambda options: 3, options=dict, plugin="p")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"not a subclass of arlattice\.Options"):
-        loaded.build_hamiltonian("untyped")
+    with using(loaded), pytest.raises(InputError, match=r"not a subclass of arlattice\.Options"):
+        build_hamiltonian("untyped")
+
+
+def test_former_builders_of_a_manager_warn_and_work() -> None:
+    with pytest.warns(DeprecationWarning, match=r"is now arlattice\.build\.build_hamiltonian"):
+        built = Manager().build_hamiltonian("ising", {"supercell": [3, 3]})
+    with pytest.warns(DeprecationWarning, match=r"arlattice\.models\.build\.build_model"):
+        model = Manager().build_model("any-order-mlp", built, {"width": 8})
+    with pytest.warns(DeprecationWarning, match=r"observables\.observe\.observe"):
+        assert len(Manager().observe("energy", model.sample(3, arl.SemiGrandCanonical(2.0), seed=0)).columns) == 3
+    with pytest.warns(DeprecationWarning, match=r"is now arlattice\.hamiltonian"):
+        assert hooks.hamiltonian is arl.hamiltonian
 
 
 # -- options ---------------------------------------------------------------------------------------

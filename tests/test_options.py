@@ -22,6 +22,7 @@ import arlattice as arl
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
@@ -179,7 +180,7 @@ def test_every_option_has_a_test_away_from_its_default() -> None:
 )
 def test_a_network_has_the_size_that_was_asked_for(family: str, options: dict[str, int]) -> None:
     """2x3 sites, two species. Transformer: 24 features, of which each of 3 heads has 8, 4 rotary pairs."""
-    model: Any = default_manager().build_model(family, arl.hamiltonian("ising", supercell=(2, 3)), options)
+    model: Any = build_model(family, arl.hamiltonian("ising", supercell=(2, 3)), options)
     repeated = model.blocks if family == "any-order-transformer" else model.hidden
     assert len(repeated) == 5
     if family == "any-order-transformer":
@@ -239,7 +240,7 @@ def test_a_step_gets_what_the_options_say() -> None:
 
 def test_the_consistency_of_marginals_counts_with_its_weight() -> None:
     """The loss is linear in it, with the slope that it reports less the term of nothing known, zero in a fresh model."""
-    model = randomise(default_manager().build_model("marginal-transformer", arl.hamiltonian("ising", supercell=(3, 3)), TINY))
+    model = randomise(build_model("marginal-transformer", arl.hamiltonian("ising", supercell=(3, 3)), TINY))
     objective = default_manager().objectives["self-consistency"].load_factory()
     run = trainer("marginal-transformer", objective="self-consistency")
     batch = run.systems[0].batch(run.stream)

@@ -12,8 +12,8 @@ import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_plan
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, FrequencyTest, randomise, small_cases
@@ -28,7 +28,7 @@ ALL = [*CASES.values(), ISING, EVEN]
 
 
 def model_of(family: str, case: Case) -> Model:
-    return randomise(default_manager().build_model(family, case.hamiltonian, OPTIONS[family]), seed=3).double()
+    return randomise(build_model(family, case.hamiltonian, OPTIONS[family]), seed=3).double()
 
 
 def blocks(n: int) -> tuple[int, ...]:

@@ -52,10 +52,10 @@ def _describe(name: str, as_json: bool) -> None:
 
 
 def _build(name: str, assignments: tuple[str, ...], path: str | None, as_json: bool) -> None:
+    from arlattice.build import build_hamiltonian
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
-    from arlattice.hooks.manager import default_manager
 
-    built = default_manager().build_hamiltonian(name, read_assignments("--set", assignments), by_hand=True)
+    built = build_hamiltonian(name, read_assignments("--set", assignments), by_hand=True)
     if path is not None:
         if not isinstance(built, ClusterHamiltonian):
             raise InputError("--compile", path, f"{name} is a {type(built).__name__}; only a ClusterHamiltonian has tables to write")

@@ -20,26 +20,19 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from arlattice.arguments import items_of, path_text
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hooks import hookspecs
-from arlattice.hooks.by_hand import without_by_hand
 from arlattice.hooks.containment import contained, stopped_by_user, told
+from arlattice.hooks.former_names import FormerNames
 from arlattice.hooks.hookspecs import PROJECT
-from arlattice.hooks.options import Options, suggestion
+from arlattice.hooks.options import suggestion
 from arlattice.hooks.registry import Registry
 
-if TYPE_CHECKING:
-    from arlattice.hamiltonians import Hamiltonian
-    from arlattice.models.base import Model
-    from arlattice.samples import SampleSet
-    from arlattice.thermo.observables.values import Values
-
-__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "hamiltonian", "load_plugin", "model", "plugins", "using"]
+__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
 
 STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
 _OWN = ("builtin", "observables")
@@ -65,7 +58,7 @@ class PluginInfo:
     commands: tuple[str, ...] = ()
 
 
-class Manager:
+class Manager(FormerNames):
     """The loaded plugins and their registries.
 
     Args:
@@ -131,73 +124,7 @@ class Manager:
         files = [str(Path(source).resolve()) for source in loaded if source.endswith(".py")]
         return blocked + files + [source.removeprefix("module ") for source in loaded if source.startswith("module ")]
 
-    # -- building --------------------------------------------------------------------------------
-
-    def build_hamiltonian(
-        self, name: str, options: Mapping[str, Any] | Options | None = None, where: str = "", *, by_hand: bool = False
-    ) -> Hamiltonian:
-        """The Hamiltonian of a registered name.
-
-        Args:
-            name: as registered.
-            options: checked against the registered class.
-            where: prefix of option names in messages.
-            by_hand: a person gave the options just now; else what is never read from a file is refused, see `Entry.parse_options`.
-        """
-        from arlattice.arguments import of_type
-        from arlattice.ensemble import boltzmann_constant
-        from arlattice.hamiltonians import Hamiltonian
-        from arlattice.lattice import Lattice
-
-        entry = self.hamiltonians[name]
-        checked = entry.parse_options(options, where, by_hand=by_hand)
-        built = entry.call(checked)
-        if not isinstance(built, Hamiltonian):
-            raise entry.error(f"returned a {type(built).__name__}, not a Hamiltonian")
-        with entry.contained("returned a Hamiltonian that is not whole"):
-            built.name = name
-            built.options = without_by_hand(dict(built.options) or checked.model_dump(mode="json"), type(checked))
-            boltzmann_constant(built.units)
-            of_type("lattice", built.lattice, Lattice, "must be a Lattice")
-        return built
-
-    def build_model(
-        self,
-        name: str,
-        hamiltonian: Hamiltonian,
-        options: Mapping[str, Any] | Options | None = None,
-        where: str = "",
-        *,
-        by_hand: bool = False,
-    ) -> Model:
-        """A new, untrained model of a registered family; arguments as in `build_hamiltonian`."""
-        import torch
-
-        from arlattice.models.base import Model
-
-        entry = self.models[name]
-        checked = entry.parse_options(options, where, by_hand=by_hand)
-        with torch.random.fork_rng(devices=[]):  # torch.nn draws from the global generator; leave it as it was
-            model = entry.call(hamiltonian, checked)
-        if not isinstance(model, Model):
-            raise entry.error(f"returned a {type(model).__name__}, not a Model")
-        model.name = name
-        return model
-
-    def observe(self, name: str, samples: SampleSet, options: Mapping[str, Any] | Options | None = None, where: str = "") -> Values:
-        """The values of a registered observable on a set of samples; options as in `build_hamiltonian`.
-
-        Raises:
-            InputError: unknown name or option, or an observable that makes no sense on this lattice.
-        """
-        from arlattice.thermo.observables.values import Values
-
-        entry = self.observables[name]
-        values = entry.call(samples, entry.parse_options(options, where, by_hand=True))
-        try:
-            return Values.of(values, len(samples))
-        except Exception as error:
-            raise entry.error(f"returned what is not one row per sample: {told(error)}") from None
+    # -- errors of plugins -----------------------------------------------------------------------
 
     @contextmanager
     def naming_plugins(self) -> Iterator[None]:
@@ -385,42 +312,6 @@ def using(manager: Manager) -> Iterator[Manager]:
         yield manager
     finally:
         _in_use.reset(token)
-
-
-def hamiltonian(name: str, /, **options: Any) -> Hamiltonian:
-    """The Hamiltonian that a plugin registered under ``name``.
-
-    Args:
-        name: e.g. ``"ising"``; ``arlattice hamiltonians`` lists them.
-        options: passed to the Hamiltonian's own typed options, which refuse unknown names.
-
-    Raises:
-        InputError: unknown name, unknown option, or a value out of range.
-
-    Example:
-        >>> import arlattice as arl
-        >>> arl.hamiltonian("ising", supercell=(4, 4)).lattice.n_sites
-        16
-    """
-    return default_manager().build_hamiltonian(name, options, by_hand=True)
-
-
-def model(name: str, hamiltonian: Hamiltonian, /, **options: Any) -> Model:
-    """A new, untrained model of the family that a plugin registered under ``name``; `arlattice.load` loads trained ones.
-
-    Args:
-        name: e.g. ``"any-order-transformer"``; ``arlattice models`` lists them.
-        hamiltonian: what it is a model of.
-        options: of the family, which refuse unknown names.
-
-    Raises:
-        InputError: unknown name, unknown option, a value out of range, or not a Hamiltonian.
-    """
-    from arlattice.arguments import of_type
-    from arlattice.hamiltonians import Hamiltonian
-
-    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4))")
-    return default_manager().build_model(name, hamiltonian, options, by_hand=True)
 
 
 def load_plugin(plugin: str | Path) -> None:

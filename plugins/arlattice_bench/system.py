@@ -55,11 +55,11 @@ class System:
         Raises:
             InputError: the file was compiled with other options.
         """
-        from arlattice.hooks.manager import default_manager
+        from arlattice.build import build_hamiltonian
 
         path = None if folder is None else folder / f"{self.hamiltonian}-{self.name}.safetensors"
         if path is None or not path.is_file():
-            return default_manager().build_hamiltonian(self.hamiltonian, self.options)
+            return build_hamiltonian(self.hamiltonian, self.options)
         return load_compiled(path, self.hamiltonian, self.options, "--hamiltonians")
 
     def describe(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from arlattice.build import build_hamiltonian
 from arlattice.errors import InputError
 from arlattice.hooks.manager import default_manager
 from arlattice.supercell import SupercellLike, periodic_matrix
@@ -35,7 +36,7 @@ def on_supercell(hamiltonian: Hamiltonian, supercell: SupercellLike) -> Hamilton
         raise _cannot(hamiltonian, matrix, f"it has no option {SUPERCELL!r}")
     options = registered.current_names(hamiltonian.name, hamiltonian.options)
     options[SUPERCELL] = _as_recorded(matrix, options.get(SUPERCELL), sum(lattice.pbc))
-    built = default_manager().build_hamiltonian(hamiltonian.name, options)
+    built = build_hamiltonian(hamiltonian.name, options)
     if built.lattice.fingerprint != lattice.with_supercell(matrix.tolist()).fingerprint:
         raise _cannot(hamiltonian, matrix, f"its plugin makes {built.lattice} of it")
     return built
