@@ -13,6 +13,7 @@ from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.lattice import Lattice
+from arlattice.old_names import warn_of_old_name
 
 __all__ = ["Conditions", "species_components"]
 
@@ -68,6 +69,12 @@ class Conditions:
         """All rows of batches of one ensemble."""
         together = {name: torch.cat([batch.to_tensors()[name] for batch in batches]) for name in batches[0].to_tensors()}
         return batches[0].with_tensors(together)
+
+    @property
+    def counts(self) -> Tensor | None:
+        """Deprecated: see `targets`."""
+        warn_of_old_name("Conditions.counts", "Conditions.targets")
+        return self.targets if self.targets.shape[1] else None
 
     def __getitem__(self, rows: Tensor | slice) -> Conditions:
         return replace(self, beta=self.beta[rows], mu=self.mu[rows], targets=self.targets[rows])

@@ -24,6 +24,7 @@ from arlattice.composition import FixedComposition
 from arlattice.constraint import Constraint, Unconstrained
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
+from arlattice.old_names import warn_of_old_name
 
 if TYPE_CHECKING:
     from arlattice.conditions import Conditions
@@ -196,6 +197,11 @@ class Ensemble(ABC):
         """Whether configurations (batch, sites), -1 where unknown, can be completed to one that the state allows, bool (batch,)."""
         targets = torch.tensor(self.targets(lattice), device=partial.device).expand(len(partial), -1)
         return self.constraint(lattice).to(partial.device).completable(partial.long(), targets)
+
+    def counts(self, lattice: Lattice) -> list[int] | None:
+        """Deprecated unless the state is `Canonical`: see `targets`."""
+        warn_of_old_name("counts", "targets")
+        return None
 
     @classmethod
     def of_plain(cls, fields: Mapping[str, Any]) -> Self:
