@@ -142,7 +142,7 @@ def shipped() -> dict[str, list[str]]:
     """Every class of options in arlattice and its plugins, with the options that it adds to those of its base."""
     for package in (arl, arlattice_ising, arlattice_icet):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):
+            if not module.name.endswith(("__main__", "thermo.autocorrelation", "thermo.equilibration")):  # deprecated names
                 importlib.import_module(module.name)
     classes, waiting = {}, [Options]
     while waiting:

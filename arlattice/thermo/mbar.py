@@ -14,7 +14,7 @@ their autocorrelation time. For independent Monte Carlo samples these are the er
 Sources: M. R. Shirts and J. D. Chodera, J. Chem. Phys. 129, 124105 (2008); P. Wirnsberger et al., J. Chem. Phys. 153, 144112
 (2020), for learned proposals; A. Owen and Y. Zhou, J. Am. Stat. Assoc. 95, 135 (2000), for mixtures. Not done: errors by
 bootstrap; correlations between sets, which replica exchange makes. Sets that do not overlap are refused; those that hardly do,
-and chains that are not equilibrated, are warned of (`arlattice.thermo.overlap`, `arlattice.thermo.equilibration`).
+and chains that are not equilibrated, are warned of (`arlattice.thermo.overlap`, `arlattice.montecarlo.equilibration`).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.independence import check_independent
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import mean_error, number_of_chains
+from arlattice.montecarlo.equilibration import describe, warn_unequilibrated
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet, differing_options
-from arlattice.thermo.autocorrelation import mean_error, number_of_chains
-from arlattice.thermo.equilibration import describe, warn_unequilibrated
 from arlattice.thermo.overlap import check_overlap
 
 __all__ = ["Multistate", "check_pool", "mbar"]
