@@ -409,7 +409,7 @@ MODELS = (
 ESTIMATORS = (
     Defect(
         "the error of the entropy without the noise of log Z",
-        "arlattice.samples:SampleSet.entropy",
+        "arlattice.weighted:Weighted.entropy",
         "(surprise - value) + relative - 1)",
         "(surprise - value))",
         "test_error_bars:check_errors_of_samples",
@@ -417,7 +417,7 @@ ESTIMATORS = (
     ),
     Defect(
         "the error of the free energy without kT",
-        "arlattice.samples:SampleSet.free_energy",
+        "arlattice.weighted:Weighted.free_energy",
         "kt * log_z.error",
         "log_z.error",
         "test_error_bars:check_errors_of_samples",
@@ -425,14 +425,14 @@ ESTIMATORS = (
     ),
     Defect(
         "log Z of a sum, not of a mean",
-        "arlattice.samples:SampleSet.log_z",
+        "arlattice.weighted:Weighted.log_z",
         " - math.log(len(self))",
         "",
         "test_samples:test_two_samples_by_hand",
     ),
     Defect(
         "errors that forget the derivatives of averages",
-        "arlattice.samples:SampleSet.means",
+        "arlattice.averages:Averages.means",
         "(values.columns - means) @ values.derivatives(means).T",
         "(values.columns - means) @ values.derivatives(means).abs().T",
         "test_error_bars:check_errors_of_samples",
@@ -440,7 +440,7 @@ ESTIMATORS = (
     ),
     Defect(
         "importance weights in single precision",
-        "arlattice.samples:SampleSet.weights",
+        "arlattice.weighted:Weighted.weights",
         "torch.softmax(log_weight, 0)",
         "torch.softmax(log_weight.float(), 0).double()",
         "test_samples:test_weights_survive_log_weights_beyond_the_range_of_floats",
