@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LIBRARY = "arlattice"
-FACADE = {"arlattice", "arlattice.__main__", "arlattice.build"}
+FACADE = {"arlattice", "arlattice.__main__", "arlattice.build", "arlattice.on_supercell"}
 """Modules that put physics and the registry together: above physics, though they stand beside it."""
 
 _ALL = {"physics", "hooks", "facade", "io", "montecarlo", "decoding", "models", "training", "thermo", "testing", "cli"}

@@ -48,7 +48,7 @@ def manager() -> Iterator[Manager]:
 @pytest.mark.parametrize("family", ["any-order-transformer", "any-order-mlp", "marginal-mlp", "marginal-transformer", "fixed-order-mlp"])
 def test_every_family_reads_the_features_of_its_ensemble_and_is_loaded_with_it(family: str, tmp_path: Path) -> None:
     options = TINY if "transformer" in family else {"width": 16}
-    model = build_model(family, arl.hamiltonian("ising", size=(2, 2)), options, ensemble=Plain)
+    model = build_model(family, arl.hamiltonian("ising", supercell=(2, 2)), options, ensemble=Plain)
     assert model.feature_names == ("beta",) and model.again(model.hamiltonian).ensemble is Plain
     model.save(tmp_path / "model")
     loaded = arl.load(tmp_path / "model")
@@ -58,14 +58,14 @@ def test_every_family_reads_the_features_of_its_ensemble_and_is_loaded_with_it(f
 
 
 def test_files_of_the_usual_features_do_not_name_an_ensemble(tmp_path: Path) -> None:
-    model = build_model("any-order-mlp", arl.hamiltonian("ising", size=(2, 2)), {"width": 8}, ensemble=arl.Canonical)
+    model = build_model("any-order-mlp", arl.hamiltonian("ising", supercell=(2, 2)), {"width": 8}, ensemble=arl.Canonical)
     model.save(tmp_path / "model")
     assert "ensemble" not in json.loads((tmp_path / "model" / "model.json").read_text())
     assert arl.load(tmp_path / "model").feature_names == model.feature_names
 
 
 def test_a_family_that_takes_no_ensemble_or_does_not_read_it_is_told(manager: Manager) -> None:
-    hamiltonian = arl.hamiltonian("ising", size=(2, 2))
+    hamiltonian = arl.hamiltonian("ising", supercell=(2, 2))
     family, options = manager.models["any-order-mlp"].load_factory(), "arlattice.models.any_order_mlp:AnyOrderMLPOptions"
     manager.models.register("two", lambda h, o: family(h, o), options=options, plugin="p")
     manager.models.register("deaf", lambda h, o, ensemble=None: family(h, o), options=options, plugin="p")

@@ -115,7 +115,7 @@ def test_importing_loads_no_plugin_and_no_heavy_package() -> None:
 def test_importing_the_module_hamiltonian_leaves_the_function_in_place() -> None:
     import arlattice.hamiltonians  # noqa: F401
 
-    assert arl.hamiltonian("ising", size=(3, 3)).lattice.n_sites == 9
+    assert arl.hamiltonian("ising", supercell=(3, 3)).lattice.n_sites == 9
     with pytest.raises(AttributeError, match="no_such_name"):
         arl.no_such_name  # noqa: B018
 
@@ -302,7 +302,7 @@ def test_what_a_factory_returns_and_its_options_are_checked() -> None:
 
 def test_former_builders_of_a_manager_warn_and_work() -> None:
     with pytest.warns(DeprecationWarning, match=r"is now arlattice\.build\.build_hamiltonian"):
-        built = Manager().build_hamiltonian("ising", {"size": [3, 3]})
+        built = Manager().build_hamiltonian("ising", {"supercell": [3, 3]})
     with pytest.warns(DeprecationWarning, match=r"arlattice\.models\.build\.build_model"):
         model = Manager().build_model("any-order-mlp", built, {"width": 8})
     with pytest.warns(DeprecationWarning, match=r"observables\.observe\.observe"):

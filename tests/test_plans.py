@@ -22,8 +22,8 @@ from arlattice.thermo.exact import enumerate_configurations
 CASES = {case.name: case for case in small_cases()}
 OPTIONS = {"any-order-transformer": {"width": 16, "heads": 2, "layers": 1}, "any-order-mlp": {"width": 16, "layers": 1}}
 FAMILIES = list(OPTIONS)
-ISING = Case("Ising 3x3", arl.hamiltonian("ising", size=(3, 3)), arl.SemiGrandCanonical(2.0))
-EVEN = Case("Ising 2x4, half up", arl.hamiltonian("ising", size=(2, 4)), arl.Canonical(2.0, {"up": 4}))
+ISING = Case("Ising 3x3", arl.hamiltonian("ising", supercell=(3, 3)), arl.SemiGrandCanonical(2.0))
+EVEN = Case("Ising 2x4, half up", arl.hamiltonian("ising", supercell=(2, 4)), arl.Canonical(2.0, {"up": 4}))
 ALL = [*CASES.values(), ISING, EVEN]
 
 

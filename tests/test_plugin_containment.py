@@ -66,7 +66,7 @@ COMMANDS["energy"] = COMMANDS["hamiltonian"]
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 [states]
 temperature = 2.0
 [model]
@@ -90,7 +90,7 @@ def workplace(tmp_path: Path, ising_model: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(tmp_path)
     Path("model").symlink_to(ising_model)
     Path("odd_model.toml").write_text(CONFIG.replace('name = "any-order-mlp"\nwidth = 8', 'name = "odd"'))
-    Path("odd_hamiltonian.toml").write_text(CONFIG.replace('name = "ising"\nsize = [3, 3]', 'name = "odd"'))
+    Path("odd_hamiltonian.toml").write_text(CONFIG.replace('name = "ising"\nsupercell = [3, 3]', 'name = "odd"'))
     Path("odd_objective.toml").write_text(CONFIG.replace('"forward"', '"odd"'))
     return tmp_path
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from arlattice.arguments import of_type
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
@@ -16,7 +17,22 @@ from arlattice.hooks.registry import Entry
 from arlattice.models.base import Model
 from arlattice.models.family_arguments import family_arguments
 
-__all__ = ["build_model"]
+__all__ = ["build_model", "model"]
+
+
+def model(name: str, hamiltonian: Hamiltonian, /, **options: Any) -> Model:
+    """A new, untrained model of the family that a plugin registered under ``name``; `arlattice.load` loads trained ones.
+
+    Args:
+        name: e.g. ``"any-order-transformer"``; ``arlattice models`` lists them.
+        hamiltonian: what it is a model of.
+        options: of the family, which refuse unknown names.
+
+    Raises:
+        InputError: unknown name, unknown option, a value out of range, or not a Hamiltonian.
+    """
+    of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4))")
+    return build_model(name, hamiltonian, options, by_hand=True)
 
 
 def build_model(
