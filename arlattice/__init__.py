@@ -23,7 +23,7 @@ from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.manager import load_plugin, plugins
 from arlattice.hooks.options import Options
-from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
+from arlattice.lattice import UNKNOWN, Lattice
 from arlattice.moved_modules import install as _install_moved_modules
 from arlattice.reliability import (
     HeavyTailWarning,
@@ -33,6 +33,7 @@ from arlattice.reliability import (
     OutOfRangeWarning,
     StatisticsWarning,
 )
+from arlattice.simple_lattices import chain, cubic, square
 from arlattice.version import __version__
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from arlattice.arguments import items_of
 from arlattice.errors import InputError
 
-__all__ = ["VACUUM", "check_cell", "check_distinct", "check_repeats", "completed"]
+__all__ = ["VACUUM", "check_cell", "check_distinct", "check_pbc", "check_repeats", "completed"]
 
 VACUUM = 15.0
 """Angstrom beyond the outermost sites, in directions that got their vector from `completed`."""
@@ -49,6 +50,13 @@ def check_cell(cell: np.ndarray) -> None:
     if not abs(np.linalg.det(cell)) > _FLAT * np.prod(np.linalg.norm(cell, axis=1)):
         cure = "the three vectors must span a volume; from_ase and from_pymatgen complete those that are not periodic"
         raise InputError("cell", cell.tolist(), cure)
+
+
+def check_pbc(pbc: Sequence[bool]) -> None:
+    """Refuse what does not say of three directions whether they are periodic."""
+    cure = "give three of True or False"
+    if len(items_of("pbc", pbc, (bool, np.bool_), cure)) != 3:
+        raise InputError("pbc", pbc, cure)
 
 
 def check_repeats(supercell: np.ndarray, pbc: Sequence[bool]) -> None:

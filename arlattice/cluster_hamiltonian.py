@@ -10,8 +10,7 @@ read those lists. All sums run in a fixed order, so results are the same bits on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arlattice.arguments import finite_number, items_of, of_type, path_text, whole_number
+from arlattice.arguments import finite_number, of_type, path_text
+from arlattice.clusters import Clusters, SiteClusters, fold_cluster, list_by_site, pairs_of, stack
 from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian, fixed_configurations
@@ -28,26 +28,7 @@ from arlattice.lattice import Lattice
 __all__ = ["ClusterHamiltonian"]
 
 _CHUNK = 2**24  # table look-ups held in memory at once
-_DIGITS = 14  # of table entries over the largest: all but the last bits, which sums in another order change
 FORMAT = "arlattice-hamiltonian-1"
-
-
-@dataclass(frozen=True)
-class _Clusters:
-    """All clusters of one body order k. C clusters, T distinct tables, q species."""
-
-    sites: Tensor  # (C, k)
-    table: Tensor  # (C,) row of `energies`
-    energies: Tensor  # (T, q, ..., q), the last axis is the last site
-
-
-@dataclass(frozen=True)
-class _SiteClusters:
-    """The clusters of one body order, listed by site and padded to m with an all-zero table."""
-
-    others: Tensor  # (sites, m, k-1) the other sites of the cluster
-    row: Tensor  # (sites, m) first row of its table in `rows`
-    rows: Tensor  # (R, q) energies by species of the site; the last q^(k-1) rows are zero
 
 
 class ClusterHamiltonian(Hamiltonian):
@@ -68,8 +49,8 @@ class ClusterHamiltonian(Hamiltonian):
     ) -> None:
         super().__init__(lattice, units=units, name=name, options=options)
         self.constant = finite_number("constant", constant)
-        self._clusters = {k: _Clusters(*parts) for k, parts in sorted(clusters.items())}
-        self._by_site = {k: _list_by_site(lattice, c) for k, c in self._clusters.items()}
+        self._clusters = {k: Clusters(*parts) for k, parts in sorted(clusters.items())}
+        self._by_site = {k: list_by_site(lattice, c) for k, c in self._clusters.items()}
 
     @classmethod
     def from_terms(
@@ -89,11 +70,11 @@ class ClusterHamiltonian(Hamiltonian):
         """
         merged: dict[tuple[int, ...], np.ndarray] = {}
         of_type("lattice", lattice, Lattice, "give a Lattice")
-        for sites, table in _pairs(terms):
-            key, folded = _fold(sites, table, lattice)
+        for sites, table in pairs_of(terms):
+            key, folded = fold_cluster(sites, table, lattice)
             merged[key] = merged[key] + folded if key in merged else folded
         constant = finite_number("constant", constant) + float(merged.pop((), np.zeros(())))
-        clusters = {k: _stack(merged, k) for k in sorted({len(s) for s in merged})}
+        clusters = {k: stack(merged, k) for k in sorted({len(s) for s in merged})}
         return cls(lattice, clusters, constant, **keywords)
 
     # -- energies --------------------------------------------------------------------------------
@@ -115,8 +96,8 @@ class ClusterHamiltonian(Hamiltonian):
 
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
-        new._clusters = {k: _Clusters(move(c.sites), move(c.table), move(c.energies)) for k, c in self._clusters.items()}
-        new._by_site = {k: _SiteClusters(move(c.others), move(c.row), move(c.rows)) for k, c in self._by_site.items()}
+        new._clusters = {k: Clusters(move(c.sites), move(c.table), move(c.energies)) for k, c in self._clusters.items()}
+        new._by_site = {k: SiteClusters(move(c.others), move(c.row), move(c.rows)) for k, c in self._by_site.items()}
         return new
 
     @property
@@ -261,54 +242,3 @@ def _read(occupations: Tensor, others: Tensor) -> Tensor:
     if others.ndim == 2 or len(others) == 1:
         return occupations[:, others.reshape(-1)].view(len(occupations), *others.shape[-2:])
     return occupations.gather(1, others.flatten(1)).view(others.shape)
-
-
-def _pairs(terms: Iterable[Any]) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    cure = "give pairs of site numbers and a table of energies, e.g. ((0, 1), np.zeros((2, 2)))"
-    for term in items_of("terms", terms, object, cure):
-        try:
-            sites, table = term
-            pair = tuple(whole_number("sites", i, 0) for i in sites), np.asarray(table, dtype=float)
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError("terms", term, cure) from None
-        yield pair
-
-
-def _fold(sites: tuple[int, ...], table: np.ndarray, lattice: Lattice) -> tuple[tuple[int, ...], np.ndarray]:
-    """Sorted distinct sites and the table over them; a repeated site takes the diagonal."""
-    if table.shape != (lattice.n_species,) * len(sites):
-        raise InputError("table", table.shape, f"a cluster of {len(sites)} sites needs shape {(lattice.n_species,) * len(sites)}")
-    if not np.isfinite(table).all():
-        raise InputError("table", "not finite", "give finite cluster energies")
-    if any(not 0 <= i < lattice.n_sites for i in sites):
-        raise InputError("sites", sites, f"site numbers run from 0 to {lattice.n_sites - 1}")
-    distinct = tuple(sorted(set(sites)))
-    axes = [distinct.index(i) for i in sites]
-    return distinct, np.einsum(table, axes, list(range(len(distinct))))
-
-
-def _stack(merged: Mapping[tuple[int, ...], np.ndarray], k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Clusters of k sites with their tables; those that are equal but for rounding, 1e-14 of the largest energy, are shared."""
-    sites = sorted(s for s in merged if len(s) == k)
-    tables = np.stack([merged[s] for s in sites])
-    digits = np.round(tables / (np.abs(tables).max() or 1.0), _DIGITS).reshape(len(sites), -1)
-    _, first, inverse = np.unique(digits, axis=0, return_index=True, return_inverse=True)
-    return torch.tensor(sites), torch.from_numpy(inverse.reshape(-1).astype(np.int64)), torch.from_numpy(tables[first])
-
-
-def _list_by_site(lattice: Lattice, clusters: _Clusters) -> _SiteClusters:
-    k, q, n = clusters.sites.shape[1], lattice.n_species, lattice.n_sites
-    # tables with each position in turn as the last axis; table t seen from position a starts at row (t * k + a) q^(k-1)
-    turned = torch.stack([clusters.energies.movedim(1 + a, -1).flatten(1) for a in range(k)], 1)
-    rows = torch.cat([turned.reshape(-1, q), turned.new_zeros(q ** (k - 1), q)])
-    zero = len(rows) - q ** (k - 1)
-    members: list[list[tuple[list[int], int]]] = [[] for _ in range(n)]
-    for site_list, t in zip(clusters.sites.tolist(), clusters.table.tolist(), strict=True):
-        for a, site in enumerate(site_list):
-            members[site].append((site_list[:a] + site_list[a + 1 :], (t * k + a) * q ** (k - 1)))
-    m = max(1, max(map(len, members)))
-    others = torch.tensor([[o for o, _ in row] + [[i] * (k - 1)] * (m - len(row)) for i, row in enumerate(members)])
-    first = torch.tensor([[r for _, r in row] + [zero] * (m - len(row)) for row in members])
-    return _SiteClusters(others.reshape(n, m, k - 1).long().to(clusters.sites.device), first.to(clusters.sites.device), rows)

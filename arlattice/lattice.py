@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,25 +17,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from arlattice.arguments import items_of, one_of, whole_number
-from arlattice.cell import check_cell, check_distinct, check_repeats, completed
+from arlattice.arguments import one_of
+from arlattice.cell import check_cell, check_distinct, check_pbc, check_repeats, completed
+from arlattice.checked_lattice import check_range, check_sites, check_species, species_indices, species_per_site, vectors
 from arlattice.errors import InputError
 from arlattice.memory import check_memory
 from arlattice.species import vacancy_index
-from arlattice.supercell import MOST_SITES, SupercellLike, check_size, supercell_matrix
+from arlattice.structures import Structures
+from arlattice.supercell import MOST_SITES, SupercellLike, check_size, fold, supercell_matrix
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Molecule, Structure
 
-__all__ = ["MOST_SITES", "UNKNOWN", "Lattice", "chain", "cubic", "square", "supercell_matrix"]
+__all__ = ["MOST_SITES", "UNKNOWN", "Lattice", "supercell_matrix"]
 
 UNKNOWN = -1
 """The occupation of a site whose species is not known."""
 
 
 @dataclass(frozen=True, eq=False)
-class Lattice:
+class Lattice(Structures):
     """A periodic supercell of a primitive cell.
 
     Args:
@@ -58,15 +61,13 @@ class Lattice:
     pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cell", _vectors("cell", self.cell))
-        object.__setattr__(self, "basis", _vectors("basis", self.basis))
+        object.__setattr__(self, "cell", vectors("cell", self.cell))
+        object.__setattr__(self, "basis", vectors("basis", self.basis))
         if self.cell.shape != (3, 3):
             raise InputError("cell", self.cell.tolist(), "give three vectors, in angstrom")
         object.__setattr__(self, "supercell", supercell_matrix(self.supercell))
-        _check_species(self.species, self.allowed_species, len(self.basis))
-        cure = "give three of True or False"
-        if len(items_of("pbc", self.pbc, (bool, np.bool_), cure)) != 3:
-            raise InputError("pbc", self.pbc, cure)
+        check_species(self.species, self.allowed_species, len(self.basis))
+        check_pbc(self.pbc)
         check_size(self.supercell, len(self.basis))
         check_cell(self.cell)
         check_repeats(self.supercell, self.pbc)
@@ -96,7 +97,7 @@ class Lattice:
         """
         if not hasattr(primitive, "get_scaled_positions"):
             raise InputError("primitive", primitive, "give the primitive cell as ASE Atoms")
-        per_site = _species_per_site(species, len(primitive))
+        per_site = species_per_site(species, len(primitive))
         cell = completed(np.array(primitive.cell, dtype=float), primitive.pbc, primitive.positions)
         check_cell(cell)
         return cls(
@@ -199,22 +200,12 @@ class Lattice:
 
     @cached_property
     def _site_of(self) -> dict[tuple[int, ...], int]:
-        return {
-            (*key, int(b)): i for i, (key, b) in enumerate(zip(map(tuple, self._fold(self.cell_offsets)), self.sublattice, strict=True))
-        }
-
-    def _fold(self, offsets: np.ndarray) -> np.ndarray:
-        """Canonical representative of integer offsets (..., 3) modulo the supercell."""
-        adjugate = np.rint(np.linalg.inv(self.supercell) * self._determinant).astype(int)
-        return (offsets @ adjugate) % self._determinant
-
-    @cached_property
-    def _determinant(self) -> int:
-        return abs(round(float(np.linalg.det(self.supercell))))
+        cells = map(tuple, fold(self.cell_offsets, self.supercell))
+        return {(*cell, int(b)): i for i, (cell, b) in enumerate(zip(cells, self.sublattice, strict=True))}
 
     def site_index(self, offsets: np.ndarray, sublattice: np.ndarray | int) -> np.ndarray:
         """Site numbers of primitive cells at integer ``offsets`` (..., 3), folded into the supercell."""
-        folded = self._fold(np.asarray(offsets))
+        folded = fold(np.asarray(offsets), self.supercell)
         basis = np.broadcast_to(np.asarray(sublattice), folded.shape[:-1])
         flat = [self._site_of[(*key, int(b))] for key, b in zip(map(tuple, folded.reshape(-1, 3)), basis.ravel(), strict=True)]
         return np.array(flat, dtype=np.int64).reshape(basis.shape)
@@ -230,35 +221,6 @@ class Lattice:
         shifted = self._points[:, None, :] + self.cell_offsets[None, :, :]
         return torch.from_numpy(self.site_index(shifted, self.sublattice[None, :]))
 
-    # -- structures ------------------------------------------------------------------------------
-
-    def to_ase(self, occupations: Any, *, vacancies: str = "drop") -> Any:
-        """ASE `Atoms` of one configuration (sites,), or a list of them for a batch (n, sites).
-
-        See `arlattice.io.ase.to_ase`.
-        """
-        from arlattice.io.ase import to_ase
-
-        return to_ase(self, occupations, vacancies=vacancies)
-
-    def to_pymatgen(self, occupations: Any, *, vacancies: str = "drop") -> Any:
-        """As `to_ase`, as pymatgen `Structure`: charged species with their oxidation state, D and T as such."""
-        from arlattice.io.pymatgen import to_structures
-
-        return to_structures(self, occupations, vacancies=vacancies)
-
-    def occupations_from_ase(self, atoms: Atoms, *, tolerance: float = 0.2) -> torch.Tensor:
-        """Occupations (sites,) of a structure, in any order, origin and orientation; see `arlattice.io.ase.occupations_from_ase`."""
-        from arlattice.io.ase import occupations_from_ase
-
-        return occupations_from_ase(self, atoms, tolerance=tolerance)
-
-    def occupations_from_pymatgen(self, structure: Structure, *, tolerance: float = 0.2) -> torch.Tensor:
-        """As `occupations_from_ase`, of a pymatgen `Structure` (oxidation states and isotopes are read)."""
-        from arlattice.io.pymatgen import to_atoms
-
-        return self.occupations_from_ase(to_atoms(structure), tolerance=tolerance)
-
     # -- validation and identity -----------------------------------------------------------------
 
     def check_occupations(self, occupations: Any, *, allow_unknown: bool = False, argument: str = "occupations") -> torch.Tensor:
@@ -267,32 +229,14 @@ class Lattice:
         Raises:
             InputError: wrong number of sites, an index out of range, or a species that its site may not hold.
         """
-        tensor = _indices(occupations, argument, self.species)
+        tensor = species_indices(occupations, argument, self.species)
         tensor = tensor[None] if tensor.ndim == 1 else tensor
         if tensor.ndim != 2 or tensor.shape[1] != self.n_sites:
             raise InputError(argument, tuple(tensor.shape), f"the last axis must have the {self.n_sites} sites of this supercell")
-        self._check_range(tensor, UNKNOWN if allow_unknown else 0, argument)
+        check_range(tensor, self.species, UNKNOWN if allow_unknown else 0, argument)
         if not self._holds_all:
-            self._check_sites(tensor, argument)
+            check_sites(tensor, self, argument)
         return tensor
-
-    def _check_range(self, tensor: torch.Tensor, low: int, argument: str) -> None:
-        if not tensor.numel():
-            return
-        least, most = torch.stack(tensor.aminmax()).tolist()
-        if least < low or most >= self.n_species:
-            bad = least if least < low else most
-            cure = f"species indices run from {low} to {self.n_species - 1} ({', '.join(self.species)})"
-            raise InputError(argument, bad, f"{cure}; here no site may be unknown" if bad == UNKNOWN else cure)
-
-    def _check_sites(self, tensor: torch.Tensor, argument: str) -> None:
-        """Every site holds a species that it may hold, or is unknown."""
-        site = torch.arange(self.n_sites, device=tensor.device).expand_as(tensor)
-        fits = self.allowed.to(tensor.device)[site, tensor.clamp(min=0)] | (tensor < 0)
-        if not bool(fits.all()):
-            _, i = (~fits).nonzero()[0].tolist()
-            held = self.species[int(tensor[~fits][0])]
-            raise InputError(argument, held, f"site {i} may hold only {list(self.allowed_species[self.sublattice[i]])}")
 
     @cached_property
     def _holds_all(self) -> bool:
@@ -335,80 +279,11 @@ class Lattice:
         return f"Lattice({self.n_sites} sites, species {'/'.join(self.species)}, supercell {self.supercell.tolist()})"
 
 
-def square(length: int | tuple[int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
-    """A periodic square lattice of ``length`` x ``length`` sites (or two lengths), spacing 1."""
-    return _simple((*_lengths(length, 2), 1), species, (True, True, False))
+def __getattr__(name: str) -> Any:
+    """`square`, `cubic` and `chain` were here; the names go with the next release."""
+    if name not in ("square", "cubic", "chain"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from arlattice import simple_lattices
 
-
-def cubic(length: int | tuple[int, int, int], species: Sequence[str] = ("down", "up")) -> Lattice:
-    """A periodic simple-cubic lattice, spacing 1."""
-    return _simple(_lengths(length, 3), species, (True, True, True))
-
-
-def chain(length: int, species: Sequence[str] = ("down", "up")) -> Lattice:
-    """A periodic chain of ``length`` sites, spacing 1."""
-    return _simple((*_lengths(length, 1), 1, 1), species, (True, False, False))
-
-
-def _lengths(length: Any, dimension: int) -> tuple[int, ...]:
-    lengths = tuple(length) if isinstance(length, tuple | list) else (length,) * dimension
-    if len(lengths) != dimension:
-        raise InputError("length", length, f"give one number of sites, or {dimension}")
-    return tuple(whole_number("length", each) for each in lengths)
-
-
-def _simple(lengths: Sequence[int], species: Sequence[str], pbc: tuple[bool, bool, bool]) -> Lattice:
-    (names,) = _species_per_site(species, 1)
-    return Lattice(np.eye(3), np.zeros((1, 3)), (names,), supercell_matrix(tuple(lengths)), names, pbc)
-
-
-def _vectors(name: str, given: Any) -> np.ndarray:
-    cure = "give rows of three finite numbers, in angstrom" if name == "cell" else "give rows of three finite numbers, one a site"
-    try:
-        array = np.array(given, dtype=float)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(name, given, cure) from None
-    if array.ndim != 2 or array.shape[1] != 3 or not len(array) or not np.isfinite(array).all():
-        raise InputError(name, array.tolist(), cure)
-    return array
-
-
-def _indices(occupations: Any, argument: str, species: Sequence[str]) -> torch.Tensor:
-    if hasattr(occupations, "get_chemical_symbols"):
-        raise InputError(argument, occupations, "is a structure; lattice.occupations_from_ase(structure) gives its occupations")
-    try:
-        tensor = torch.as_tensor(occupations)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise InputError(argument, occupations, f"give integer species indices into {list(species)}") from None
-    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
-        raise InputError(argument, str(tensor.dtype), f"give integer species indices into {list(species)}")
-    return tensor.long()
-
-
-def _species_per_site(species: Any, n_basis: int) -> tuple[tuple[str, ...], ...]:
-    cure = "give a list of symbols, e.g. ['Cu', 'Au']"
-    species = items_of("species", species, (str, list, tuple), cure)
-    if all(isinstance(s, str) for s in species):
-        return (tuple(species),) * n_basis
-    if any(isinstance(site, str) for site in species):
-        raise InputError("species", species, f"{cure}, or one list for each primitive site")
-    per_site = tuple(tuple(site) for site in species)
-    if not all(isinstance(s, str) and s for site in per_site for s in site):
-        raise InputError("species", species, cure)
-    if len(per_site) != n_basis:
-        raise InputError("species", species, f"give one list for each of the {n_basis} primitive sites")
-    return per_site
-
-
-def _check_species(species: tuple[str, ...], allowed: tuple[tuple[str, ...], ...], n_basis: int) -> None:
-    cure = "give symbols, a tuple of them for each primitive site"
-    items_of("species", species, str, cure)
-    for site in items_of("allowed_species", allowed, (tuple, list), cure):
-        items_of("allowed_species", site, str, cure)
-    if not species or len(set(species)) != len(species):
-        raise InputError("species", species, "give at least one species, each once")
-    if len(allowed) != n_basis:
-        raise InputError("allowed_species", allowed, f"give one tuple for each of the {n_basis} primitive sites")
-    for site in allowed:
-        if not site or len(set(site)) != len(site) or not set(site) <= set(species):
-            raise InputError("allowed_species", site, f"give species out of {species}, each once")
+    warnings.warn(f"arlattice.lattice.{name} is now arlattice.{name}", DeprecationWarning, stacklevel=2)
+    return getattr(simple_lattices, name)

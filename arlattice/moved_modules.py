@@ -26,6 +26,8 @@ MOVED = {
     "arlattice.models.gauge": "arlattice.decoding.gauge",
     "arlattice.models.orders": "arlattice.decoding.orders",
     "arlattice.models.steps": "arlattice.decoding.steps",
+    "arlattice.thermo.autocorrelation": "arlattice.montecarlo.autocorrelation",
+    "arlattice.thermo.equilibration": "arlattice.montecarlo.equilibration",
 }
 """Old name -> new name."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from arlattice.errors import InputError
 
-__all__ = ["MOST_SITES", "SupercellLike", "check_size", "periodic_matrix", "supercell_matrix"]
+__all__ = ["MOST_SITES", "SupercellLike", "check_size", "fold", "periodic_matrix", "supercell_matrix"]
 
 MOST_SITES = 2**18
 """Sites that a supercell may have; what is asked of one on top of that needs memory of its own."""
@@ -79,3 +79,10 @@ def check_size(supercell: np.ndarray, n_basis: int) -> None:
         raise InputError("supercell", rows, f"makes at least {n_sites:.0f} sites; a lattice holds at most {MOST_SITES}")
     if np.prod(corners + 1) > 64 * MOST_SITES:
         raise InputError("supercell", rows, "is too long and thin; give the shortest vectors of this supercell")
+
+
+def fold(offsets: np.ndarray, supercell: np.ndarray) -> np.ndarray:
+    """Canonical representative of integer offsets (..., 3) modulo a supercell, in units of its volume."""
+    volume = abs(round(float(np.linalg.det(supercell))))
+    adjugate = np.rint(np.linalg.inv(supercell) * volume).astype(int)
+    return np.asarray((offsets @ adjugate) % volume)

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 import arlattice as arl
 from arlattice.montecarlo import sample_chains
+from arlattice.montecarlo.autocorrelation import chain_mean
 from arlattice.reliability import quiet
-from arlattice.thermo.autocorrelation import chain_mean
 from arlattice.thermo.exact import Enumeration
 
 SHARE = math.erf(math.sqrt(0.5))

@@ -13,14 +13,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pages import checks, files, reproducing, results, training, worked_examples
+from pages import checks, files, reproducing, results, structure, training, worked_examples
 from pages.reading import PRETRAINED, ROOT
 
 PAGES = [ROOT / "README.md", PRETRAINED / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACE = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SECTIONS: dict[str, Callable[[], str]] = {
-    name: make for page in (results, training, reproducing, checks, files, worked_examples) for name, make in page.SECTIONS.items()
-}
+SECTIONS: dict[str, Callable[[], str]] = {}
+for page in (results, training, reproducing, checks, files, worked_examples, structure):
+    SECTIONS |= page.SECTIONS
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.errors import InputError
 from arlattice.montecarlo import diagnose, sample_chains
+from arlattice.montecarlo.autocorrelation import chain_mean
+from arlattice.montecarlo.equilibration import UnequilibratedWarning, warn_unequilibrated
 from arlattice.samples import SampleSet
-from arlattice.thermo.autocorrelation import chain_mean
-from arlattice.thermo.equilibration import UnequilibratedWarning, warn_unequilibrated
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.mbar import Multistate, mbar
 from arlattice.thermo.overlap import PoorOverlapWarning, check_overlap

@@ -27,10 +27,10 @@ from arlattice.estimate import Estimate
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.montecarlo import sample_chains
+from arlattice.montecarlo.autocorrelation import autocorrelation_time, chain_mean, mean_error
 from arlattice.plan import Plan
 from arlattice.samples import SampleSet
 from arlattice.testing import ShareTest, randomise, small_cases
-from arlattice.thermo.autocorrelation import autocorrelation_time, chain_mean, mean_error
 from arlattice.thermo.bounds import LostModeWarning, bracket
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.mbar import Multistate, mbar
@@ -398,9 +398,10 @@ def test_a_step_takes_occupations_order_and_weight_together() -> None:
         assert torch.equal(got[accept], new[accept]) and torch.equal(got[~accept], old[~accept])
 
 
+@pytest.mark.parametrize("plan", [{"order": "random"}, {"plan": "levels"}], ids=str)
 @pytest.mark.parametrize("sweeps", [0, 1, 2])
-def test_at_every_step_the_weight_is_that_of_where_the_chain_is(sweeps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """log f - log q of the present configuration in the present order: 5 chains, 12 steps, to 1e-5 of float32.
+def test_at_every_step_the_weight_is_that_of_where_the_chain_is(sweeps: int, plan: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """log f - log q of the present configuration in the present plan: 5 chains, 12 steps, to 1e-5 of float32.
 
     A stale weight, of before the sweeps, is off by 0.3 and more.
     """
@@ -416,11 +417,12 @@ def test_at_every_step_the_weight_is_that_of_where_the_chain_is(sweeps: int, mon
     monkeypatch.setattr(module, "metropolis_step", watched)
     for state in states:
         seen.clear()
-        neural_metropolis(transformer(), state, 10, chains=5, burn_in=2, sweeps=sweeps, order="random", seed=3)
+        neural_metropolis(transformer(), state, 10, chains=5, burn_in=2, sweeps=sweeps, seed=3, **plan)
         assert len(seen) == 12
+        sizes = transformer().sample(2, state, seed=0, **plan).block_sizes  # type: ignore[arg-type]
         for x, order, log_weight in seen:
             h = transformer().hamiltonian
-            expected = state.log_f(h.lattice, h.units, h.energy(x), x) - transformer().log_prob(x, state, order)
+            expected = state.log_f(h.lattice, h.units, h.energy(x), x) - transformer().log_prob(x, state, plan=Plan(order, sizes))
             assert float((log_weight - expected).abs().max()) < 1e-5
 
 
@@ -442,10 +444,12 @@ def test_sweeps_shorten_the_autocorrelation_of_a_poor_model() -> None:
     assert float(swept.metadata["autocorrelation_time"]) < 0.5 * float(bare.metadata["autocorrelation_time"])
 
 
+@pytest.mark.parametrize("plan", [{"order": "random"}, {"plan": "levels"}], ids=str)
 @pytest.mark.parametrize("state", [SemiGrandCanonical(2.5, {"up": 0.2}), arl.Canonical(2.5, {"up": 4})], ids=["heat bath", "swaps"])
-def test_chains_in_random_orders_with_sweeps_agree_with_enumeration(state: Ensemble) -> None:
+def test_chains_in_random_orders_or_blocks_with_sweeps_agree_with_enumeration(state: Ensemble, plan: dict[str, str]) -> None:
     """40 chains of 100 draws of an untrained transformer, 4 sigma: fails for nothing 1 time in 10,000."""
-    samples = neural_metropolis(transformer(), state, 100, chains=40, burn_in=20, sweeps=1, order="random", seed=2)
+    samples = neural_metropolis(transformer(), state, 100, chains=40, burn_in=20, sweeps=1, seed=2, **plan)  # type: ignore[arg-type]
+    assert samples.block_sizes is None
     assert sigmas(chain_mean(samples, "energy"), ising().mean(state, ising().energy)) < 4
 
 
@@ -613,7 +617,7 @@ def apart(samples: SampleSet) -> list[SampleSet]:
     return [replace(samples.select(slice(chain, None, chains)), metadata=one) for chain in range(chains)]
 
 
-@pytest.mark.filterwarnings("ignore::arlattice.thermo.equilibration.UnequilibratedWarning")  # one of 400 chains has 97 effective samples
+@pytest.mark.filterwarnings("ignore::arlattice.montecarlo.equilibration.UnequilibratedWarning")  # one of 400 chains has 97
 @pytest.mark.parametrize(
     ("system", "kinds"),
     [("Ising 3x3", "qqq"), ("ternary", "qqq"), ("Ising 3x3", "ppp"), ("ternary", "ppp"), ("ternary", "qpp"), ("ternary", "ccc")],

@@ -19,8 +19,9 @@ from arlattice.ensemble import BOLTZMANN, Canonical, Ensemble, SemiGrandCanonica
 from arlattice.errors import InputError
 from arlattice.hamiltonians import fixed_configurations
 from arlattice.io import formats
-from arlattice.lattice import Lattice, square
+from arlattice.lattice import Lattice
 from arlattice.samples import SampleSet
+from arlattice.simple_lattices import square
 
 FACTS: dict[str, str | int | float | bool] = {
     "hamiltonian": "cuau",

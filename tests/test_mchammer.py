@@ -14,7 +14,7 @@ from ase.build import bulk
 
 import arlattice as arl
 from arlattice.montecarlo import sample_chains
-from arlattice.thermo.autocorrelation import chain_mean
+from arlattice.montecarlo.autocorrelation import chain_mean
 from arlattice.thermo.exact import Enumeration
 
 icet = pytest.importorskip("icet")

@@ -17,9 +17,10 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.errors import InputError
 from arlattice.hooks import Manager, using
-from arlattice.lattice import Lattice, chain, cubic, square
+from arlattice.lattice import Lattice
 from arlattice.models.build import build_model
 from arlattice.samples import SampleSet
+from arlattice.simple_lattices import chain, cubic, square
 from arlattice.testing.cases import randomise
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.observables import UndefinedWarning, Values

@@ -14,8 +14,9 @@ from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.hamiltonians import FunctionHamiltonian
-from arlattice.lattice import Lattice, square
+from arlattice.lattice import Lattice
 from arlattice.samples import SampleSet
+from arlattice.simple_lattices import square
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::arlattice.LowEssWarning"

@@ -152,7 +152,7 @@ HAMILTONIAN = (
     *(
         Defect(
             f"tables shared to 1e-{digits}",
-            "arlattice.cluster_hamiltonian:_stack",
+            "arlattice.clusters:stack",
             "_DIGITS",
             str(digits),
             "test_hamiltonian:test_tables_that_differ_a_little_are_not_shared",
@@ -162,14 +162,14 @@ HAMILTONIAN = (
     ),
     Defect(
         "tables shared to 1e-5, nine pairs",
-        "arlattice.cluster_hamiltonian:_stack",
+        "arlattice.clusters:stack",
         "_DIGITS",
         "3",
         "test_hamiltonian:test_nine_pairs_of_which_the_odd_ones_are_stronger",
     ),
     Defect(
         "tables shared by their absolute size",
-        "arlattice.cluster_hamiltonian:_stack",
+        "arlattice.clusters:stack",
         "np.abs(tables).max() or 1.0",
         "1.0",
         "test_hamiltonian:test_tables_that_differ_a_little_are_not_shared",
@@ -184,7 +184,7 @@ HAMILTONIAN = (
     ),
     Defect(
         "species of the sites of a cluster swapped",
-        "arlattice.cluster_hamiltonian:_list_by_site",
+        "arlattice.clusters:list_by_site",
         "movedim(1 + a, -1)",
         "movedim(k - a, -1)",
         "hamiltonians_conform",
@@ -441,7 +441,7 @@ MODELS = (
 ESTIMATORS = (
     Defect(
         "the error of the entropy without the noise of log Z",
-        "arlattice.samples:SampleSet.entropy",
+        "arlattice.weighted:Weighted.entropy",
         "(surprise - value) + relative - 1)",
         "(surprise - value))",
         "test_error_bars:check_errors_of_samples",
@@ -449,7 +449,7 @@ ESTIMATORS = (
     ),
     Defect(
         "the error of the free energy without kT",
-        "arlattice.samples:SampleSet.free_energy",
+        "arlattice.weighted:Weighted.free_energy",
         "kt * log_z.error",
         "log_z.error",
         "test_error_bars:check_errors_of_samples",
@@ -457,14 +457,14 @@ ESTIMATORS = (
     ),
     Defect(
         "log Z of a sum, not of a mean",
-        "arlattice.samples:SampleSet.log_z",
+        "arlattice.weighted:Weighted.log_z",
         " - math.log(len(self))",
         "",
         "test_samples:test_two_samples_by_hand",
     ),
     Defect(
         "errors that forget the derivatives of averages",
-        "arlattice.samples:SampleSet.means",
+        "arlattice.averages:Averages.means",
         "(values.columns - means) @ values.derivatives(means).T",
         "(values.columns - means) @ values.derivatives(means).abs().T",
         "test_error_bars:check_errors_of_samples",
@@ -472,7 +472,7 @@ ESTIMATORS = (
     ),
     Defect(
         "importance weights in single precision",
-        "arlattice.samples:SampleSet.weights",
+        "arlattice.weighted:Weighted.weights",
         "torch.softmax(log_weight, 0)",
         "torch.softmax(log_weight.float(), 0).double()",
         "test_samples:test_weights_survive_log_weights_beyond_the_range_of_floats",
@@ -516,7 +516,7 @@ ESTIMATORS = (
     ),
     Defect(
         "autocorrelation times taken as half",
-        "arlattice.thermo.autocorrelation:mean_error",
+        "arlattice.montecarlo.autocorrelation:mean_error",
         "variance * 2 * auto",
         "variance * auto",
         "test_estimators:test_the_error_of_independent_values_is_their_standard_error_and_of_a_chain_larger_by_its_correlation",
@@ -531,7 +531,7 @@ ESTIMATORS = (
     ),
     Defect(
         "MBAR with its states permuted",
-        "arlattice.thermo.mbar:mbar",
+        "arlattice.thermo.mbar:_weighed",
         "for state in wanted]) - log_d",
         "for state in wanted[::-1]]) - log_d",
         "test_estimators:test_every_configuration_once_gives_the_enumerated_values_at_every_state",
@@ -539,19 +539,19 @@ ESTIMATORS = (
     ),
     Defect(
         "a stale weight after local sweeps",
-        "arlattice.thermo.neural_metropolis:_swept",
-        "log_f - model.log_prob(x, state, current.order)",
+        "arlattice.thermo.neural_metropolis:_Local.run",
+        "log_f - self.model.log_prob(x, self.state, plan=plan)",
         "current.log_weight",
         "test_estimators:test_at_every_step_the_weight_is_that_of_where_the_chain_is",
-        lambda m: {"sweeps": 1},
+        lambda m: {"sweeps": 1, "plan": {"order": "random"}},
     ),
     Defect(
         "a weight of the configuration before the sweeps",
-        "arlattice.thermo.neural_metropolis:_swept",
-        "model.log_prob(x, state",
-        "model.log_prob(current.occupations, state",
+        "arlattice.thermo.neural_metropolis:_Local.run",
+        "model.log_prob(x, self.state",
+        "model.log_prob(current.occupations, self.state",
         "test_estimators:test_at_every_step_the_weight_is_that_of_where_the_chain_is",
-        lambda m: {"sweeps": 1},
+        lambda m: {"sweeps": 1, "plan": {"order": "random"}},
     ),
     Defect(
         "a refused proposal leaves its weight behind",
@@ -559,7 +559,7 @@ ESTIMATORS = (
         "torch.where(accept, proposed.log_weight, current.log_weight)",
         "proposed.log_weight",
         "test_estimators:test_at_every_step_the_weight_is_that_of_where_the_chain_is",
-        lambda m: {"sweeps": 0},
+        lambda m: {"sweeps": 0, "plan": {"order": "random"}},
     ),
     Defect(
         "the error of a crossing with its ends exchanged",

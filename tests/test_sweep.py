@@ -21,8 +21,7 @@ from arlattice.hooks import Manager, using
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.samples import SampleSet
-from arlattice.thermo import sweep as sweep_module
-from arlattice.thermo import sweep_state
+from arlattice.thermo import sweep_run, sweep_state
 from arlattice.thermo.exact import Enumeration
 
 pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # few samples on purpose: see tests/test_reliability.py
@@ -189,7 +188,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[arl.SemiGrandCanonical]:
             raise KeyboardInterrupt
         return real(model, state, *rest)
 
-    monkeypatch.setattr(sweep_module, "measure", measure)
+    monkeypatch.setattr(sweep_run, "measure", measure)
     return states
 
 

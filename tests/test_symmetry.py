@@ -13,8 +13,9 @@ from ase.build import bulk, make_supercell
 
 import arlattice as arl
 from arlattice.errors import InputError
-from arlattice.lattice import Lattice, square
+from arlattice.lattice import Lattice
 from arlattice.samples import SampleSet
+from arlattice.simple_lattices import square
 from arlattice.symmetry import Symmetry
 from arlattice.thermo.observables import UndefinedWarning
 from arlattice.thermo.observables.shells import neighbour_shells

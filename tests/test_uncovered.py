@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import arlattice as arl
-from arlattice.lattice import chain
+from arlattice.simple_lattices import chain
 from arlattice.training.coverage import UncoveredWarning
 from arlattice.training.health import TrainingWarning
 

@@ -11,9 +11,10 @@ import torch
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.lattice import Lattice, square
+from arlattice.lattice import Lattice
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream
+from arlattice.simple_lattices import square
 
 __all__ = ["Case", "random_hamiltonian", "randomise", "small_cases"]
 

@@ -14,7 +14,7 @@ their autocorrelation time. For independent Monte Carlo samples these are the er
 Sources: M. R. Shirts and J. D. Chodera, J. Chem. Phys. 129, 124105 (2008); P. Wirnsberger et al., J. Chem. Phys. 153, 144112
 (2020), for learned proposals; A. Owen and Y. Zhou, J. Am. Stat. Assoc. 95, 135 (2000), for mixtures. Not done: errors by
 bootstrap; correlations between sets, which replica exchange makes. Sets that do not overlap are refused; those that hardly do,
-and chains that are not equilibrated, are warned of (`arlattice.thermo.overlap`, `arlattice.thermo.equilibration`).
+and chains that are not equilibrated, are warned of (`arlattice.thermo.overlap`, `arlattice.montecarlo.equilibration`).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.independence import check_independent
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import mean_error, number_of_chains
+from arlattice.montecarlo.equilibration import describe, warn_unequilibrated
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet, differing_options
-from arlattice.thermo.autocorrelation import mean_error, number_of_chains
-from arlattice.thermo.equilibration import describe, warn_unequilibrated
 from arlattice.thermo.overlap import check_overlap
 
 __all__ = ["Multistate", "check_pool", "mbar"]
@@ -122,25 +122,14 @@ def mbar(
         PoorOverlapWarning: neighbouring states share few configurations; it says which.
         UnequilibratedWarning: Monte Carlo chains disagree, or are short for their autocorrelation time; it says which.
     """
-    sets = tuple(items_of("sample_sets", sample_sets, SampleSet, "give a list of SampleSets"))
-    states = items_of("states", states, Ensemble, "give a list of states")
-    if reference is not None and not (isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Ensemble)):
-        raise InputError("reference", reference, "give a state and its log Z")
-    check_pool(sets, model)
-    seed = known_seed(seed)
-    absolute = any(s.log_prob is not None for s in sets)
-    if absolute and reference:
-        raise InputError("reference", reference, "not needed: samples of a model give log Z itself")
+    sets, states = _checked(sample_sets, states, model, reference)
+    seed, absolute = known_seed(seed), _absolute(sets)
     log_p, counts = _distributions(sets, model, seed)
     log_parts = log_p - _sampled_log_z(log_p, counts)[:, None] + counts.log()[:, None]  # log n_k p_k
     log_d = log_parts.logsumexp(0)
     _check(sets, (log_parts - log_d - counts.log()[:, None]).exp(), counts)
     wanted = tuple(dict.fromkeys([*(s.state for s in sets), *([reference[0]] if reference else []), *states]))
-    log_terms = torch.stack([_log_f(sets, state) for state in wanted]) - log_d
-    log_z = log_terms.logsumexp(1)
-    if not bool(log_z.isfinite().all()):
-        raise InputError("states", wanted[int((~log_z.isfinite()).nonzero()[0])], "no sample has this composition")
-    weights = (log_terms - log_z[:, None]).exp()
+    log_z, weights = _weighed(sets, wanted, log_d)
     sampled = (log_parts - log_d).exp()[1 if absolute else 0 :]
     parameters = _parameter_response(sampled, counts[1 if absolute else 0 :], absolute)
     response = weights + weights @ sampled.T @ parameters
@@ -149,6 +138,34 @@ def mbar(
         origin = wanted.index(state)
         log_z, response = log_z - log_z[origin] + value, response - response[origin]
     return Multistate(sets, wanted, weights, _estimates(log_z, response, sets), seed, response, parameters, sampled)
+
+
+def _absolute(sets: Sequence[SampleSet]) -> bool:
+    """Whether the sets give log Z itself: some were drawn with known probabilities."""
+    return any(s.log_prob is not None for s in sets)
+
+
+def _checked(
+    sample_sets: Sequence[SampleSet], states: Sequence[Ensemble], model: Model | None, reference: tuple[Ensemble, float] | None
+) -> tuple[tuple[SampleSet, ...], Sequence[Ensemble]]:
+    """The sets and states of `mbar`, or what is wrong with them."""
+    sets = tuple(items_of("sample_sets", sample_sets, SampleSet, "give a list of SampleSets"))
+    states = items_of("states", states, Ensemble, "give a list of states")
+    if reference is not None and not (isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Ensemble)):
+        raise InputError("reference", reference, "give a state and its log Z")
+    check_pool(sets, model)
+    if reference and _absolute(sets):
+        raise InputError("reference", reference, "not needed: samples of a model give log Z itself")
+    return sets, states
+
+
+def _weighed(sets: Sequence[SampleSet], wanted: Sequence[Ensemble], log_d: Tensor) -> tuple[Tensor, Tensor]:
+    """log Z of every state (states,), and the weights of the pooled samples in it (states, n); ``log_d`` is what they were drawn from."""
+    log_terms = torch.stack([_log_f(sets, state) for state in wanted]) - log_d
+    log_z = log_terms.logsumexp(1)
+    if not bool(log_z.isfinite().all()):
+        raise InputError("states", wanted[int((~log_z.isfinite()).nonzero()[0])], "no sample has this composition")
+    return log_z, (log_terms - log_z[:, None]).exp()
 
 
 def _of_any_state(samples: SampleSet, states: Sequence[Ensemble], observable: str | Callable[[SampleSet], Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ Rev. E 101, 023304 (2020). Not done: proposals of part of the sites; several sta
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import torch
@@ -23,20 +23,21 @@ from arlattice.arguments import of_type, whole_number
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import autocorrelation_time
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
-from arlattice.thermo.autocorrelation import autocorrelation_time
 
 __all__ = ["Pairs", "metropolis_step", "neural_metropolis"]
 
 
 class Pairs(NamedTuple):
-    """Where the chains are: configurations and the orders they are weighed in.
+    """Where the chains are: configurations and the plans they are weighed in.
 
     Args:
         occupations: (chains, sites).
-        order: (chains, sites).
+        order: of the plans, (chains, sites); all of them have blocks of the same sizes.
         log_weight: log f(x) - log q_o(x), (chains,).
     """
 
@@ -71,11 +72,12 @@ def neural_metropolis(
     burn_in: int = 100,
     sweeps: int = 0,
     order: str | None = None,
+    plan: str | None = None,
     seed: int | None = None,
 ) -> SampleSet:
     """Run independence-sampler chains.
 
-    Averages with errors: `arlattice.thermo.autocorrelation.chain_mean`.
+    Averages with errors: `arlattice.montecarlo.autocorrelation.chain_mean`.
 
     Args:
         model: proposes.
@@ -85,6 +87,7 @@ def neural_metropolis(
         burn_in: proposals a chain before those; a chain starts at a sample of the model.
         sweeps: of local Monte Carlo after every proposal, each visiting every site once.
         order: kind of drawing order of the proposals; None takes the model's first.
+        plan: instead of an order, a kind of plan, e.g. ``"levels"``.
         seed: of all random numbers; None takes a fresh one, kept as ``metadata["seed"]``.
 
     Returns:
@@ -95,28 +98,31 @@ def neural_metropolis(
     Raises:
         InputError: numbers out of range.
     """
-    for argument, number, least in (("steps", steps, 1), ("chains", chains, 1), ("burn_in", burn_in, 0), ("sweeps", sweeps, 0)):
-        whole_number(argument, number, least)
-    steps, chains, burn_in, sweeps = map(int, (steps, chains, burn_in, sweeps))
+    steps, chains = whole_number("steps", steps), whole_number("chains", chains)
+    burn_in, sweeps = whole_number("burn_in", burn_in, 0), whole_number("sweeps", sweeps, 0)
     of_type("model", model, Model, "give a Model")
-    proposals = model.sample(chains * (1 + burn_in + steps), state, order=order, seed=seed)
+    proposals = model.sample(chains * (1 + burn_in + steps), state, order=order, plan=plan, seed=seed)
     stream = Stream(cast(int, proposals.metadata["seed"]), "neural metropolis")
-    kept, acceptance = _run(model, state, _batches(proposals, chains), burn_in, sweeps, stream)
-    occupations = kept.flatten(0, 1)
+    local = _Local(model, state, sweeps, stream["sweep"], proposals.block_sizes)
+    kept, acceptance = _run(_batches(proposals, chains), burn_in, local, stream["accept"])
+    facts = {"chains": chains, "draws": steps, "thin": 1, "burn_in": burn_in, "local_sweeps": sweeps, "acceptance": acceptance}
+    return _chained(model, proposals, kept.flatten(0, 1), {"sampler": "neural-metropolis", **facts})
+
+
+def _chained(model: Model, proposals: SampleSet, occupations: Tensor, facts: dict[str, str | int | float]) -> SampleSet:
+    """What the chains visited, as a set of Monte Carlo samples."""
     energy = model.hamiltonian.to("cpu", torch.float64).energy(occupations).double()
-    metadata = {
-        **proposals.metadata,
-        "sampler": "neural-metropolis",
-        "chains": chains,
-        "draws": steps,
-        "thin": 1,
-        "burn_in": burn_in,
-        "local_sweeps": sweeps,
-        "acceptance": acceptance,
-        "autocorrelation_time": float(autocorrelation_time(energy, chains)),
-    }
-    used = proposals.stream[: len(occupations)] if proposals.stream is not None else None  # the proposals come from these
-    return replace(proposals, occupations=occupations, energy=energy, log_prob=None, order=None, stream=used, metadata=metadata)
+    time = float(autocorrelation_time(energy, int(facts["chains"])))
+    return replace(
+        proposals,
+        occupations=occupations,
+        energy=energy,
+        log_prob=None,
+        order=None,
+        block_sizes=None,
+        stream=None if proposals.stream is None else proposals.stream[: len(occupations)],  # the proposals come from these
+        metadata={**proposals.metadata, **facts, "autocorrelation_time": time},
+    )
 
 
 def _batches(proposals: SampleSet, chains: int) -> list[Pairs]:
@@ -125,26 +131,44 @@ def _batches(proposals: SampleSet, chains: int) -> list[Pairs]:
     return [Pairs(*rows) for rows in zip(*parts, strict=True)]
 
 
-def _run(model: Model, state: Ensemble, batches: list[Pairs], burn_in: int, sweeps: int, stream: Stream) -> tuple[Tensor, float]:
+@dataclass(frozen=True)
+class _Local:
+    """Local Monte Carlo between proposals, at fixed plans.
+
+    Args:
+        model, state: as in `neural_metropolis`.
+        sweeps: after every proposal.
+        stream: of the sweeps.
+        block_sizes: of the plans of the proposals.
+    """
+
+    model: Model
+    state: Ensemble
+    sweeps: int
+    stream: Stream
+    block_sizes: tuple[int, ...] | None
+
+    def run(self, current: Pairs) -> Pairs:
+        """Where the sweeps end, with the weights there."""
+        if not self.sweeps:
+            return current
+        hamiltonian = self.model.hamiltonian.to("cpu", torch.float64)
+        conditions = Conditions.from_states([self.state], hamiltonian).expand(len(current.log_weight))
+        chains = ReplicaExchange(hamiltonian, conditions, (len(conditions),), self.stream, current.occupations)  # no exchange
+        chains.run(self.sweeps)
+        x = chains.occupations
+        log_f = self.state.log_f(self.model.lattice, hamiltonian.units, hamiltonian.energy(x), x)
+        plan = Plan(current.order, self.block_sizes)
+        return Pairs(x, current.order, log_f - self.model.log_prob(x, self.state, plan=plan))
+
+
+def _run(batches: list[Pairs], burn_in: int, local: _Local, stream: Stream) -> tuple[Tensor, float]:
     """Configurations (steps, chains, sites), and the share of the kept proposals that were accepted."""
     current, kept, accepted = batches[0], [], 0.0
     for step, proposed in enumerate(batches[1:]):
-        noise = stream["accept"].uniform(1, len(current.log_weight))[0]
-        current, accept = metropolis_step(current, proposed, noise)
-        if sweeps:
-            current = _swept(model, state, current, sweeps, stream["sweep"])
+        current, accept = metropolis_step(current, proposed, stream.uniform(1, len(current.log_weight))[0])
+        current = local.run(current)
         if step >= burn_in:
             kept.append(current.occupations)
             accepted += float(accept.double().mean())
     return torch.stack(kept), accepted / len(kept)
-
-
-def _swept(model: Model, state: Ensemble, current: Pairs, sweeps: int, stream: Stream) -> Pairs:
-    """Local Monte Carlo at fixed order; the weights are those of where it ends."""
-    hamiltonian = model.hamiltonian.to("cpu", torch.float64)
-    conditions = Conditions.from_states([state], hamiltonian).expand(len(current.log_weight))
-    local = ReplicaExchange(hamiltonian, conditions, (len(conditions),), stream, current.occupations)  # no exchange
-    local.run(sweeps)
-    x = local.occupations
-    log_f = state.log_f(model.lattice, hamiltonian.units, hamiltonian.energy(x), x)
-    return Pairs(x, current.order, log_f - model.log_prob(x, state, current.order))

@@ -9,7 +9,7 @@ equally many samples. 0.03 is what is commonly asked for (Klimovich, Shirts and 
 strongest such links, a spanning tree; its weak links are what to mend.
 
 Source: P. V. Klimovich, M. R. Shirts, D. L. Mobley, J. Comput. Aided Mol. Des. 29, 397 (2015). Not done: overlap that chains
-which are not in equilibrium only pretend to have (`arlattice.thermo.equilibration`).
+which are not in equilibrium only pretend to have (`arlattice.montecarlo.equilibration`).
 """
 
 from __future__ import annotations

@@ -7,26 +7,14 @@ sweep that was killed takes the parts that are there and goes on.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, cached_property
-from multiprocessing import get_context
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-import torch
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from arlattice.arguments import finite_number, items_of, path_text, whole_number
-from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
-from arlattice.hooks.manager import Manager, default_manager, using
-from arlattice.io.files import replacing, scratch_folder, writing
+from arlattice.io.files import replacing, writing
 from arlattice.io.netcdf import write_netcdf
 from arlattice.memory import check_memory
 from arlattice.models.base import Model
@@ -35,7 +23,8 @@ from arlattice.reliability import MIN_EFFECTIVE, give
 from arlattice.thermo.sweep_dataset import Variable, layout, probe_samples, to_dataset
 from arlattice.thermo.sweep_doubts import doubts
 from arlattice.thermo.sweep_grid import Grid, Numbers
-from arlattice.thermo.sweep_state import Result, SweepOptions, kept_seed, largest_excess, measure, read_part, write_part
+from arlattice.thermo.sweep_run import Pool, SweepRun
+from arlattice.thermo.sweep_state import SweepOptions, kept_seed, largest_excess
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -44,16 +33,6 @@ __all__ = ["Pool", "sweep"]
 
 
 _BYTES_A_WORKER = 3 * 10**8  # torch alone
-
-
-class Pool(Protocol):
-    """What runs states elsewhere: ``submit(function, *arguments)`` gives something with ``result()``.
-
-    Executors of `concurrent.futures`, of submitit (SLURM) and ``dask.distributed.Client`` all do.
-    """
-
-    def submit(self, function: Any, /, *arguments: Any) -> Any:
-        """Run ``function(*arguments)`` and give its future."""
 
 
 def sweep(
@@ -127,7 +106,7 @@ def sweep(
     parts = _folder(out, folder)
     if options.seed is None:
         options = options.model_copy(update={"seed": known_seed(kept_seed(parts))})
-    run = _Run(loaded, options, batch_size, parts, progress)
+    run = SweepRun(loaded, options, batch_size, parts, progress)
     results = run.here(grid.states()) if workers == 1 and pool is None else run.elsewhere(grid.states(), workers, pool)
     found = doubts(loaded, grid, results, min_ess)
     dataset = to_dataset(loaded, grid, options, variables, results, min_ess)
@@ -198,119 +177,3 @@ def _load(model: Model | str | Path, device: str) -> Model:
     from arlattice.models.checkpoint import load
 
     return model if isinstance(model, Model) else load(model, device=device)
-
-
-class _Job(NamedTuple):
-    """One state to measure, as plain data that any process can take."""
-
-    model: str
-    device: str
-    plugins: tuple[str, ...]
-    state: SemiGrandCanonical
-    options: SweepOptions
-    batch_size: int | None
-    settings: Mapping[str, Any]
-    folder: Path | None
-
-
-@dataclass(frozen=True)
-class _Run:
-    """The states of a sweep, here or elsewhere."""
-
-    model: Model
-    options: SweepOptions
-    batch_size: int | None
-    folder: Path | None
-    progress: bool
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """What every part of this sweep agrees on."""
-        model = self.model
-        made_by = {
-            "model": model.fingerprint,
-            "model_options": model.options.model_dump(mode="json"),
-            "hamiltonian": model.hamiltonian.fingerprint,
-        }
-        return made_by | self.options.model_dump(mode="json")
-
-    def here(self, states: Sequence[SemiGrandCanonical]) -> list[Result]:
-        """Measure one after the other in this process."""
-        settings, kept = self.settings, self._kept(states)
-        return [
-            result or _measured(self.model, state, self.options, self.batch_size, settings, self.folder)
-            for state, result in tqdm(list(zip(states, kept, strict=True)), disable=not self.progress, unit="state", leave=False)
-        ]
-
-    def elsewhere(self, states: Sequence[SemiGrandCanonical], workers: int, pool: Pool | None) -> list[Result]:
-        """Measure in other processes, which load the model and the plugins themselves."""
-        kept = self._kept(states)
-        with self._model_folder() as folder, _pool(min(workers, len(states)), pool) as running:
-            jobs = [None if result else self._job(folder, state) for state, result in zip(states, kept, strict=True)]
-            futures = [None if job is None else running.submit(_run_job, job) for job in jobs]
-            pairs = tqdm(list(zip(futures, kept, strict=True)), disable=not self.progress, unit="state", leave=False)
-            return [result if future is None else future.result() for future, result in pairs]
-
-    def _kept(self, states: Sequence[SemiGrandCanonical]) -> list[Result | None]:
-        folder, settings = self.folder, self.settings
-        return [None if folder is None else read_part(folder, state, settings) for state in states]
-
-    def _job(self, model: Path, state: SemiGrandCanonical) -> _Job:
-        plugins = tuple(default_manager().requests())
-        return _Job(str(model), str(self.model.device), plugins, state, self.options, self.batch_size, self.settings, self.folder)
-
-    @contextmanager
-    def _model_folder(self) -> Iterator[Path]:
-        """The model as a folder, beside the parts where there are any, so that other machines see it."""
-        with TemporaryDirectory() if self.folder is None else scratch_folder(self.folder) as name:
-            model = Path(name) / "model"
-            self.model.save(model)
-            from arlattice.models.checkpoint import load
-
-            load(model)  # a black box that no plugin registered is refused here, in one line
-            yield model
-
-
-@contextmanager
-def _pool(workers: int, given: Pool | None) -> Iterator[Pool]:
-    if given is not None:
-        yield given
-        return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    processes = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))
-    try:
-        yield processes
-    finally:
-        processes.shutdown(cancel_futures=True)
-
-
-def _run_job(job: _Job) -> Result:
-    with using(_manager(job.plugins)) as manager, manager.naming_plugins():
-        model = _model(job.model, job.device)
-        return _measured(model, job.state, job.options, job.batch_size, job.settings, job.folder)
-
-
-@cache
-def _manager(plugins: tuple[str, ...]) -> Manager:
-    return Manager(plugins)
-
-
-@cache
-def _model(folder: str, device: str) -> Model:
-    from arlattice.models.checkpoint import load
-
-    return load(folder, device=device)
-
-
-def _measured(
-    model: Model,
-    state: SemiGrandCanonical,
-    options: SweepOptions,
-    batch_size: int | None,
-    settings: Mapping[str, Any],
-    folder: Path | None,
-) -> Result:
-    result = measure(model, state, options, batch_size)
-    if folder is not None:
-        write_part(folder, state, settings, result)
-    return result

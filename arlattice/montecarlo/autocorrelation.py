@@ -3,7 +3,7 @@
 With rho(t) the normalised autocorrelation of a chain in equilibrium, tau = 1/2 + sum_{t>=1} rho(t), and n samples of
 variance v give a mean of variance 2 tau v / n. The sum stops at the first window W >= 5 tau(W).
 Source: A. D. Sokal, in Functional Integration (Plenum, 1997), section 3; bias: U. Wolff, Comput. Phys. Commun. 156, 143
-(2004). Whether chains are in equilibrium: `arlattice.thermo.equilibration`; a mode that no chain entered is not seen.
+(2004). Whether chains are in equilibrium: `arlattice.montecarlo.equilibration`; a mode that no chain entered is not seen.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def number_of_chains(samples: SampleSet) -> int:
 def chain_mean(samples: SampleSet, observable: Observable) -> Estimate:
     """Equilibrium average over Monte Carlo samples, its error from their autocorrelation time.
 
-    Warns (`arlattice.thermo.equilibration.UnequilibratedWarning`) if the chains disagree, or are short for that time.
+    Warns (`arlattice.montecarlo.equilibration.UnequilibratedWarning`) if the chains disagree, or are short for that time.
 
     Args:
         samples: without ``log_prob``, of one run.
@@ -89,7 +89,7 @@ def chain_mean(samples: SampleSet, observable: Observable) -> Estimate:
     of_type("samples", samples, SampleSet, "give a SampleSet")
     if samples.log_prob is not None:
         raise InputError("samples", samples, "samples of a model are independent; use their own mean")
-    from arlattice.thermo.equilibration import warn_unequilibrated  # which needs this file
+    from arlattice.montecarlo.equilibration import warn_unequilibrated  # which needs this file
 
     values = samples.per_sample(observable)
     warn_unequilibrated([samples], observable)
