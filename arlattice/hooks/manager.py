@@ -27,23 +27,18 @@ import pluggy
 from arlattice.arguments import items_of, path_text
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hooks import hookspecs
-from arlattice.hooks.by_hand import without_by_hand
 from arlattice.hooks.containment import contained, stopped_by_user, told
+from arlattice.hooks.former_names import FormerNames
 from arlattice.hooks.hookspecs import PROJECT
-from arlattice.hooks.options import Options, suggestion
+from arlattice.hooks.loading import import_file, import_module, imported, origin
+from arlattice.hooks.options import suggestion
 from arlattice.hooks.registry import Registry
 
-if TYPE_CHECKING:
-    from arlattice.hamiltonians import Hamiltonian
-    from arlattice.models.base import Model
-    from arlattice.samples import SampleSet
-    from arlattice.thermo.observables.values import Values
-
-__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "hamiltonian", "load_plugin", "plugins", "using"]
+__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
 
 STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
 _OWN = ("builtin", "observables")
-_FACTORY_KINDS = ("hamiltonian", "model", "objective", "observable")
+_FACTORY_KINDS = ("hamiltonian", "ensemble", "model", "plan", "objective", "move", "observable", "exporter")
 _KINDS = (*_FACTORY_KINDS, "command")
 
 
@@ -59,13 +54,17 @@ class PluginInfo:
     source: str
     status: str = "loaded"
     hamiltonians: tuple[str, ...] = ()
+    ensembles: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
     objectives: tuple[str, ...] = ()
+    moves: tuple[str, ...] = ()
     observables: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
 
-class Manager:
+class Manager(FormerNames):
     """The loaded plugins and their registries.
 
     Args:
@@ -87,7 +86,7 @@ class Manager:
         self._add("builtin", "part of arlattice", partial(importlib.import_module, "arlattice.hooks.builtin"))
         self._add("observables", "part of arlattice", partial(importlib.import_module, "arlattice.thermo.observables.plugin"))
         for entry_point in sorted(entry_points(group=PROJECT), key=lambda e: e.name):
-            self._add_or_warn(entry_point.name, _origin(entry_point), entry_point.load)
+            self._add_or_warn(entry_point.name, origin(entry_point), entry_point.load)
         for folder in folders:
             self._load_folder(Path(folder))
         for plugin in plugins:
@@ -101,9 +100,19 @@ class Manager:
         return self._registries["hamiltonian"]
 
     @property
+    def ensembles(self) -> Registry:
+        """Ensembles by name; the factory of an entry is the subclass of `Ensemble`."""
+        return self._registries["ensemble"]
+
+    @property
     def models(self) -> Registry:
         """Model families by name."""
         return self._registries["model"]
+
+    @property
+    def plans(self) -> Registry:
+        """Kinds of drawing plans by name."""
+        return self._registries["plan"]
 
     @property
     def objectives(self) -> Registry:
@@ -111,9 +120,19 @@ class Manager:
         return self._registries["objective"]
 
     @property
+    def moves(self) -> Registry:
+        """Monte Carlo moves by name."""
+        return self._registries["move"]
+
+    @property
     def observables(self) -> Registry:
         """Observables by name."""
         return self._registries["observable"]
+
+    @property
+    def exporters(self) -> Registry:
+        """File formats of samples by name."""
+        return self._registries["exporter"]
 
     @property
     def commands(self) -> Registry:
@@ -131,73 +150,7 @@ class Manager:
         files = [str(Path(source).resolve()) for source in loaded if source.endswith(".py")]
         return blocked + files + [source.removeprefix("module ") for source in loaded if source.startswith("module ")]
 
-    # -- building --------------------------------------------------------------------------------
-
-    def build_hamiltonian(
-        self, name: str, options: Mapping[str, Any] | Options | None = None, where: str = "", *, by_hand: bool = False
-    ) -> Hamiltonian:
-        """The Hamiltonian of a registered name.
-
-        Args:
-            name: as registered.
-            options: checked against the registered class.
-            where: prefix of option names in messages.
-            by_hand: a person gave the options just now; else what is never read from a file is refused, see `Entry.parse_options`.
-        """
-        from arlattice.arguments import of_type
-        from arlattice.ensemble import boltzmann_constant
-        from arlattice.hamiltonians import Hamiltonian
-        from arlattice.lattice import Lattice
-
-        entry = self.hamiltonians[name]
-        checked = entry.parse_options(options, where, by_hand=by_hand)
-        built = entry.call(checked)
-        if not isinstance(built, Hamiltonian):
-            raise entry.error(f"returned a {type(built).__name__}, not a Hamiltonian")
-        with entry.contained("returned a Hamiltonian that is not whole"):
-            built.name = name
-            built.options = without_by_hand(dict(built.options) or checked.model_dump(mode="json"), type(checked))
-            boltzmann_constant(built.units)
-            of_type("lattice", built.lattice, Lattice, "must be a Lattice")
-        return built
-
-    def build_model(
-        self,
-        name: str,
-        hamiltonian: Hamiltonian,
-        options: Mapping[str, Any] | Options | None = None,
-        where: str = "",
-        *,
-        by_hand: bool = False,
-    ) -> Model:
-        """A new, untrained model of a registered family; arguments as in `build_hamiltonian`."""
-        import torch
-
-        from arlattice.models.base import Model
-
-        entry = self.models[name]
-        checked = entry.parse_options(options, where, by_hand=by_hand)
-        with torch.random.fork_rng(devices=[]):  # torch.nn draws from the global generator; leave it as it was
-            model = entry.call(hamiltonian, checked)
-        if not isinstance(model, Model):
-            raise entry.error(f"returned a {type(model).__name__}, not a Model")
-        model.name = name
-        return model
-
-    def observe(self, name: str, samples: SampleSet, options: Mapping[str, Any] | Options | None = None, where: str = "") -> Values:
-        """The values of a registered observable on a set of samples; options as in `build_hamiltonian`.
-
-        Raises:
-            InputError: unknown name or option, or an observable that makes no sense on this lattice.
-        """
-        from arlattice.thermo.observables.values import Values
-
-        entry = self.observables[name]
-        values = entry.call(samples, entry.parse_options(options, where, by_hand=True))
-        try:
-            return Values.of(values, len(samples))
-        except Exception as error:
-            raise entry.error(f"returned what is not one row per sample: {told(error)}") from None
+    # -- the culprit -----------------------------------------------------------------------------
 
     @contextmanager
     def naming_plugins(self) -> Iterator[None]:
@@ -234,16 +187,16 @@ class Manager:
         """
         path = Path(path_text("plugin", plugin))
         if path.suffix == ".py" or path.exists():
-            self._add(path.stem, str(path), partial(_import_file, path))
+            self._add(path.stem, str(path), partial(import_file, path))
         else:
-            self._add(str(plugin), f"module {plugin}", partial(_import_module, str(plugin)))
+            self._add(str(plugin), f"module {plugin}", partial(import_module, str(plugin)))
 
     def _load_folder(self, folder: Path) -> None:
         if not folder.is_dir():
             raise InputError("plugins-dir", str(folder), "no such folder")
         for path in sorted(folder.glob("*.py")):
             if not path.name.startswith("_"):
-                self._add_or_warn(path.stem, str(path), partial(_import_file, path))
+                self._add_or_warn(path.stem, str(path), partial(import_file, path))
 
     def _add_or_warn(self, name: str, source: str, load: Callable[[], object]) -> None:
         try:
@@ -262,7 +215,7 @@ class Manager:
         if self._plugins.has_plugin(name):
             taken = next(info.source for info in self._infos if (info.name, info.status) == (name, "loaded"))
             raise InputError("plugin", name, f"{source} has the name of a plugin already loaded ({taken}); rename it")
-        plugin = _imported(name, load)
+        plugin = imported(name, load)
         if self._plugins.is_registered(plugin):
             raise InputError("plugin", name, f"is loaded already, as plugin {self._plugins.get_name(plugin)!r}")
         try:
@@ -316,42 +269,6 @@ def _with_names(info: PluginInfo, registries: Mapping[str, Registry]) -> PluginI
     return PluginInfo(info.name, info.source, info.status, **names)
 
 
-def _origin(entry_point: EntryPoint) -> str:
-    distribution = entry_point.dist
-    return f"{distribution.name} {distribution.version}" if distribution else entry_point.value
-
-
-def _imported(name: str, load: Callable[[], object]) -> object:
-    with contained("plugin", name, "cannot be imported"):
-        return load()
-
-
-def _import_module(name: str) -> object:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise InputError("plugin", name, "no such file or module") from None
-        raise
-
-
-def _import_file(path: Path) -> object:
-    if not path.is_file():
-        raise InputError("plugin", str(path), "no such file")
-    name = f"arlattice_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if path.suffix != ".py" or spec is None or spec.loader is None:
-        raise InputError("plugin", str(path), "give a Python file (.py) or the name of a module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # classes defined in the file look their module up by name
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
 def _hook_error(name: str, plugin: object, error: pluggy.PluginValidationError) -> InputError:
     """A misspelt hook, or a wrong argument of a hook, in one line."""
     known = [hook for hook in vars(hookspecs) if hook.startswith("arlattice_register_")]
@@ -385,24 +302,6 @@ def using(manager: Manager) -> Iterator[Manager]:
         yield manager
     finally:
         _in_use.reset(token)
-
-
-def hamiltonian(name: str, /, **options: Any) -> Hamiltonian:
-    """The Hamiltonian that a plugin registered under ``name``.
-
-    Args:
-        name: e.g. ``"ising"``; ``arlattice hamiltonians`` lists them.
-        options: passed to the Hamiltonian's own typed options, which refuse unknown names.
-
-    Raises:
-        InputError: unknown name, unknown option, or a value out of range.
-
-    Example:
-        >>> import arlattice as arl
-        >>> arl.hamiltonian("ising", size=(4, 4)).lattice.n_sites
-        16
-    """
-    return default_manager().build_hamiltonian(name, options, by_hand=True)
 
 
 def load_plugin(plugin: str | Path) -> None:
