@@ -14,13 +14,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from arlattice.build import hamiltonian
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.hamiltonians import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
 from arlattice.hooks.by_hand import ByHand
 from arlattice.hooks.hookspecs import hookimpl
-from arlattice.hooks.manager import hamiltonian, load_plugin, plugins
+from arlattice.hooks.manager import load_plugin, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
 from arlattice.reliability import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning

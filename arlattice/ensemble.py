@@ -209,14 +209,17 @@ class Ensemble(ABC):
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The state that `to_dict` described, of a registered ensemble."""
+        from arlattice.hooks.manager import default_manager
+
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
-        kinds = {k.name: k for k in (SemiGrandCanonical, Canonical)}
-        kind = kinds[one_of("ensemble", fields.pop("ensemble", None), kinds)]
+        entry = default_manager().ensembles[fields.pop("ensemble", None)]
+        kind = entry.load_factory()
+        if not (isinstance(kind, type) and issubclass(kind, Ensemble) and kind.name == entry.name):
+            raise entry.error(f"registered {kind!r}, which is no subclass of arlattice.Ensemble of that name")
         try:
-            found: Ensemble = kind(**fields)
+            return kind(**fields)
         except TypeError:
             raise InputError("ensemble", data, "give what to_dict gave") from None
-        return found
 
 
 @dataclass(frozen=True)

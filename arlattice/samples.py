@@ -307,11 +307,11 @@ class SampleSet:
 
     def observe(self, observable: Observable, **options: Any) -> Values:
         """What `means` averages: one row a sample; arguments as in `mean`."""
-        from arlattice.hooks.manager import default_manager
+        from arlattice.thermo.observables.observe import observe
         from arlattice.thermo.observables.values import Values
 
         if isinstance(observable, str):
-            return default_manager().observe(observable, self, options)
+            return observe(observable, self, options)
         if options:
             raise InputError("options", options, "belong to registered observables; a tensor or a function takes none")
         return Values.of(observable(self) if callable(observable) and not isinstance(observable, type) else observable, len(self))

@@ -32,7 +32,7 @@ import click
 import arlattice as arl
 from arlattice.cli import commands
 from arlattice.cli.main import run
-from arlattice.hooks.manager import default_manager
+from arlattice.models.build import build_model
 
 RESULTS = Path(__file__).parent.resolve() / "results"
 SECONDS, MEMORY = 30, 6 * 2**30
@@ -95,7 +95,7 @@ def main() -> None:
 
 def _prepare() -> None:
     h = arl.hamiltonian("ising", size=(3, 3))
-    model = default_manager().build_model("any-order-transformer", h, {"width": 16, "heads": 2, "layers": 1})
+    model = build_model("any-order-transformer", h, {"width": 16, "heads": 2, "layers": 1})
     model.save("model")
     model.sample(4, arl.SemiGrandCanonical(2.0)).write("samples.extxyz")
     arl.sweep(model, [2.0, 3.0], delta_mu=[0.0, 0.1], n=4, out="sweep.nc")

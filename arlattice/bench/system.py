@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arlattice.bench.references import ReferenceMaker
+from arlattice.build import build_hamiltonian
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.training.compiled import load_compiled
@@ -55,11 +56,9 @@ class System:
         Raises:
             InputError: the file was compiled with other options.
         """
-        from arlattice.hooks.manager import default_manager
-
         path = None if folder is None else folder / f"{self.hamiltonian}-{self.name}.safetensors"
         if path is None or not path.is_file():
-            return default_manager().build_hamiltonian(self.hamiltonian, self.options)
+            return build_hamiltonian(self.hamiltonian, self.options)
         return load_compiled(path, self.hamiltonian, self.options, "--hamiltonians")
 
     def describe(self) -> dict[str, Any]:

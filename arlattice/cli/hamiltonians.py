@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from arlattice.build import build_hamiltonian
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_facts, print_table
@@ -53,9 +54,8 @@ def _describe(name: str, as_json: bool) -> None:
 
 def _build(name: str, assignments: tuple[str, ...], path: str | None, as_json: bool) -> None:
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
-    from arlattice.hooks.manager import default_manager
 
-    built = default_manager().build_hamiltonian(name, read_assignments("--set", assignments), by_hand=True)
+    built = build_hamiltonian(name, read_assignments("--set", assignments), by_hand=True)
     if path is not None:
         if not isinstance(built, ClusterHamiltonian):
             raise InputError("--compile", path, f"{name} is a {type(built).__name__}; only a ClusterHamiltonian has tables to write")

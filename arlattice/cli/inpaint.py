@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arlattice.build import build_hamiltonian
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import drawing_options, output_options, read_state
 from arlattice.cli.sample import check_outputs, report
@@ -110,8 +111,6 @@ def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hami
     """The Hamiltonian of the same name and options in another supercell."""
     import numpy as np
 
-    from arlattice.hooks.manager import default_manager
-
     matrix, options = lattice.supercell, dict(hamiltonian.options)
     diagonal = np.array_equal(matrix, np.diag(matrix.diagonal()))
     if "supercell" in options:
@@ -121,7 +120,7 @@ def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hami
     else:
         cure = f"{hamiltonian.name!r} cannot be built in this supercell by name; give it with --hamiltonian FILE"
         raise InputError(structure, f"supercell {matrix.tolist()}", cure)
-    return default_manager().build_hamiltonian(hamiltonian.name, options)
+    return build_hamiltonian(hamiltonian.name, options)
 
 
 def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> tuple[Lattice, Tensor]:

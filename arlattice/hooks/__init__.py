@@ -1,7 +1,7 @@
 """The plugin system: hook specifications, the manager that loads plugins, and the registries they fill."""
 
 from arlattice.hooks.hookspecs import Register, hookimpl
-from arlattice.hooks.manager import Manager, PluginInfo, PluginWarning, default_manager, hamiltonian, load_plugin, plugins, using
+from arlattice.hooks.manager import Manager, PluginInfo, PluginWarning, default_manager, load_plugin, plugins, using
 from arlattice.hooks.options import Options
 from arlattice.hooks.registry import Entry, Registry
 
@@ -14,7 +14,6 @@ __all__ = [
     "Register",
     "Registry",
     "default_manager",
-    "hamiltonian",
     "hookimpl",
     "load_plugin",
     "plugins",

@@ -10,17 +10,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -32,6 +29,7 @@ from arlattice.hooks.former_names import FormerNames
 from arlattice.hooks.hookspecs import PROJECT
 from arlattice.hooks.loading import import_file, import_module, imported, origin
 from arlattice.hooks.options import suggestion
+from arlattice.hooks.plugin_info import PluginInfo
 from arlattice.hooks.registry import Registry
 
 __all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
@@ -44,24 +42,6 @@ _KINDS = (*_FACTORY_KINDS, "command")
 
 class PluginWarning(UserWarning):
     """A plugin could not be loaded; everything else works."""
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """A plugin that was met: where it comes from, what it provides, and why it is not loaded if it is not."""
-
-    name: str
-    source: str
-    status: str = "loaded"
-    hamiltonians: tuple[str, ...] = ()
-    ensembles: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    plans: tuple[str, ...] = ()
-    objectives: tuple[str, ...] = ()
-    moves: tuple[str, ...] = ()
-    observables: tuple[str, ...] = ()
-    exporters: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
 
 
 class Manager(FormerNames):
@@ -141,7 +121,7 @@ class Manager(FormerNames):
 
     def plugins(self) -> list[PluginInfo]:
         """Every plugin that was met, in the order it was met."""
-        return [_with_names(info, self._registries) for info in self._infos]
+        return [info.with_names(self._registries) for info in self._infos]
 
     def requests(self) -> list[str]:
         """What to give to `Manager` in another process for the same plugins."""
@@ -260,13 +240,6 @@ class Manager(FormerNames):
         known = {info.name for info in self._infos}
         for name in sorted(self._blocked - known):
             raise InputError("plugin", f"no:{name}", f"no plugin of this name to block{suggestion(name, known)}")
-
-
-def _with_names(info: PluginInfo, registries: Mapping[str, Registry]) -> PluginInfo:
-    if info.status != "loaded":
-        return info
-    names = {f"{kind}s": tuple(e.name for e in registry if e.plugin == info.name) for kind, registry in registries.items()}
-    return PluginInfo(info.name, info.source, info.status, **names)
 
 
 def _hook_error(name: str, plugin: object, error: pluggy.PluginValidationError) -> InputError:

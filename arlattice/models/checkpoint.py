@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from arlattice.arguments import of_type, path_text
+from arlattice.build import build_hamiltonian
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
 from arlattice.errors import InputError
@@ -26,6 +27,7 @@ from arlattice.io.digest import KEY, check, digest
 from arlattice.io.files import replacing_pair, turn, writing
 from arlattice.io.records import plain, read_json, read_tensors, write_record, write_tensors
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 
 __all__ = ["load", "read_record", "save", "shipped_models"]
 
@@ -113,8 +115,6 @@ def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def model_from_tensors(tensors: dict[str, Tensor], description: dict[str, Any], hamiltonian: Hamiltonian | None) -> Model:
     """The model that `model_to_tensors` described."""
-    from arlattice.hooks.manager import default_manager
-
     try:
         found = hamiltonian or _rebuild(tensors, description)
         if found.fingerprint != description["hamiltonian_fingerprint"]:
@@ -123,7 +123,7 @@ def model_from_tensors(tensors: dict[str, Tensor], description: dict[str, Any], 
                 found.name,
                 f"its lattice, species or energies are not those this model was trained for ({description['hamiltonian']})",
             )
-        model = default_manager().build_model(description["model"], found, description["model_options"])
+        model = build_model(description["model"], found, description["model_options"])
         model.load_state_dict({key.removeprefix("weights."): t for key, t in tensors.items() if key.startswith("weights.")})
     except InputError:
         raise
@@ -137,10 +137,8 @@ def _rebuild(tensors: dict[str, Tensor], description: dict[str, Any]) -> Hamilto
     if "compiled" in description:
         tables = {key.removeprefix("hamiltonian."): t for key, t in tensors.items() if key.startswith("hamiltonian.")}
         return ClusterHamiltonian.from_tensors(tables, description["compiled"])
-    from arlattice.hooks.manager import default_manager
-
     spec = description["hamiltonian"]
-    return default_manager().build_hamiltonian(spec["name"], spec["options"])
+    return build_hamiltonian(spec["name"], spec["options"])
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:

@@ -16,7 +16,7 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.independence import stream_of
 from arlattice.memory import check_memory
-from arlattice.montecarlo.moves import MOVES, choose_move
+from arlattice.montecarlo.moves import make_sweep
 from arlattice.montecarlo.replica_exchange import CHAINS, ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
@@ -45,7 +45,7 @@ def sample_chains(
         sweeps: after the burn-in; what a sweep is depends on the move.
         burn_in: sweeps before the first that counts.
         thin: every how many sweeps the configurations are kept.
-        move: one of `arlattice.montecarlo.moves.MOVES`; None takes heat baths, or swaps at fixed composition.
+        move: a registered one (`arlattice.montecarlo.moves`); None takes heat baths, or swaps at fixed composition.
         seed: repeats a run; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers of a chain depend on the seed, the
             chain and the sweep alone, not on threads. With equal threads, device and build the configurations are the same.
         device: where to run; energies are float64.
@@ -95,12 +95,11 @@ def sample_replicas(
     kept_bytes = 16 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
     check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")
     exact, stream = hamiltonian.to(device, torch.float64).unchecked(), Stream(seed, CHAINS, device)
-    name = choose_move(move, states[0])
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
-    make = MOVES[name][0]
+    sweep = make_sweep(move, type(states[0]), exact)
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
-    replicas = ReplicaExchange(exact, conditions, (*_grid(grid, len(states)), chains), stream, sweep=make and make(exact))
+    replicas = ReplicaExchange(exact, conditions, (*_grid(grid, len(states)), chains), stream, sweep=sweep)
     replicas.run(burn_in)
     kept, rate = [], torch.zeros((), device=stream.device)
     for step in range(1, sweeps // thin * thin + 1):
@@ -108,7 +107,7 @@ def sample_replicas(
         rate = rate + (replicas.exchange_rate - rate) / step
         if step % thin == 0:
             kept.append(replicas.occupations.view(len(states), chains, -1).cpu())
-    metadata = origin(hamiltonian, f"monte-carlo/{name}", chains, sweeps, burn_in, thin, stream.seed)
+    metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, sweeps, burn_in, thin, stream.seed)
     if len(states) > 1:
         metadata["exchange_rate"] = float(rate)
     at_home = hamiltonian.to("cpu", torch.float64)

@@ -16,6 +16,7 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.random_numbers import known_seed
 from arlattice.reliability import EVEN_ESS, MAX_KHAT
 from arlattice.samples import SampleSet
+from arlattice.thermo.observables.observe import observe
 from arlattice.thermo.sweep_doubts import heavy, outside_of, too_few
 from arlattice.thermo.sweep_grid import Grid
 from arlattice.thermo.sweep_state import Result, SweepOptions, largest_excess
@@ -83,15 +84,14 @@ def _observed(name: str, probe: SampleSet, options: Mapping[str, Any], taken: di
 
     if name in (*_OWN, *taken):
         raise InputError("observables", name, "is the name of a variable that every sweep has; register it under another name")
-    manager = default_manager()
-    values = manager.observe(name, probe, options, f"observables[{name}]")
+    values = observe(name, probe, options, f"observables[{name}]")
     dimension = None
     if len(values.names) > 1:
         dimension = values.dimension or f"{name}_component"
         if taken.get(dimension, values.names) != values.names:
             dimension = f"{name}_component"
         taken[dimension] = values.names
-    return Variable(name, values.names, dimension, values.units, manager.observables[name].summary or name)
+    return Variable(name, values.names, dimension, values.units, default_manager().observables[name].summary or name)
 
 
 def to_dataset(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from arlattice.arguments import finite_number, items_of, path_text
+from arlattice.build import build_hamiltonian
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
@@ -102,19 +103,18 @@ def run(
     path_text("folder", folder)
     first, *others = config.hamiltonians
     name, options = _split(first)
-    build = default_manager().build_hamiltonian
     if hamiltonian_file is None:
-        hamiltonian = build(name, options, "hamiltonian")
+        hamiltonian = build_hamiltonian(name, options, "hamiltonian")
     else:
         hamiltonian = load_compiled(hamiltonian_file, name, options, "hamiltonian file")
     model, given = _split(config.model)
     return train(
-        [hamiltonian, *(build(*_split(table), f"hamiltonian.{i}") for i, table in enumerate(others, 1))],
+        [hamiltonian, *(build_hamiltonian(*_split(table), f"hamiltonian.{i}") for i, table in enumerate(others, 1))],
         config.states,
         model=model,
         model_options=default_manager().models[model].parse_options(given, "model"),
         training=config.training,
-        supercells=[build(name, options | more, f"supercells.{i}") for i, more in enumerate(config.supercells)],
+        supercells=[build_hamiltonian(name, options | more, f"supercells.{i}") for i, more in enumerate(config.supercells)],
         folder=folder,
         start=start,
         resume=resume,

@@ -11,9 +11,9 @@ import torch
 from arlattice.conditions import Conditions
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.models.checkpoint import load
 
 __all__ = ["new_model", "scale_states", "start_from"]
@@ -21,7 +21,7 @@ __all__ = ["new_model", "scale_states", "start_from"]
 
 def new_model(name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None, seed: int) -> Model:
     """A model with the weights of a seed."""
-    model = default_manager().build_model(name, hamiltonian, model_options, "model", by_hand=True)
+    model = build_model(name, hamiltonian, model_options, "model", by_hand=True)
     model.initialise(seed)
     return model
 
