@@ -24,7 +24,14 @@ from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.manager import load_plugin, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
-from arlattice.reliability import HeavyTailWarning, LostModeWarning, LowEssWarning, OutOfRangeWarning, StatisticsWarning
+from arlattice.reliability import (
+    HeavyTailWarning,
+    LostModeWarning,
+    LowEssWarning,
+    MissingPhaseWarning,
+    OutOfRangeWarning,
+    StatisticsWarning,
+)
 from arlattice.version import __version__
 
 if TYPE_CHECKING:
@@ -64,6 +71,7 @@ __all__ = [
     "LostModeWarning",
     "LowEssWarning",
     "MissingExtraError",
+    "MissingPhaseWarning",
     "Model",
     "Options",
     "OutOfRangeWarning",

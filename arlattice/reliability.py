@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -21,11 +21,13 @@ __all__ = [
     "HeavyTailWarning",
     "LostModeWarning",
     "LowEssWarning",
+    "MissingPhaseWarning",
     "OutOfRangeWarning",
     "StatisticsWarning",
     "give",
     "heavy_tail",
     "low_ess",
+    "missing_phase",
     "out_of_range",
     "quiet",
     "silenced",
@@ -66,6 +68,10 @@ class LostModeWarning(StatisticsWarning):
     """Monte Carlo samples are where the model's own samples are not."""
 
 
+class MissingPhaseWarning(StatisticsWarning):
+    """No sample of a sweep is in a phase, so that a phase diagram of it cannot show the phase."""
+
+
 def low_ess(n: int, ess: float) -> LowEssWarning | None:
     """The warning about ``n`` samples of which the fraction ``ess`` counts, or None if they are enough."""
     if n * ess >= MIN_EFFECTIVE * (1 - 1e-9):
@@ -93,6 +99,13 @@ def out_of_range(found: str) -> OutOfRangeWarning:
     """The warning about a state outside the trained range; ``found`` says what is outside."""
     cure = "train a model for this state, or compare with Monte Carlo (arlattice.thermo.bounds)"
     return OutOfRangeWarning(f"{found}: the ESS cannot show what the model never draws; {cure}")
+
+
+def missing_phase(names: Sequence[str]) -> MissingPhaseWarning:
+    """The warning about phases, one or more, that no sample of a sweep is in."""
+    which, pronoun = (f"phase {names[0]}", "it") if len(names) == 1 else (f"the phases {', '.join(names)}", "them")
+    cure = f"if you expect {pronoun} in this range, check the model there (arlattice sample --check-modes)"
+    return MissingPhaseWarning(f"no sample of the sweep is in {which}: the diagram cannot show {pronoun}; {cure}")
 
 
 def give(found: Iterable[StatisticsWarning]) -> None:

@@ -30,8 +30,8 @@ from typing import Any
 import click
 
 import arlattice as arl
-from arlattice.cli import commands
 from arlattice.cli.main import run
+from arlattice.hooks.manager import default_manager
 from arlattice.models.build import build_model
 
 RESULTS = Path(__file__).parent.resolve() / "results"
@@ -115,7 +115,7 @@ def _toml(changed: dict[tuple[str, str], str]) -> str:
 
 
 def _command_lines(only: list[str]) -> Iterator[tuple[list[str], str]]:
-    for command in commands():
+    for command in (entry.factory for entry in default_manager().commands):
         if only and command.name not in only:
             continue
         base = BASE[command.name or ""].split()

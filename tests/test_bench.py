@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 import torch
+from arlattice_bench import mam_ising, paper_table_1, paper_table_2
+from arlattice_bench.cost import Cost
+from arlattice_bench.memory import measure_memory
+from arlattice_bench.recipes import ALL, SMALL, Recipe
+from arlattice_bench.references import enumeration, kaufman, monte_carlo, transfer_matrix
+from arlattice_bench.report import lines
+from arlattice_bench.run import evaluate, model_of, run
+from arlattice_bench.settings import Settings
+from arlattice_bench.system import Condition, System
+from arlattice_bench.table import Table
 
 import arlattice as arl
-from arlattice.bench import mam_ising, paper_table_1, paper_table_2
-from arlattice.bench.cost import Cost
-from arlattice.bench.memory import measure_memory
-from arlattice.bench.recipes import ALL, SMALL, Recipe
-from arlattice.bench.references import enumeration, kaufman, monte_carlo, transfer_matrix
-from arlattice.bench.report import lines
-from arlattice.bench.run import evaluate, model_of, run
-from arlattice.bench.settings import Settings
-from arlattice.bench.system import Condition, System
-from arlattice.bench.table import Table
 from arlattice.hooks.manager import default_manager
 from arlattice.models.checkpoint import load
 from arlattice.thermo.exact import Enumeration
@@ -385,7 +385,7 @@ def test_a_mistake_is_one_line_before_anything_runs(arguments: list[str], told: 
 
 def test_figure_2_is_drawn_with_its_numbers(run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    from arlattice.bench import figure_2
+    from arlattice_bench import figure_2
 
     monkeypatch.setitem(figure_2.SWEEPS, "-small", (2, 1, 2))
     ran = bench(run_cli, tmp_path, "figure-2")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,14 +16,17 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.cli import commands, main
+from arlattice.cli import main
+from arlattice.hooks.manager import default_manager
+from arlattice.io.records import read_record, write_record
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::arlattice.LowEssWarning"
 )  # few samples on purpose; tests/test_reliability.py has the warnings
 
 RunCli = Callable[..., Any]
-NAMES = [command.name for command in commands()]
+COMMANDS = [entry.factory for entry in default_manager().commands]
+NAMES = [command.name for command in COMMANDS]
 
 CONFIG = """
 [hamiltonian]
@@ -72,8 +77,8 @@ def test_the_commands_are_those_of_the_contract(run_cli: RunCli) -> None:
         "inpaint",
         "sweep",
         "phase-diagram",
-        "bench",
         "export",
+        "bench",
     ]
     ran = run_cli()
     assert ran.code == 0
@@ -89,7 +94,7 @@ def test_help_of_every_command_gives_an_example_of_it(name: str, run_cli: RunCli
     assert f"\n    arlattice {name}" in ran.out
 
 
-@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_option_says_what_it_is(command: Any) -> None:
     for parameter in command.params:
         if parameter.param_type_name == "option":
@@ -267,6 +272,32 @@ def test_a_mistake_of_ours_is_one_line_and_exit_code_1(run_cli: RunCli, monkeypa
     ran = run_cli()
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "arlattice: error: internal: ZeroDivisionError: two lines (set ARLATTICE_DEBUG=1 for the traceback)\n"
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["--help"], ["bench", "mam-ising", "--small", "--list"]], ids=lambda words: words[0])
+def test_nothing_is_told_when_the_reader_is_gone(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "arlattice", *arguments]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_a_file_says_cannot_command_the_terminal(run_cli: RunCli, ising_model: Path, tmp_path: Path) -> None:
+    """A record and a file name that clear the screen, set the title and write over the line."""
+    hostile = "\x1b[2J\x1b]0;owned\x07\r\x9b31m\u202e"
+    folder = tmp_path / f"model{hostile}"
+    shutil.copytree(ising_model, folder)
+    described = read_record(folder / "model.json", "path")
+    write_record(folder / "model.json", described | {"record": {"summary": hostile, f"key{hostile}": [hostile]}})
+    shown = [run_cli("models", folder), run_cli("models", folder, "--json"), run_cli("sample", folder, "--temperature", "hot")]
+    (folder / "model.json").write_text("{")
+    shown += [run_cli("models", folder), run_cli("export", folder, tmp_path / "out.nc")]
+    assert [ran.code for ran in shown] == [0, 0, 2, 2, 2]
+    assert "\\x1b[2J" in shown[0].out
+    for ran in shown:
+        assert (ran.out + ran.err).replace("\n", "").isprintable()
 
 
 def test_the_end_of_a_pipe_and_an_interrupt_end_quietly(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -119,10 +120,10 @@ def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) ->
     for _ in range(3):
         chains.advance(model)
         noise, block = torch.rand(4, 32, dtype=torch.float64, device="cuda"), torch.rand(32, 9, device="cuda").argsort(1)[:, :4]
-        inputs = {"occupations": chains.occupations, "block": block, "noise": noise, "beta": chains.conditions.beta}
+        at_home = copy.deepcopy(model).cpu()
+        plain = at_home.redraw(chains.occupations.cpu(), block.cpu(), noise.cpu(), chains.conditions.to("cpu"))
+        assert torch.equal(model.redraw(chains.occupations, block, noise, chains.conditions).cpu(), plain)
         with torch.no_grad():
-            (plain,) = model._redraw(inputs | {"mu": chains.conditions.mu})
-            assert torch.equal(model.redraw(chains.occupations, block, noise, chains.conditions), plain)
             for parameter in model.parameters():
                 parameter.mul_(1.1)
 
@@ -163,4 +164,4 @@ def test_plans_are_drawn_alike_on_both_devices_and_few_steps_are_recorded(case: 
         y, log_q = model.draw(noise.cuda(), plan.to("cuda"), conditions.to("cuda"), there)
         assert torch.equal(x, y.cpu())
         torch.testing.assert_close(log_prob, log_q.cpu(), rtol=0, atol=1e-9)
-    assert model._drawing.steps <= (8 if kind == "coarse-to-fine" else len(set(plan.sizes or (1,))))
+    assert model._drawing.steps <= (32 if kind == "coarse-to-fine" else len(set(plan.sizes or (1,))))

@@ -69,9 +69,11 @@ def test_what_ships_is_registered_through_the_hooks() -> None:
     families = ["any-order-transformer", "marginal-transformer", "fixed-order-mlp", "any-order-mlp", "marginal-mlp"]
     assert names(loaded.models) == families
     assert set(names(loaded.objectives)) == {"forward", "log-variance", "balanced", "hybrid", "reverse", "mam", "self-consistency"}
-    assert names(loaded.commands) == [command.name for command in commands()]
+    assert names(loaded.commands) == [*(command.name for command in commands()), "bench"]
     assert {"energy", "composition", "l1_0", "short_range_order", "magnetisation"} <= set(names(loaded.observables))
-    assert {info.name: info.status for info in loaded.plugins()} == dict.fromkeys(["builtin", "observables", "icet", "ising"], "loaded")
+    assert {info.name: info.status for info in loaded.plugins()} == dict.fromkeys(
+        ["builtin", "observables", "bench", "icet", "ising"], "loaded"
+    )
 
 
 @pytest.mark.parametrize("kind", ["hamiltonians", "models", "objectives", "observables"])

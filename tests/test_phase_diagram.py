@@ -185,6 +185,7 @@ def test_the_top_of_an_ordered_phase_is_congruent() -> None:
     ("cold", "hot", "kind"),
     [("ABC", "AC", "peritectoid"), ("AC", "ABC", "eutectoid"), ("ABA", "A", "congruent maximum"), ("A", "ABA", "congruent minimum")],
 )
+@pytest.mark.filterwarnings("ignore::arlattice.MissingPhaseWarning")
 def test_changes_of_the_sequence_of_phases_are_named(cold: str, hot: str, kind: str) -> None:
     share = np.zeros((2, 6, 3))
     for row, sequence in enumerate((cold, hot)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 import warnings
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from arlattice.samples import OUT_OF_RANGE
 from arlattice.thermo.bounds import check_modes
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.pareto import khat
-from arlattice.thermo.phase_diagram import coexistences
+from arlattice.thermo.phase_diagram import coexistences, missing_phases
 from arlattice.training.states import StateRange, trained_range
 
 ROOT = Path(__file__).parents[1]
@@ -366,6 +367,8 @@ def test_the_printed_table_and_json_hold_the_warnings(run_cli: RunCli) -> None:
     assert printed["khat"] > 0.7 and printed["effective_samples"] == pytest.approx(200 * printed["ess"])
     good = run_cli("sample", "cuau-2x2x4", "--temperature", 680, "-n", 200, "--quiet", "--json")
     assert json.loads(good.out)["warnings"] == []
+    assert json.loads(good.out)["lost_mode"] is None
+    assert re.search(r"\nlost mode +not looked for \(--check-modes\)\n", run_cli(*command).out)
 
 
 def test_the_command_line_warns_on_standard_error(run_cli: RunCli) -> None:
@@ -449,6 +452,32 @@ def test_a_phase_diagram_says_where_a_phase_has_few_samples() -> None:
     with pytest.warns(arl.LowEssWarning, match="beside 1 of 1 transitions a phase has fewer than 10 effective samples"):
         (point,) = coexistences(diagram(0.04, 400))
     assert point.few
+
+
+def with_unseen(*names: str) -> xarray.Dataset:
+    """`diagram` with further phases that no sample is in."""
+    seen = diagram(0.1, 400)
+    return seen.reindex(phase=[*seen["phase"].values, *names], fill_value=0.0)
+
+
+def test_a_phase_diagram_names_the_phases_that_no_sample_is_in() -> None:
+    assert missing_phases(diagram(0.1, 400)) == []
+    assert missing_phases(with_unseen("C", "D")) == ["C", "D"]
+    with pytest.warns(arl.MissingPhaseWarning, match="no sample of the sweep is in phase C: the diagram cannot show it"):
+        coexistences(with_unseen("C"))
+    with pytest.warns(arl.MissingPhaseWarning, match="is in the phases C, D: the diagram cannot show them"):
+        (point,) = coexistences(with_unseen("C", "D"))
+    assert point == coexistences(diagram(0.1, 400))[0]
+
+
+@pytest.mark.filterwarnings("always::arlattice.MissingPhaseWarning", "ignore:Attempting to set identical")
+def test_the_printed_phase_diagram_names_them(tmp_path: Path, run_cli: RunCli) -> None:
+    pytest.importorskip("matplotlib")
+    write_netcdf(tmp_path / "s.nc", with_unseen("C"))
+    ran = run_cli("phase-diagram", tmp_path / "s.nc", "-o", tmp_path / "d.png")
+    assert "\nwarning: no sample of the sweep is in phase C" in ran.out and "arlattice: warning: no sample of the sweep" in ran.err
+    (text,) = json.loads(run_cli("phase-diagram", tmp_path / "s.nc", "-o", tmp_path / "d.png", "--json").out)["warnings"]
+    assert text.startswith("no sample of the sweep is in phase C")
 
 
 @pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning", "ignore:Attempting to set identical")  # matplotlib: one temperature

@@ -12,7 +12,6 @@ __all__ = ["commands"]
 
 def commands() -> list[click.Command]:
     """The built-in commands, in the order `arlattice --help` shows them."""
-    from arlattice.cli.bench import bench
     from arlattice.cli.export import export
     from arlattice.cli.hamiltonians import hamiltonians
     from arlattice.cli.inpaint import inpaint
@@ -24,4 +23,4 @@ def commands() -> list[click.Command]:
     from arlattice.cli.sweep import sweep
     from arlattice.cli.train import train
 
-    return [plugins, hamiltonians, models, observables, train, sample, inpaint, sweep, phase_diagram, bench, export]
+    return [plugins, hamiltonians, models, observables, train, sample, inpaint, sweep, phase_diagram, export]

@@ -18,7 +18,7 @@ import click
 
 from arlattice.errors import InputError
 
-__all__ = ["Command", "answer", "check_given", "only_answers"]
+__all__ = ["Command", "answer", "check_given", "note", "only_answers"]
 
 _answers: ContextVar[TextIO | None] = ContextVar("arlattice_answers", default=None)
 
@@ -37,7 +37,17 @@ class Command(click.Command):
 
 def answer(text: str = "") -> None:
     """Print a line of the answer to standard output."""
-    click.echo(text, file=_answers.get())
+    click.echo(_printable(text), file=_answers.get())
+
+
+def note(text: str) -> None:
+    """Print a line beside the answer, to standard error."""
+    click.echo(_printable(text), err=True)
+
+
+def _printable(text: str) -> str:
+    """Text of files and file names may hold characters that command the terminal: they are shown as `repr` shows them."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import click
 
-from arlattice.cli.command import answer, check_given, only_answers
+from arlattice.cli.command import answer, check_given, note, only_answers
 from arlattice.errors import InputError, MissingExtraError, shown
 from arlattice.hooks.containment import told
 from arlattice.hooks.manager import Manager, using
@@ -130,7 +130,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return _tell(error.format_message(), USER_ERROR)
         except (click.Abort, KeyboardInterrupt):
             return _tell("interrupted", INTERRUPTED)
-        except BrokenPipeError:
+        except (BrokenPipeError, SystemExit):  # click makes the second of the first; what plugins exit with is told by `invoke`
             sys.stdout = None  # the reader is gone; nothing to flush
             return 0
         except OSError as error:
@@ -150,7 +150,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _tell(message: str, code: int, advice: str = "") -> int:
-    click.echo(f"arlattice: error: {_short(message)}{advice}", err=True)
+    note(f"arlattice: error: {_short(message)}{advice}")
     return code
 
 
@@ -179,7 +179,7 @@ def _one_line_warnings() -> Iterator[None]:
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
     ) -> None:
-        click.echo(f"arlattice: warning: {_one_line(str(message))}", err=True)
+        note(f"arlattice: warning: {_one_line(str(message))}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlattice.cli.command import Command, answer
+from arlattice.cli.command import Command, answer, note
 from arlattice.cli.tables import json_option, print_facts, print_table
 from arlattice.errors import InputError
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from arlattice.thermo.phase_diagram import Coexistence
+    from arlattice.thermo.phase_diagram import Coexistence, Invariant
 
 __all__ = ["phase_diagram"]
 
@@ -29,8 +29,8 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
     """Draw the phase diagram of a sweep: where two phases have equal weight.
 
     Prints every coexistence with the compositions of both phases, their errors and how many effective samples each has in the
-    state beside where it has fewer; then congruent and three-phase points. A phase that no sample of the sweep is in is
-    missing here without a word.
+    state beside where it has fewer; then congruent and three-phase points. A warning names the phases that no sample of the
+    sweep is in: the diagram cannot show them.
 
     \b
     Examples:
@@ -40,7 +40,8 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
     """
     from arlattice.io.phase_diagram_picture import draw_phase_diagram
     from arlattice.io.picture import check_picture
-    from arlattice.thermo.phase_diagram import coexistences, invariants
+    from arlattice.reliability import missing_phase
+    from arlattice.thermo.phase_diagram import coexistences, invariants, missing_phases
 
     check_picture(output)
     data = _read(sweep)
@@ -52,17 +53,22 @@ def phase_diagram(sweep: str, output: str, shares: str, compositions: str, as_js
     units = str(data["temperature"].attrs.get("units", "")), str(data["delta_mu"].attrs.get("units", ""))
     species = str(data["species"].values[-1]) if "species" in data else "B"
     draw_phase_diagram(output, found, points, temperatures, species=species, units=units)
+    missing = missing_phases(data, shares)
+    _print(found, points, _warnings(data), [str(missing_phase(missing))] if missing else [], as_json)
+    note(f"written: {output}")
+
+
+def _print(found: list[Coexistence], points: list[Invariant], of_sweep: list[str], of_diagram: list[str], as_json: bool) -> None:
     rows = [_row(c) for c in found]
     named = [{"point": p.kind, "phase": p.phase, "temperature": p.temperature, "delta_mu": p.delta_mu, "x": p.x} for p in points]
     if as_json:
-        print_facts({"coexistences": rows, "invariants": named, "warnings": _warnings(data)}, as_json)
-    else:
-        print_table(rows, as_json)
-        answer()
-        print_table(named, as_json, "no congruent or three-phase point between these temperatures")
-        for text in _warnings(data):
-            answer(f"warning: of the sweep: {text}")
-    click.echo(f"written: {output}", err=True)
+        print_facts({"coexistences": rows, "invariants": named, "warnings": of_sweep + of_diagram}, as_json)
+        return
+    print_table(rows, as_json)
+    answer()
+    print_table(named, as_json, "no congruent or three-phase point between these temperatures")
+    for text in (*(f"of the sweep: {text}" for text in of_sweep), *of_diagram):
+        answer(f"warning: {text}")
 
 
 def _row(c: Coexistence) -> dict[str, Any]:

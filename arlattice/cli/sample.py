@@ -67,7 +67,8 @@ def sample(
     samples = loaded.sample(n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
-    report(samples, outputs, as_json, _modes(loaded, samples) if check_modes else {})
+    unknown = {"lost_mode": None if as_json else "not looked for (--check-modes)"}
+    report(samples, outputs, as_json, _modes(loaded, samples) if check_modes else unknown)
 
 
 def _modes(model: Model, samples: SampleSet) -> dict[str, Any]:

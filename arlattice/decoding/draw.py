@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockDecoder", "Decoder", "draw"]
 
-_REACHES = 8
-"""Recorded steps read a memory of so many lengths at most."""
+_REACHES = 32
+"""Recorded steps read a memory of so many lengths at most: more take longer to record, fewer read more than is there."""
 
 State = dict[str, Tensor]
 

@@ -32,12 +32,12 @@ import numpy as np
 
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
-from arlattice.reliability import MIN_IN_PHASE, LowEssWarning, give
+from arlattice.reliability import MIN_IN_PHASE, LowEssWarning, give, missing_phase
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-__all__ = ["Coexistence", "Invariant", "coexistences", "invariants"]
+__all__ = ["Coexistence", "Invariant", "coexistences", "invariants", "missing_phases"]
 
 SHARES, COMPOSITIONS = "fcc_phase", "fcc_phase_x"
 """Variables of a sweep: share of every phase, and composition within it."""
@@ -97,8 +97,8 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
         shares: variable of the share of samples in each phase, with ``SHARES_error``.
         compositions: variable of the composition within each phase; may be NaN where a phase has no samples.
 
-    A `LowEssWarning` says where a phase has fewer than 10 effective samples in a state beside a transition. It cannot say
-    where a phase is missing that no sample of the sweep is in.
+    A `LowEssWarning` says where a phase has fewer than 10 effective samples in a state beside a transition; a
+    `MissingPhaseWarning` names the phases that no sample of the sweep is in (`missing_phases`), whether or not they should be there.
 
     Raises:
         InputError: a variable or dimension that the sweep does not have, or fewer than two values of Delta mu.
@@ -124,7 +124,19 @@ def coexistences(sweep: Dataset, shares: str = SHARES, compositions: str = COMPO
             fewest = tuple(effective[t, where][:, pair].min(0).tolist())
             found.append(Coexistence(float(temperature), point, (names[pair[0]], names[pair[1]]), ends, fewest))  # type: ignore[arg-type]
     _warn(found)
+    if missing := missing_phases(sweep, shares):
+        give([missing_phase(missing)])
     return found
+
+
+def missing_phases(sweep: Dataset, shares: str = SHARES) -> list[str]:
+    """Names of the phases that no sample of any state of the sweep is in: a diagram of it cannot show them.
+
+    Args:
+        sweep, shares: as in `coexistences`.
+    """
+    seen = (_values(sweep, shares) > 0).any((0, 1))
+    return [str(name) for name in sweep["phase"].values[~seen]]
 
 
 def _warn(found: Sequence[Coexistence]) -> None:

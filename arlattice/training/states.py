@@ -12,9 +12,9 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.trained_range import TrainedRange
 from arlattice.random_numbers import Stream
-from arlattice.training.state_range import Range, StateRange
+from arlattice.training.state_range import StateRange
 
-__all__ = ["Range", "StateList", "StateRange", "StateSpec", "States", "check_states", "replica_grid", "trained_range"]
+__all__ = ["StateList", "StateRange", "StateSpec", "States", "check_states", "replica_grid", "trained_range"]
 
 StateSpec = StateRange | Ensemble | Sequence[Ensemble]
 """What to train on, as a user gives it: a box, one state, or a list of states of one kind."""

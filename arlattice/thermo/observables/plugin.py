@@ -9,6 +9,7 @@ _HERE = "arlattice.thermo.observables"
 
 @hookimpl
 def arlattice_register_observables(register: Register) -> None:
+    """The observables of `arlattice.thermo.observables`: thermal, of order on FCC and of spins, and correlations."""
     _register_thermal(register)
     _register_order(register)
     _register_correlations(register)

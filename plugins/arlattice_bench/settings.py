@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from arlattice.bench.job import Job
-from arlattice.bench.result import read_result
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.io.records import read_json
 from arlattice.random_numbers import check_seed, known_seed
+from arlattice_bench.job import Job
+from arlattice_bench.result import read_result
 
-__all__ = ["Settings", "device_name", "versions"]
+__all__ = ["Settings"]
 
 
 @dataclass(frozen=True)
@@ -73,19 +72,3 @@ class Settings:
         chosen = f"--rows {job.row} --systems {job.system.name} --samples {self.samples}{seed}"
         words = ["arlattice", self.plugins, "bench", self.table.removesuffix("-small"), small, chosen, job.arguments, self.arguments]
         return " ".join(word for word in words if word)
-
-
-def device_name(device: torch.device) -> str:
-    """The model of a GPU, or the kind of CPU."""
-    import platform
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}"
-
-
-def versions() -> dict[str, Any]:
-    """Of what computed."""
-    import platform
-
-    from arlattice.version import __version__
-
-    return {"arlattice": __version__, "torch": torch.__version__, "python": platform.python_version()}

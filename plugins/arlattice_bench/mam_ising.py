@@ -8,12 +8,12 @@ Source: S. Liu, P. Ramadge, R. P. Adams, Generative marginalization models, ICML
 
 from __future__ import annotations
 
-from arlattice.bench.published import MAM_ISING
-from arlattice.bench.recipes import ALL, FULL, SMALL
-from arlattice.bench.references import transfer_matrix
-from arlattice.bench.system import Condition, System
-from arlattice.bench.table import Table
 from arlattice.ensemble import ChemicalPotentials, SemiGrandCanonical
+from arlattice_bench.published import MAM_ISING
+from arlattice_bench.recipes import ALL, FULL, SMALL
+from arlattice_bench.references import transfer_matrix
+from arlattice_bench.system import Condition, System
+from arlattice_bench.table import Table
 
 __all__ = ["STATE", "table"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from arlattice.bench.job import Job, Kind
-from arlattice.bench.system import System
+from arlattice_bench.job import Job, Kind
+from arlattice_bench.system import System
 
 __all__ = ["ALL", "ARMS", "ENERGY_MLPS", "FULL", "MARGINALS", "SEVERAL_SIZES", "SMALL", "TRANSFORMERS", "Recipe", "Scale", "painted"]
 

@@ -14,11 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from arlattice.bench.job import Job
-from arlattice.bench.paper_table_1 import CRITICAL
-from arlattice.bench.run import model_of
-from arlattice.bench.settings import Settings, device_name, versions
-from arlattice.bench.table import Table
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import MissingExtraError
 from arlattice.hamiltonians import Hamiltonian
@@ -28,6 +23,12 @@ from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
+from arlattice_bench.job import Job
+from arlattice_bench.origin import device_name, versions
+from arlattice_bench.paper_table_1 import CRITICAL
+from arlattice_bench.run import model_of
+from arlattice_bench.settings import Settings
+from arlattice_bench.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 
-from arlattice.bench.job import Job
-from arlattice.bench.published import TABLE_1
-from arlattice.bench.recipes import ALL, ARMS, FULL, MARGINALS, SEVERAL_SIZES, SMALL, TRANSFORMERS, Scale, painted
-from arlattice.bench.references import kaufman
-from arlattice.bench.system import Condition, System
-from arlattice.bench.table import Table
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.training.states import StateRange
+from arlattice_bench.job import Job
+from arlattice_bench.published import TABLE_1
+from arlattice_bench.recipes import ALL, ARMS, FULL, MARGINALS, SEVERAL_SIZES, SMALL, TRANSFORMERS, Scale, painted
+from arlattice_bench.references import kaufman
+from arlattice_bench.system import Condition, System
+from arlattice_bench.table import Table
 
 __all__ = ["CRITICAL", "ising", "table"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.io.records import read_json
 
 __all__ = ["LogZ", "Reference", "ReferenceMaker", "enumeration", "kaufman", "monte_carlo", "transfer_matrix"]
 
@@ -76,20 +76,31 @@ def monte_carlo(name: str) -> ReferenceMaker:
 
     def maker(hamiltonian: Callable[[], Hamiltonian], results: Path) -> LogZ:
         path = results / name
-        rows = json.loads(path.read_text(encoding="utf-8"))["states"] if path.is_file() else []
+        rows = _rows(path) if path.is_file() else []
         return lambda state: next((_both(row) for row in rows if _is(row, state)), None)
 
     return maker
 
 
-def _is(row: dict[str, Any], state: Ensemble) -> bool:
+_FIGURES = ("temperature", "delta_mu", *(f"log_z{by}{error}" for by in ("", "_annealing", "_mbar") for error in ("", "_error")))
+
+
+def _rows(path: Path) -> list[dict[str, float]]:
+    rows: Any = read_json(path, "--output").get("states")
+    numbers = isinstance(rows, list) and all(isinstance(r, dict) and all(isinstance(r.get(k), int | float) for k in _FIGURES) for r in rows)
+    if not numbers:
+        raise InputError("--output", str(path), "damaged: it holds no references; remove it")
+    return rows
+
+
+def _is(row: dict[str, float], state: Ensemble) -> bool:
     if not isinstance(state, SemiGrandCanonical):
         return False
     delta_mu = state.chemical_potentials.get("Au", 0.0) - state.chemical_potentials.get("Cu", 0.0)
     return math.isclose(row["temperature"], state.temperature) and abs(row["delta_mu"] - delta_mu) < 1e-9
 
 
-def _both(row: dict[str, Any]) -> Reference:
+def _both(row: dict[str, float]) -> Reference:
     each = {name: Estimate(row[f"log_z_{name}"], row[f"log_z_{name}_error"]) for name in ("annealing", "mbar")}
     source = f"mean of population annealing {each['annealing']} and MBAR {each['mbar']}"
     return Reference(Estimate(row["log_z"], row["log_z_error"]), source)

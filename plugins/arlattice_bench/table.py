@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from arlattice.bench.job import Job
-from arlattice.bench.published import Published
-from arlattice.bench.recipes import Recipe, Scale
-from arlattice.bench.system import System
 from arlattice.errors import InputError
 from arlattice.hooks.options import suggestion
+from arlattice_bench.job import Job
+from arlattice_bench.published import Published
+from arlattice_bench.recipes import Recipe, Scale
+from arlattice_bench.system import System
 
 __all__ = ["Table"]
 

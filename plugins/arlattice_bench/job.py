@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from arlattice.bench.system import System
+from arlattice_bench.system import System
 
 __all__ = ["Job", "Kind"]
 

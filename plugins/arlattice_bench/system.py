@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arlattice.bench.references import ReferenceMaker
 from arlattice.build import build_hamiltonian
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.training.compiled import load_compiled
 from arlattice.training.states import StateRange
+from arlattice_bench.references import ReferenceMaker
 
 __all__ = ["Condition", "System"]
 
@@ -40,7 +40,7 @@ class System:
         options: of the Hamiltonian.
         trained_on: box of states, or one state.
         conditions: where models are measured.
-        reference: log Z of its states; see `arlattice.bench.references`.
+        reference: log Z of its states; see `arlattice_bench.references`.
     """
 
     name: str

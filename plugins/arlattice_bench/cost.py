@@ -8,22 +8,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from arlattice.bench.settings import device_name
 from arlattice.errors import InputError
 from arlattice.io.files import write_text
 from arlattice.io.records import read_json
+from arlattice_bench.origin import device_name
 
 __all__ = ["Cost", "measured", "peak_memory"]
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(BaseModel):
     """Cost of a run so far. A call that is killed does not count.
 
     Attributes:
@@ -33,6 +32,8 @@ class Cost:
         memory_of: what that is the memory of.
         device: of the last call.
     """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     seconds: float = 0.0
     calls: int = 0
@@ -45,13 +46,13 @@ class Cost:
         """What is recorded in a run folder; nothing if nothing is."""
         path = folder / "cost.json"
         try:
-            return cls(**read_json(path, "--runs")) if path.is_file() else cls()
-        except TypeError:
+            return cls.model_validate(read_json(path, "--runs")) if path.is_file() else cls()
+        except ValidationError:
             raise InputError("--runs", str(path), "damaged: it is not what a row has cost; remove it") from None
 
     def describe(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return self.model_dump()
 
 
 @contextmanager
@@ -65,7 +66,13 @@ def measured(folder: Path, device: torch.device) -> Iterator[None]:
     yield
     peak, memory_of = peak_memory(device)
     seconds = before.seconds + time.monotonic() - started
-    cost = Cost(seconds, before.calls + 1, max(peak, before.peak_bytes), memory_of, device_name(device))
+    cost = Cost(
+        seconds=seconds,
+        calls=before.calls + 1,
+        peak_bytes=max(peak, before.peak_bytes),
+        memory_of=memory_of,
+        device=device_name(device),
+    )
     write_text(folder / "cost.json", json.dumps(cost.describe(), indent=1) + "\n")
 
 

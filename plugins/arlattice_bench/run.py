@@ -14,12 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arlattice.bench.cost import Cost, measured
-from arlattice.bench.job import Job
-from arlattice.bench.memory import measure_memory
-from arlattice.bench.result import read_result
-from arlattice.bench.settings import Settings, device_name, versions
-from arlattice.bench.system import Condition
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
@@ -28,6 +22,13 @@ from arlattice.models.base import Model
 from arlattice.models.checkpoint import load, read_record
 from arlattice.random_numbers import known_seed
 from arlattice.samples import SampleSet
+from arlattice_bench.cost import Cost, measured
+from arlattice_bench.job import Job
+from arlattice_bench.memory import measure_memory
+from arlattice_bench.origin import device_name, versions
+from arlattice_bench.result import read_result
+from arlattice_bench.settings import Settings
+from arlattice_bench.system import Condition
 
 __all__ = ["Unfinished", "evaluate", "model_of", "run", "specification", "state_figures", "steps_done"]
 
@@ -120,7 +121,7 @@ def _trained_model(job: Job, settings: Settings) -> Model:
     _check_same(folder, job, settings)
     if (folder / "model" / "model.safetensors").is_file():
         model = load(folder, device=str(settings.device))
-        if model.record["steps"] == job.training["steps"]:
+        if _steps(model.record, folder) == job.training["steps"]:
             return model
     model = _train(job, settings, folder)
     if model.record["steps"] < job.training["steps"]:
@@ -166,7 +167,14 @@ def _name(size: Mapping[str, Any]) -> str:
 def steps_done(job: Job, settings: Settings) -> int:
     """Training steps of a job whose model is in its run folder."""
     path = settings.folder(job) / "model" / "model.json"
-    return int(read_record(path.parent).get("steps", 0)) if path.is_file() else 0
+    return _steps(read_record(path.parent), path) if path.is_file() else 0
+
+
+def _steps(record: Mapping[str, Any], path: Path) -> int:
+    steps = record.get("steps", 0)
+    if not isinstance(steps, int):
+        raise InputError("--runs", str(path), "damaged: it does not say how long it was trained; remove the folder")
+    return steps
 
 
 def _check_same(folder: Path, job: Job, settings: Settings) -> None:
@@ -184,7 +192,8 @@ def _check_same(folder: Path, job: Job, settings: Settings) -> None:
         "model": {"name": job.family, **job.options},
         "training": {**job.training, "seed": settings.seed},
     }
-    found = config | {"states": {"trained on": config["states"][0] if isinstance(config["states"], list) else config["states"]}}
+    trained_on = config["states"]
+    found = config | {"states": {"trained on": trained_on[0] if isinstance(trained_on, list) and trained_on else trained_on}}
     for table, values in _plain(asked).items():
         for key, value in values.items():
             if found[table].get(key) != value:

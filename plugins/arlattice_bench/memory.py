@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from arlattice.bench.job import Job
-from arlattice.bench.settings import Settings
 from arlattice.hamiltonians import Hamiltonian
+from arlattice_bench.job import Job
+from arlattice_bench.settings import Settings
 
 __all__ = ["measure_memory"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 
-from arlattice.bench.published import TABLE_2
-from arlattice.bench.recipes import ALL, FULL, MARGINALS, SEVERAL_SIZES, SMALL, TRANSFORMERS, Scale, painted
-from arlattice.bench.references import ReferenceMaker, enumeration, monte_carlo
-from arlattice.bench.system import Condition, System
-from arlattice.bench.table import Table
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.training.states import StateRange
+from arlattice_bench.published import TABLE_2
+from arlattice_bench.recipes import ALL, FULL, MARGINALS, SEVERAL_SIZES, SMALL, TRANSFORMERS, Scale, painted
+from arlattice_bench.references import ReferenceMaker, enumeration, monte_carlo
+from arlattice_bench.system import Condition, System
+from arlattice_bench.table import Table
 
 __all__ = ["REFERENCE", "table"]
 
