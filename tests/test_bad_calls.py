@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.hooks.manager import default_manager
+from arlattice.models.build import build_model
 from arlattice.models.base import Model
 from arlattice.models.painted import paint
 from arlattice.montecarlo import diagnose, sample_chains, sample_replicas
@@ -159,7 +159,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "more sweeps than fit": (lambda m: sample_chains(m.hamiltonian, STATE, sweeps=10**14), "chains, sweeps"),
     "replicas of a number": (lambda m: sample_replicas(m.hamiltonian, [3]), "states = [3]"),
     "diagnose nothing": (lambda m: diagnose(None), "samples = None"),
-    "a family by number": (lambda m: default_manager().build_model(3, m.hamiltonian), "model = 3"),
+    "a family by number": (lambda m: build_model(3, m.hamiltonian), "model = 3"),
 }
 
 

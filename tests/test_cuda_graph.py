@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.decoding.orders import draw_plan
-from arlattice.hooks.manager import default_manager
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
@@ -114,7 +114,7 @@ def test_new_weights_are_seen_by_recorded_sampling() -> None:
 def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) -> None:
     """With the weights of the moment, thrice."""
     h = arl.hamiltonian("ising", size=(3, 3))
-    model = randomise(default_manager().build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
+    model = randomise(build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
     states = Conditions.from_states([arl.SemiGrandCanonical(2.0, {"up": 0.2})], h).to("cuda")
     chains = ModelChains(states, 2, 16, 4, 100, Stream(3, "chains", "cuda"))
     for _ in range(3):
@@ -149,7 +149,7 @@ def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
 @pytest.mark.parametrize("family", ["any-order-transformer", "any-order-mlp"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_plans_are_drawn_alike_on_both_devices_and_few_steps_are_recorded(case: Case, family: str, kind: str, given: bool) -> None:
-    model = randomise(default_manager().build_model(family, case.hamiltonian, {"width": 16, "layers": 2})).double()
+    model = randomise(build_model(family, case.hamiltonian, {"width": 16, "layers": 2})).double()
     plan = draw_plan(case.hamiltonian.lattice, 64, kind, Stream(0))
     noise = Stream(1).uniform(case.hamiltonian.lattice.n_sites, 64)
     conditions = Conditions.from_states([case.state], case.hamiltonian).expand(64)

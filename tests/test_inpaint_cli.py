@@ -13,6 +13,7 @@ import torch
 from ase.build import bulk
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.errors import MissingExtraError
 from arlattice.io import picture
 
@@ -170,7 +171,7 @@ def test_a_hamiltonian_that_no_name_rebuilds_must_be_given(run_cli: RunCli, tmp_
     lattice = arl.square(2)
     pair = torch.eye(2).double().numpy()
     hamiltonian = arl.ClusterHamiltonian.from_terms(lattice, [((0, 1), pair)], units="reduced", name="mine")
-    model = arl.hooks.manager.default_manager().build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
+    model = build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
     model.save(tmp_path / "model")
     ase.io.write(tmp_path / "known.extxyz", arl.square(3).to_ase(torch.full((9,), -1)))
     ran = inpaint(run_cli, tmp_path / "model", tmp_path / "known.extxyz")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
-from arlattice.hooks.manager import default_manager
 from arlattice.models.marginal import MarginalModel
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
@@ -27,7 +27,7 @@ STATE = arl.SemiGrandCanonical(2.5)
 
 
 def build(family: str, hamiltonian: arl.Hamiltonian, **options: object) -> MarginalModel:
-    model = default_manager().build_model(family, hamiltonian, TINY[family] | options)
+    model = build_model(family, hamiltonian, TINY[family] | options)
     assert isinstance(model, MarginalModel)
     return model
 

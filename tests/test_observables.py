@@ -15,8 +15,9 @@ from ase.build import bulk
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.errors import InputError
-from arlattice.hooks import Manager, default_manager, using
+from arlattice.hooks import Manager, using
 from arlattice.lattice import Lattice, chain, cubic, square
 from arlattice.samples import SampleSet
 from arlattice.testing.cases import randomise
@@ -258,7 +259,7 @@ def exact(ising: Enumeration) -> SampleSet:
 def imperfect() -> SampleSet:
     """80,000 samples of a model with random weights: 200 sets of 400."""
     hamiltonian = arl.hamiltonian("ising", size=(3, 3))
-    model = default_manager().build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
+    model = build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
     return randomise(model, seed=2, scale=0.06).eval().sample(80_000, STATE, seed=7)
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
@@ -179,7 +180,7 @@ def test_every_option_has_a_test_away_from_its_default() -> None:
 )
 def test_a_network_has_the_size_that_was_asked_for(family: str, options: dict[str, int]) -> None:
     """2x3 sites, two species. Transformer: 24 features, of which each of 3 heads has 8, 4 rotary pairs."""
-    model: Any = default_manager().build_model(family, arl.hamiltonian("ising", size=(2, 3)), options)
+    model: Any = build_model(family, arl.hamiltonian("ising", size=(2, 3)), options)
     repeated = model.blocks if family == "any-order-transformer" else model.hidden
     assert len(repeated) == 5
     if family == "any-order-transformer":
@@ -239,7 +240,7 @@ def test_a_step_gets_what_the_options_say() -> None:
 
 def test_the_consistency_of_marginals_counts_with_its_weight() -> None:
     """The loss is linear in it, with the slope that it reports less the term of nothing known, zero in a fresh model."""
-    model = randomise(default_manager().build_model("marginal-transformer", arl.hamiltonian("ising", size=(3, 3)), TINY))
+    model = randomise(build_model("marginal-transformer", arl.hamiltonian("ising", size=(3, 3)), TINY))
     objective = default_manager().objectives["self-consistency"].load_factory()
     run = trainer("marginal-transformer", objective="self-consistency")
     batch = run.systems[0].batch(run.stream)
@@ -299,7 +300,7 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     assert not asked
     run = trainer(compile=True)
     assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
-    assert run.systems[0].replay is not None and run.systems[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
+    assert run.systems[0].replay is not None and run.systems[0].replay.move.sweep.compiled
 
 
 def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_plan
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
@@ -28,7 +28,7 @@ ALL = [*CASES.values(), ISING, EVEN]
 
 
 def model_of(family: str, case: Case) -> Model:
-    return randomise(default_manager().build_model(family, case.hamiltonian, OPTIONS[family]), seed=3).double()
+    return randomise(build_model(family, case.hamiltonian, OPTIONS[family]), seed=3).double()
 
 
 def blocks(n: int) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.models.build import build_model
+from arlattice.build import build_hamiltonian
 from arlattice.hooks import Manager, PluginWarning, using
 
 FAULTS = {
@@ -146,7 +148,7 @@ def test_what_a_plugin_prints_does_not_mix_with_the_answer(place: str, workplace
     Path("odd.py").write_text("import os\n" + texts[place])
     if place == "energy":
         with using(Manager(["odd.py"])) as loaded:
-            loaded.build_model("any-order-mlp", loaded.build_hamiltonian("odd"), {"width": 8}).save("odd_model_folder")
+            build_model("any-order-mlp", build_hamiltonian("odd"), {"width": 8}).save("odd_model_folder")
     command = commands.get(place, "hamiltonians --json")
     done = subprocess.run(
         [sys.executable, "-m", "arlattice", "-p", "odd.py", *command.split()], capture_output=True, text=True, check=False

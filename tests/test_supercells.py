@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.models.build import build_model
 from arlattice.conditions import Conditions
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
 from arlattice.models.phases import rotary_phases
 from arlattice.testing import check_model, randomise
@@ -37,7 +37,7 @@ def ising(*size: int) -> arl.Hamiltonian:
 
 
 def model(family: str = "any-order-transformer", **options: object) -> Model:
-    return default_manager().build_model(family, ising(3, 3), options or TINY)
+    return build_model(family, ising(3, 3), options or TINY)
 
 
 def test_the_weights_are_shared_and_the_other_supercell_has_its_own_normalised_distribution() -> None:
@@ -57,7 +57,7 @@ def test_on_its_own_supercell_a_model_is_unchanged() -> None:
 def test_weights_of_one_supercell_are_refused_on_another() -> None:
     """Also where the shapes of the weights agree."""
     for family, options in (("any-order-mlp", {"width": 8}), ("any-order-transformer", TINY | {"positions": "supercell"})):
-        four = default_manager().build_model(family, ising(4, 4), options)
+        four = build_model(family, ising(4, 4), options)
         with pytest.raises(arl.InputError, match="weights for one supercell"):
             four.on(ising(2, 8))
     with pytest.raises(arl.InputError, match="primitive cell and species"):
@@ -146,7 +146,7 @@ def test_a_model_of_two_sizes_is_good_on_a_third(tmp_path: Path) -> None:
     """
     (tmp_path / "run.toml").write_text(text)
     trained = run(RunConfig.from_toml(tmp_path / "run.toml"), tmp_path / "run", progress=False)
-    untrained = default_manager().build_model(
+    untrained = build_model(
         "any-order-transformer", ising(3, 3), {"width": 32, "heads": 2, "layers": 2, "positions": "primitive"}
     )
     ess = [m.on(ising(3, 4)).sample(500, STATE, order="random", seed=3).ess for m in (trained, untrained)]
