@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.models.build import build_model
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.models.painted import paint
 from arlattice.montecarlo import diagnose, sample_chains, sample_replicas
 from arlattice.training.config import RunConfig, TrainingOptions
@@ -50,7 +50,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "supercell is text": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], "2x2x2"), "supercell = '2x2x2'"),
     "lattice of no length": (lambda m: arl.square(0), "length = 0"),
     "unknown Hamiltonian": (lambda m: arl.hamiltonian("isng"), "hamiltonian = 'isng'"),
-    "unknown option": (lambda m: arl.hamiltonian("ising", size=(3, 3), K=1), "K = 1"),
+    "unknown option": (lambda m: arl.hamiltonian("ising", supercell=(3, 3), K=1), "K = 1"),
     "no such model": (lambda m: arl.load("no-such-model"), "model = 'no-such-model'"),
     "unknown units": (lambda m: arl.FunctionHamiltonian(arl.chain(3), len, units="kcal"), "units = 'kcal'"),
     "energies of the wrong shape": (

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import arlattice as arl
-from arlattice.models.build import build_model
 from arlattice.build import build_hamiltonian
 from arlattice.hooks import Manager, using
 from arlattice.io.records import read_tensors, write_tensors
+from arlattice.models.build import build_model
 from arlattice.training.config import RunConfig
 from arlattice.training.train import run
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.models.build import build_model
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.decoding.orders import draw_plan
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
+from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
@@ -113,7 +113,7 @@ def test_new_weights_are_seen_by_recorded_sampling() -> None:
 @pytest.mark.parametrize("family", ["marginal-mlp", "marginal-transformer"])
 def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) -> None:
     """With the weights of the moment, thrice."""
-    h = arl.hamiltonian("ising", size=(3, 3))
+    h = arl.hamiltonian("ising", supercell=(3, 3))
     model = randomise(build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
     states = Conditions.from_states([arl.SemiGrandCanonical(2.0, {"up": 0.2})], h).to("cuda")
     chains = ModelChains(states, 2, 16, 4, 100, Stream(3, "chains", "cuda"))
@@ -131,7 +131,7 @@ def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) ->
 @cuda
 def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
     """4,000 independent copies after 60 sweeps, 2 means within 4 sigma: fails for nothing in 1.3e-4 of the seeds."""
-    h = arl.hamiltonian("ising", size=(3, 3))
+    h = arl.hamiltonian("ising", supercell=(3, 3))
     states = [arl.SemiGrandCanonical(t, {"up": 0.1}) for t in (1.5, 3.0)]
     conditions = Conditions.from_states(states, h)[torch.arange(2).repeat_interleave(4000)]
     chains = ReplicaExchange(h.to("cuda"), conditions.to("cuda"), (2, 4000), Stream(0, "chains", "cuda"))

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.models.build import build_model
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases

@@ -114,7 +114,7 @@ def test_importing_loads_no_plugin_and_no_heavy_package() -> None:
 def test_importing_the_module_hamiltonian_leaves_the_function_in_place() -> None:
     import arlattice.hamiltonians  # noqa: F401
 
-    assert arl.hamiltonian("ising", size=(3, 3)).lattice.n_sites == 9
+    assert arl.hamiltonian("ising", supercell=(3, 3)).lattice.n_sites == 9
     with pytest.raises(AttributeError, match="no_such_name"):
         arl.no_such_name  # noqa: B018
 
@@ -300,15 +300,15 @@ def test_what_a_factory_returns_and_its_options_are_checked() -> None:
 
 
 def test_what_the_manager_built_in_the_last_release_is_built_with_a_warning() -> None:
-    loaded = Manager()
-    loaded.hamiltonians.register("pair", lambda options: arl.FunctionHamiltonian(arl.chain(2), lambda x: x.sum(1).double()), plugin="p")
+    former = Manager()
+    former.hamiltonians.register("pair", lambda options: arl.FunctionHamiltonian(arl.chain(2), lambda x: x.sum(1).double()), plugin="p")
     with pytest.warns(DeprecationWarning, match=r"arlattice\.build\.build_hamiltonian"):
-        hamiltonian = loaded.build_hamiltonian("pair")
+        hamiltonian = former.build_hamiltonian("pair")
     with pytest.warns(DeprecationWarning, match=r"arlattice\.models\.build\.build_model"):
-        model = loaded.build_model("any-order-mlp", hamiltonian, {"width": 8})
-    samples = model.sample(4, arl.SemiGrandCanonical(2.0))
+        model = former.build_model("any-order-mlp", hamiltonian, {"width": 8})
+    samples = model.sample(4, arl.SemiGrandCanonical(20000.0))
     with pytest.warns(DeprecationWarning, match=r"arlattice\.thermo\.observables\.observe\.observe"):
-        assert torch.equal(loaded.observe("energy", samples).columns[:, 0], samples.energy)
+        assert torch.equal(former.observe("energy", samples).columns[:, 0], samples.energy)
 
 
 # -- options ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ STATE = arl.SemiGrandCanonical(2.0)
 
 def model_of(seed: int) -> arl.Model:
     torch.manual_seed(seed)
-    model = build_model("any-order-mlp", arl.hamiltonian("ising", size=(3, 3)), {})
+    model = build_model("any-order-mlp", arl.hamiltonian("ising", supercell=(3, 3)), {})
     model.record = {"seed": seed}
     return model
 

@@ -13,7 +13,6 @@ from arlattice.conditions import Conditions
 from arlattice.montecarlo import ChainDiagnostics, diagnose, heat_bath, metropolis, sample_chains, sample_replicas
 from arlattice.montecarlo.heat_bath import heat_bath_sweep, visit
 from arlattice.montecarlo.metropolis import metropolis_step, metropolis_sweep
-from arlattice.montecarlo.moves import choose_move
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.montecarlo.swap import swap_sweep
 from arlattice.random_numbers import Stream
@@ -360,7 +359,7 @@ STATES: list[arl.Ensemble] = [arl.SemiGrandCanonical(t, {"up": 0.1}) for t in (1
 
 
 def ising_chains(seed: int = 0, hamiltonian: arl.Hamiltonian | None = None) -> ReplicaExchange:
-    h = hamiltonian or arl.hamiltonian("ising", size=(3, 3))
+    h = hamiltonian or arl.hamiltonian("ising", supercell=(3, 3))
     return replicas(h, STATES, (3, 3000), seed)
 
 
@@ -395,7 +394,7 @@ def test_exchanges_bring_in_the_phase_that_a_cold_chain_cannot_reach() -> None:
 
     400 copies; half of them end in the other well, 200 +- 10, 5 sigma: fails for nothing in 1e-6 of the seeds.
     """
-    h = arl.hamiltonian("ising", size=(3, 3))
+    h = arl.hamiltonian("ising", supercell=(3, 3))
     states: list[arl.Ensemble] = [arl.SemiGrandCanonical(t) for t in (0.7, 1.5, 2.5, 4.0, 8.0)]
 
     def cold_up(sweeps: int, exchange: bool) -> int:
@@ -467,7 +466,7 @@ def test_black_boxes_sweep_as_cluster_hamiltonians_do(make: Callable[[arl.Hamilt
 
 # -- recorded chains -------------------------------------------------------------------------------
 
-ISING = arl.hamiltonian("ising", size=(3, 3))
+ISING = arl.hamiltonian("ising", supercell=(3, 3))
 WARM = arl.SemiGrandCanonical(3.0, {"up": 0.1})
 
 

@@ -15,11 +15,11 @@ import torch
 import xarray
 
 import arlattice as arl
-from arlattice.models.build import build_model
 from arlattice.cli.sweep import read_numbers
 from arlattice.errors import InputError
 from arlattice.hooks import Manager, using
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.samples import SampleSet
 from arlattice.thermo import sweep as sweep_module
 from arlattice.thermo import sweep_state
@@ -46,7 +46,7 @@ def sigmas(dataset: xarray.Dataset, name: str, truth: xarray.DataArray) -> np.nd
 
 def exact_sets() -> list[list[SampleSet]]:
     """All configurations in every state, with equal probability of being drawn: weighted averages are exact."""
-    all_states = Enumeration.of(arl.hamiltonian("ising", size=(3, 3)))
+    all_states = Enumeration.of(arl.hamiltonian("ising", supercell=(3, 3)))
     n = len(all_states.energy)
     log_prob = torch.full((n,), -math.log(n), dtype=torch.float64)
 
@@ -133,7 +133,7 @@ def test_delta_mu_is_the_second_species_less_the_first_and_twice_the_field(model
 
 
 def test_three_species_have_a_dimension_for_each_chemical_potential() -> None:
-    potts = arl.hamiltonian("potts", size=(2, 2), q=3)
+    potts = arl.hamiltonian("potts", supercell=(2, 2), q=3)
     untrained = build_model("any-order-transformer", potts, {"width": 16, "heads": 2, "layers": 1}).eval()
     first, second, _ = potts.species
     found = arl.sweep(untrained, [1.0, 2.0], chemical_potentials={first: [0.0, 0.5], second: [0.1, 0.2, 0.3]}, n=200)
