@@ -209,13 +209,10 @@ class Ensemble(ABC):
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The state that `to_dict` described, of a registered ensemble."""
-        from arlattice.hooks.manager import default_manager
+        from arlattice.build import ensemble_class
 
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
-        entry = default_manager().ensembles[fields.pop("ensemble", None)]
-        kind = entry.load_factory()
-        if not (isinstance(kind, type) and issubclass(kind, Ensemble) and kind.name == entry.name):
-            raise entry.error(f"registered {kind!r}, which is no subclass of arlattice.Ensemble of that name")
+        kind = ensemble_class(fields.pop("ensemble", ""))
         try:
             return kind(**fields)
         except TypeError:

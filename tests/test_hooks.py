@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 
 import arlattice as arl
+from arlattice import hooks
 from arlattice.build import build_hamiltonian
 from arlattice.cli import commands
 from arlattice.errors import InputError
@@ -286,27 +287,26 @@ def test_an_unknown_name_gives_the_near_one_or_all() -> None:
 
 
 def test_what_a_factory_returns_and_its_options_are_checked() -> None:
-    with using(Manager()) as loaded:
-        loaded.hamiltonians.register("wrong", lambda options: 3, plugin="p")
-        with pytest.raises(InputError, match="plugin 'p' returned a int, not a Hamiltonian"):
-            build_hamiltonian("wrong")
-        with pytest.raises(InputError, match="size = 3: unknown option"):
-            build_hamiltonian("wrong", {"size": 3})
-        loaded.hamiltonians.register("untyped", lambda options: 3, options=dict, plugin="p")  # type: ignore[arg-type]
-        with pytest.raises(InputError, match=r"not a subclass of arlattice\.Options"):
-            build_hamiltonian("untyped")
+    loaded = Manager()
+    loaded.hamiltonians.register("wrong", lambda options: 3, plugin="p")
+    with using(loaded), pytest.raises(InputError, match="plugin 'p' returned a int, not a Hamiltonian"):
+        build_hamiltonian("wrong")
+    with using(loaded), pytest.raises(InputError, match="size = 3: unknown option"):
+        build_hamiltonian("wrong", {"size": 3})
+    loaded.hamiltonians.register("untyped", lambda options: 3, options=dict, plugin="p")  # type: ignore[arg-type]
+    with using(loaded), pytest.raises(InputError, match=r"not a subclass of arlattice\.Options"):
+        build_hamiltonian("untyped")
 
 
-def test_what_the_manager_built_in_the_last_release_is_built_with_a_warning() -> None:
-    former = Manager()
-    former.hamiltonians.register("pair", lambda options: arl.FunctionHamiltonian(arl.chain(2), lambda x: x.sum(1).double()), plugin="p")
-    with pytest.warns(DeprecationWarning, match=r"arlattice\.build\.build_hamiltonian"):
-        hamiltonian = former.build_hamiltonian("pair")
+def test_former_builders_of_a_manager_warn_and_work() -> None:
+    with pytest.warns(DeprecationWarning, match=r"is now called arlattice\.build\.build_hamiltonian"):
+        built = Manager().build_hamiltonian("ising", {"supercell": [3, 3]})
     with pytest.warns(DeprecationWarning, match=r"arlattice\.models\.build\.build_model"):
-        model = former.build_model("any-order-mlp", hamiltonian, {"width": 8})
-    samples = model.sample(4, arl.SemiGrandCanonical(20000.0))
-    with pytest.warns(DeprecationWarning, match=r"arlattice\.thermo\.observables\.observe\.observe"):
-        assert torch.equal(former.observe("energy", samples).columns[:, 0], samples.energy)
+        model = Manager().build_model("any-order-mlp", built, {"width": 8})
+    with pytest.warns(DeprecationWarning, match=r"observables\.observe\.observe"):
+        assert len(Manager().observe("energy", model.sample(3, arl.SemiGrandCanonical(2.0), seed=0)).columns) == 3
+    with pytest.warns(DeprecationWarning, match=r"is now called arlattice\.hamiltonian"):
+        assert hooks.hamiltonian is arl.hamiltonian
 
 
 # -- options ---------------------------------------------------------------------------------------
