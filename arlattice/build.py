@@ -1,4 +1,4 @@
-"""Hamiltonians and kinds of states by their registered names.
+"""Hamiltonians and ensembles by their registered names.
 
 The one place where a name, options and the registry of plugins become a `Hamiltonian`: `arlattice.hamiltonian` for a person,
 `build_hamiltonian` for what reads options from elsewhere.
@@ -6,10 +6,10 @@ The one place where a name, options and the registry of plugins become a `Hamilt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from arlattice.arguments import of_type, one_of
+from arlattice.arguments import of_type
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.by_hand import without_by_hand
@@ -66,16 +66,13 @@ def build_hamiltonian(
 
 
 def ensemble_class(name: str) -> type[Ensemble]:
-    """The kind of states of a name, as files keep it.
+    """The ensemble of a registered name, as files keep it.
 
     Raises:
-        InputError: no such kind.
+        InputError: no plugin registers it, or registers something else.
     """
-    kinds = {kind.name: kind for kind in _below(Ensemble)}  # type: ignore[type-abstract]
-    return kinds[one_of("ensemble", name, kinds)]
-
-
-def _below(kind: type[Ensemble]) -> Iterator[type[Ensemble]]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from _below(each)
+    entry = default_manager().ensembles[name]
+    kind = entry.load_factory()
+    if not (isinstance(kind, type) and issubclass(kind, Ensemble) and kind.name == name):
+        raise entry.error(f"registered {kind!r}, which is no subclass of arlattice.Ensemble of that name")
+    return kind

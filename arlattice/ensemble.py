@@ -215,14 +215,14 @@ class Ensemble(ABC):
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The state that `to_dict` described, of a registered ensemble."""
+        from arlattice.build import ensemble_class
+
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
-        kinds = {k.name: k for k in (SemiGrandCanonical, Canonical)}
-        kind = kinds[one_of("ensemble", fields.pop("ensemble", None), kinds)]
+        kind = ensemble_class(fields.pop("ensemble", ""))
         try:
-            found: Ensemble = kind(**fields)
+            return kind(**fields)
         except TypeError:
             raise InputError("ensemble", data, "give what to_dict gave") from None
-        return found
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,11 @@ class Plain(arl.Ensemble):
 @pytest.fixture
 def manager() -> Iterator[Manager]:
     with using(Manager()) as loaded:
+        loaded.ensembles.register("plain", Plain, plugin="p")
         yield loaded
 
 
+@pytest.mark.usefixtures("manager")
 @pytest.mark.parametrize("family", ["any-order-transformer", "any-order-mlp", "marginal-mlp", "marginal-transformer", "fixed-order-mlp"])
 def test_every_family_reads_the_features_of_its_ensemble_and_is_loaded_with_it(family: str, tmp_path: Path) -> None:
     options = TINY if "transformer" in family else {"width": 16}
@@ -79,3 +81,13 @@ def test_a_kind_of_states_that_nobody_has_is_told() -> None:
     assert ensemble_class("canonical") is arl.Canonical
     with pytest.raises(arl.InputError, match="ensemble = 'gibbs'"):
         ensemble_class("gibbs")
+
+
+def test_what_is_registered_as_an_ensemble_must_be_one_of_that_name(manager: Manager) -> None:
+    manager.ensembles.register("other", Plain, plugin="p")
+    manager.ensembles.register("number", float, plugin="p")
+    for name in ("other", "number"):
+        with pytest.raises(arl.InputError, match=f"ensemble = '{name}': plugin 'p' registered .* no subclass of arlattice.Ensemble"):
+            ensemble_class(name)
+    state = Plain(3.0)
+    assert arl.Ensemble.from_dict(state.to_dict()) == state

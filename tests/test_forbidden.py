@@ -16,9 +16,9 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.conditions import Conditions
+from arlattice.hooks.manager import default_manager
 from arlattice.models.build import build_model
 from arlattice.montecarlo import sample_chains, sample_replicas
-from arlattice.montecarlo.moves import MOVES
 from arlattice.montecarlo.population_annealing import population_annealing
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.montecarlo.swap import swap_sweep
@@ -92,7 +92,8 @@ def test_cluster_moves_stay_among_what_may_be(move: str) -> None:
     equal = -torch.eye(lattice.n_species).numpy()
     h = StrictClusters.from_terms(lattice, [((i, j), equal) for i in range(lattice.n_sites) for j in range(i)], units="reduced")
     sample_chains(h, arl.SemiGrandCanonical(4.0, {"X": 0.5, "Cl": 0.5}), move=move, chains=8, sweeps=40, burn_in=0, thin=1)
-    assert set(MOVES) == {"heat-bath", "metropolis", "swap", "swendsen-wang", "wolff"}  # each of them is in this file
+    moves = {entry.name for entry in default_manager().moves}
+    assert moves == {"heat-bath", "metropolis", "swap", "swendsen-wang", "wolff"}  # each of them is in this file
 
 
 def test_replica_exchange_asks_only_for_what_may_be() -> None:
@@ -167,7 +168,7 @@ def asks_for_every_swap(hamiltonian: arl.Hamiltonian, inputs: dict[str, Tensor])
 def test_a_sweep_that_asks_for_every_swap_is_caught(
     sweep: Callable[..., tuple[Tensor]], raises: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arlattice.montecarlo.replica_exchange.swap_sweep", sweep)
+    monkeypatch.setattr("arlattice.montecarlo.swap.swap_sweep", sweep)
     case = FIXED[0]
     if raises:
         with pytest.raises(ForbiddenError):

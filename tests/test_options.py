@@ -300,7 +300,7 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     assert not asked
     run = trainer(compile=True)
     assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
-    assert run.systems[0].replay is not None and run.systems[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
+    assert run.systems[0].replay is not None and run.systems[0].replay.move.sweep.compiled
 
 
 def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

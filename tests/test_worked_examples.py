@@ -121,12 +121,11 @@ def test_the_plugin_fits_where_there_is_no_file(tmp_path: Path) -> None:
 def test_other_metals_than_those_of_the_fit_or_of_emt_are_refused(fitted: Any, tmp_path: Path) -> None:
     path = tmp_path / "cu-au.ce"
     fitted.write(path)
-    manager = Manager([str(PLUGIN)])
     for species in (["Ag", "Au"], ["Au", "Cu"]):
-        with using(manager), pytest.raises(arl.InputError, match="expansion of Cu, Au"):
+        with pytest.raises(arl.InputError, match="expansion of Cu, Au"), using(Manager([str(PLUGIN)])):
             build_hamiltonian("emt-alloy", {"species": species, "expansion": str(path)})
     for species, words in ((["Fe", "Cu"], "Fe"), (["Cu", "Cu"], "each metal once")):
-        with using(manager), pytest.raises(arl.InputError, match=words):
+        with pytest.raises(arl.InputError, match=words), using(Manager([str(PLUGIN)])):
             build_hamiltonian("emt-alloy", {"species": species, "expansion": str(path)})
 
 

@@ -63,7 +63,7 @@ _DRAWING = (
 )
 
 _OUTPUT = (
-    click.option("--format", "file_format", metavar="NAME", help="extxyz, netcdf, db, cif or poscar; else by suffix."),
+    click.option("--format", "file_format", metavar="NAME", help="extxyz, netcdf, db, cif, poscar or a plugin's; else by suffix."),
     click.option(
         "--vacancies", type=click.Choice(["drop", "X"]), default="drop", show_default=True, help="Leave vacancies out, or keep as X."
     ),

@@ -1,12 +1,13 @@
 """The plugin system: hook specifications, the manager that loads plugins, and the registries they fill."""
 
-import warnings
+import importlib
 from typing import Any
 
 from arlattice.hooks.hookspecs import Register, hookimpl
 from arlattice.hooks.manager import Manager, PluginInfo, PluginWarning, default_manager, load_plugin, plugins, using
 from arlattice.hooks.options import Options
 from arlattice.hooks.registry import Entry, Registry
+from arlattice.old_names import warn_of_old_name
 
 __all__ = [
     "Entry",
@@ -27,8 +28,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The name that this package had for one release more."""
     if name == "hamiltonian":
-        from arlattice.build import hamiltonian
-
-        warnings.warn("arlattice.hooks.hamiltonian is now arlattice.hamiltonian", DeprecationWarning, stacklevel=2)
-        return hamiltonian
+        warn_of_old_name("arlattice.hooks.hamiltonian", "arlattice.hamiltonian")
+        return importlib.import_module("arlattice.build").hamiltonian
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,19 @@ from arlattice.hooks.hookspecs import Register, hookimpl
 if TYPE_CHECKING:
     import click
 
+_PLANS = "arlattice.decoding.plans"
+
+
+@hookimpl
+def arlattice_register_ensembles(register: Register) -> None:
+    """The ensembles of `arlattice.ensemble`."""
+    register(
+        "semi-grand-canonical",
+        "arlattice.ensemble:SemiGrandCanonical",
+        summary="fixed temperature and chemical potentials",
+    )
+    register("canonical", "arlattice.ensemble:Canonical", summary="fixed temperature and composition")
+
 
 @hookimpl
 def arlattice_register_models(register: Register) -> None:
@@ -46,6 +59,15 @@ def arlattice_register_models(register: Register) -> None:
 
 
 @hookimpl
+def arlattice_register_plans(register: Register) -> None:
+    """The plans of `arlattice.decoding`."""
+    register("coarse-to-fine", f"{_PLANS}:coarse_to_fine", summary="site by site, sublattices that are far apart first")
+    register("random", f"{_PLANS}:random", summary="site by site, in a random order")
+    register("raster", f"{_PLANS}:raster", summary="site by site, as they are numbered")
+    register("levels", f"{_PLANS}:levels_at_once", summary="the sites of each level of coarse-to-fine at once")
+
+
+@hookimpl
 def arlattice_register_objectives(register: Register) -> None:
     """The objectives of `arlattice.training`."""
     register("hybrid", "arlattice.training.objectives:hybrid", summary="forward KL on replayed Monte Carlo plus reverse KL on own samples")
@@ -63,6 +85,28 @@ def arlattice_register_objectives(register: Register) -> None:
         "arlattice.training.marginalization:self_consistency",
         summary="forward KL, and marginals that agree with it at every prefix",
     )
+
+
+@hookimpl
+def arlattice_register_moves(register: Register) -> None:
+    """The moves of `arlattice.montecarlo`."""
+    here = "arlattice.montecarlo"
+    register("heat-bath", f"{here}.heat_bath:HeatBath", summary="every site once, drawn from its conditional probability")
+    register("metropolis", f"{here}.metropolis:metropolis", summary="random sites are offered another species")
+    register("swap", f"{here}.swap:Swap", summary="random pairs of sites exchange their species")
+    register("swendsen-wang", f"{here}.swendsen_wang:swendsen_wang", summary="all clusters of like species, ferromagnetic pairs only")
+    register("wolff", f"{here}.wolff:wolff", summary="one cluster of like species, ferromagnetic pairs only")
+
+
+@hookimpl
+def arlattice_register_exporters(register: Register) -> None:
+    """The file formats of `arlattice.io`."""
+    here = "arlattice.io"
+    register("extxyz", f"{here}.extxyz:Extxyz", summary="structures and every fact, read back to the bit")
+    register("netcdf", f"{here}.netcdf:NetCDF", summary="arrays and every fact, read back to the bit")
+    register("db", f"{here}.ase_db:AseDb", summary="structures and every fact, to be searched with `ase db`, read back to the bit")
+    register("cif", f"{here}.structure_folders:Cif", summary="a folder of structures; the facts in index.csv")
+    register("poscar", f"{here}.structure_folders:Poscar", summary="a folder of structures; the facts in index.csv")
 
 
 @hookimpl

@@ -13,12 +13,13 @@ __all__ = ["contained", "stopped_by_user", "told"]
 
 
 @contextmanager
-def contained(argument: str, value: object, problem: str) -> Iterator[None]:
+def contained(argument: str, value: object, problem: str, passing: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Run code of a plugin.
 
     Args:
         argument, value: what the user asked for, as in `InputError`.
         problem: what it means if the code raises; what it raised follows.
+        passing: what passes as it is besides.
 
     Raises:
         InputError: instead of anything that the code raises, `SystemExit` and the like among it. Errors that are one line
@@ -28,6 +29,8 @@ def contained(argument: str, value: object, problem: str) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     except (InputError, MissingExtraError, Warning):
+        raise
+    except passing:
         raise
     except BaseException as error:
         if stopped_by_user(error):

@@ -20,10 +20,14 @@ __all__ = [
     "PROJECT",
     "Register",
     "arlattice_register_commands",
+    "arlattice_register_ensembles",
+    "arlattice_register_exporters",
     "arlattice_register_hamiltonians",
     "arlattice_register_models",
+    "arlattice_register_moves",
     "arlattice_register_objectives",
     "arlattice_register_observables",
+    "arlattice_register_plans",
     "hookimpl",
 ]
 
@@ -66,8 +70,25 @@ def arlattice_register_hamiltonians(register: Register) -> None:
 
 
 @hookspec
+def arlattice_register_ensembles(register: Register) -> None:
+    """Register ensembles. The factory is the ensemble itself, a subclass of `arlattice.Ensemble`, called with the numbers of a state.
+
+    Its ``name`` is the registered name: files keep a state under it, and `Ensemble.from_dict` looks it up here.
+    """
+
+
+@hookspec
 def arlattice_register_models(register: Register) -> None:
     """Register model families. The factory is called as ``factory(hamiltonian, options)`` and returns a `Model`."""
+
+
+@hookspec
+def arlattice_register_plans(register: Register) -> None:
+    """Register kinds of drawing plans. The factory is called as ``factory(lattice, n, stream)`` and returns a `Plan` of ``n`` rows.
+
+    Or an order, site numbers (n, sites), for one site a block. All numbers that are random come from the stream, an
+    `arlattice.random_numbers.Stream`, so that a seed repeats a draw; plan and numbers are on ``stream.device``.
+    """
 
 
 @hookspec
@@ -79,11 +100,30 @@ def arlattice_register_objectives(register: Register) -> None:
 
 
 @hookspec
+def arlattice_register_moves(register: Register) -> None:
+    """Register Monte Carlo moves. The factory is called as ``factory(hamiltonian)`` and returns a `Sweep`.
+
+    It is marked with `arlattice.montecarlo.for_ensembles`, which says by name the ensembles whose distribution the move keeps; the
+    first move that is registered for an ensemble is its default. The Hamiltonian is on the device of the chains and does not check
+    what it is given. See `arlattice.montecarlo.moves`.
+    """
+
+
+@hookspec
 def arlattice_register_observables(register: Register) -> None:
     """Register observables. The factory is the observable itself, ``factory(samples, options)``.
 
     It returns one value per sample (n,), one row (n, components), or a `Values` with named components. See
     `arlattice.thermo.observables.values`.
+    """
+
+
+@hookspec
+def arlattice_register_exporters(register: Register) -> None:
+    """Register file formats of samples. The factory is called as ``factory()`` and returns an `arlattice.io.exporter.Exporter`.
+
+    The registered name is what ``format`` and ``--format`` take. The exporter writes to a temporary place, and arlattice moves what it
+    wrote to where the user wants it, whole or not at all.
     """
 
 

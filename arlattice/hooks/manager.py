@@ -10,14 +10,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from traceback import walk_tb
 
@@ -29,33 +27,21 @@ from arlattice.hooks import hookspecs
 from arlattice.hooks.containment import contained, stopped_by_user, told
 from arlattice.hooks.former_names import FormerNames
 from arlattice.hooks.hookspecs import PROJECT
+from arlattice.hooks.loading import import_file, import_module, imported, origin
 from arlattice.hooks.options import suggestion
+from arlattice.hooks.plugin_info import PluginInfo
 from arlattice.hooks.registry import Registry
 
-__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
+__all__ = ["FACTORY_KINDS", "Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
 
 STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
 _OWN = ("builtin", "observables")
-_FACTORY_KINDS = ("hamiltonian", "model", "objective", "observable")
-_KINDS = (*_FACTORY_KINDS, "command")
+FACTORY_KINDS = ("hamiltonian", "ensemble", "model", "plan", "objective", "move", "observable", "exporter")
+_KINDS = (*FACTORY_KINDS, "command")
 
 
 class PluginWarning(UserWarning):
     """A plugin could not be loaded; everything else works."""
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """A plugin that was met: where it comes from, what it provides, and why it is not loaded if it is not."""
-
-    name: str
-    source: str
-    status: str = "loaded"
-    hamiltonians: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    objectives: tuple[str, ...] = ()
-    observables: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
 
 
 class Manager(FormerNames):
@@ -80,7 +66,7 @@ class Manager(FormerNames):
         self._add("builtin", "part of arlattice", partial(importlib.import_module, "arlattice.hooks.builtin"))
         self._add("observables", "part of arlattice", partial(importlib.import_module, "arlattice.thermo.observables.plugin"))
         for entry_point in sorted(entry_points(group=PROJECT), key=lambda e: e.name):
-            self._add_or_warn(entry_point.name, _origin(entry_point), entry_point.load)
+            self._add_or_warn(entry_point.name, origin(entry_point), entry_point.load)
         for folder in folders:
             self._load_folder(Path(folder))
         for plugin in plugins:
@@ -94,9 +80,19 @@ class Manager(FormerNames):
         return self._registries["hamiltonian"]
 
     @property
+    def ensembles(self) -> Registry:
+        """Ensembles by name; the factory of an entry is the subclass of `Ensemble`."""
+        return self._registries["ensemble"]
+
+    @property
     def models(self) -> Registry:
         """Model families by name."""
         return self._registries["model"]
+
+    @property
+    def plans(self) -> Registry:
+        """Kinds of drawing plans by name."""
+        return self._registries["plan"]
 
     @property
     def objectives(self) -> Registry:
@@ -104,9 +100,19 @@ class Manager(FormerNames):
         return self._registries["objective"]
 
     @property
+    def moves(self) -> Registry:
+        """Monte Carlo moves by name."""
+        return self._registries["move"]
+
+    @property
     def observables(self) -> Registry:
         """Observables by name."""
         return self._registries["observable"]
+
+    @property
+    def exporters(self) -> Registry:
+        """File formats of samples by name."""
+        return self._registries["exporter"]
 
     @property
     def commands(self) -> Registry:
@@ -115,7 +121,7 @@ class Manager(FormerNames):
 
     def plugins(self) -> list[PluginInfo]:
         """Every plugin that was met, in the order it was met."""
-        return [_with_names(info, self._registries) for info in self._infos]
+        return [info.with_names(self._registries) for info in self._infos]
 
     def requests(self) -> list[str]:
         """What to give to `Manager` in another process for the same plugins."""
@@ -124,7 +130,7 @@ class Manager(FormerNames):
         files = [str(Path(source).resolve()) for source in loaded if source.endswith(".py")]
         return blocked + files + [source.removeprefix("module ") for source in loaded if source.startswith("module ")]
 
-    # -- errors of plugins -----------------------------------------------------------------------
+    # -- the culprit -----------------------------------------------------------------------------
 
     @contextmanager
     def naming_plugins(self) -> Iterator[None]:
@@ -161,16 +167,16 @@ class Manager(FormerNames):
         """
         path = Path(path_text("plugin", plugin))
         if path.suffix == ".py" or path.exists():
-            self._add(path.stem, str(path), partial(_import_file, path))
+            self._add(path.stem, str(path), partial(import_file, path))
         else:
-            self._add(str(plugin), f"module {plugin}", partial(_import_module, str(plugin)))
+            self._add(str(plugin), f"module {plugin}", partial(import_module, str(plugin)))
 
     def _load_folder(self, folder: Path) -> None:
         if not folder.is_dir():
             raise InputError("plugins-dir", str(folder), "no such folder")
         for path in sorted(folder.glob("*.py")):
             if not path.name.startswith("_"):
-                self._add_or_warn(path.stem, str(path), partial(_import_file, path))
+                self._add_or_warn(path.stem, str(path), partial(import_file, path))
 
     def _add_or_warn(self, name: str, source: str, load: Callable[[], object]) -> None:
         try:
@@ -189,7 +195,7 @@ class Manager(FormerNames):
         if self._plugins.has_plugin(name):
             taken = next(info.source for info in self._infos if (info.name, info.status) == (name, "loaded"))
             raise InputError("plugin", name, f"{source} has the name of a plugin already loaded ({taken}); rename it")
-        plugin = _imported(name, load)
+        plugin = imported(name, load)
         if self._plugins.is_registered(plugin):
             raise InputError("plugin", name, f"is loaded already, as plugin {self._plugins.get_name(plugin)!r}")
         try:
@@ -216,7 +222,7 @@ class Manager(FormerNames):
         if not self._plugins.get_hookcallers(plugin):
             raise InputError("plugin", name, "implements no hook; mark its functions with @arlattice.hookimpl")
         staged = {kind: registry.copy() for kind, registry in self._registries.items()}
-        for kind in _FACTORY_KINDS:
+        for kind in FACTORY_KINDS:
             self._call(f"arlattice_register_{kind}s", plugin, name, register=partial(staged[kind].register, plugin=name))
         group = click.Group()
         self._call("arlattice_register_commands", plugin, name, cli=group)
@@ -234,49 +240,6 @@ class Manager(FormerNames):
         known = {info.name for info in self._infos}
         for name in sorted(self._blocked - known):
             raise InputError("plugin", f"no:{name}", f"no plugin of this name to block{suggestion(name, known)}")
-
-
-def _with_names(info: PluginInfo, registries: Mapping[str, Registry]) -> PluginInfo:
-    if info.status != "loaded":
-        return info
-    names = {f"{kind}s": tuple(e.name for e in registry if e.plugin == info.name) for kind, registry in registries.items()}
-    return PluginInfo(info.name, info.source, info.status, **names)
-
-
-def _origin(entry_point: EntryPoint) -> str:
-    distribution = entry_point.dist
-    return f"{distribution.name} {distribution.version}" if distribution else entry_point.value
-
-
-def _imported(name: str, load: Callable[[], object]) -> object:
-    with contained("plugin", name, "cannot be imported"):
-        return load()
-
-
-def _import_module(name: str) -> object:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise InputError("plugin", name, "no such file or module") from None
-        raise
-
-
-def _import_file(path: Path) -> object:
-    if not path.is_file():
-        raise InputError("plugin", str(path), "no such file")
-    name = f"arlattice_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if path.suffix != ".py" or spec is None or spec.loader is None:
-        raise InputError("plugin", str(path), "give a Python file (.py) or the name of a module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # classes defined in the file look their module up by name
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _hook_error(name: str, plugin: object, error: pluggy.PluginValidationError) -> InputError:

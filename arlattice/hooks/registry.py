@@ -49,9 +49,9 @@ class Entry:
         with self.contained("failed"):
             return factory(*arguments)
 
-    def contained(self, problem: str) -> AbstractContextManager[None]:
+    def contained(self, problem: str, passing: tuple[type[BaseException], ...] = ()) -> AbstractContextManager[None]:
         """Where code of the plugin runs; see `arlattice.hooks.containment`."""
-        return contained(self.kind, self.name, f"plugin {self.plugin!r} {problem}")
+        return contained(self.kind, self.name, f"plugin {self.plugin!r} {problem}", passing)
 
     def error(self, problem: str) -> InputError:
         """``problem`` as one line that names the plugin."""

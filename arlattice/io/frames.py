@@ -157,6 +157,18 @@ def _numbers(value: Any) -> list[float]:
     return [float(x) for x in np.ravel(value)]
 
 
+def frames_with_atoms(samples: SampleSet, vacancies: str) -> list[Atoms]:
+    """`to_frames` for files that cannot hold a structure without atoms.
+
+    Raises:
+        InputError: a sample has none.
+    """
+    frames = to_frames(samples, vacancies=vacancies)
+    if any(len(atoms) == 0 for atoms in frames):
+        raise InputError("vacancies", "drop", "a sample has no atoms at all; give 'X'")
+    return frames
+
+
 def from_frames(frames: Sequence[Atoms], path: str | Path) -> SampleSet:
     """The set behind frames that carry a header (``info["arlattice"]``), as files have them.
 

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from arlattice.errors import InputError
 from arlattice.io.digest import KEY, check, digest
+from arlattice.io.exporter import Exporter
 
 if TYPE_CHECKING:
     from xarray import Dataset, Variable
 
-__all__ = ["read_netcdf", "write_netcdf"]
+    from arlattice.samples import SampleSet
+
+__all__ = ["NetCDF", "read_netcdf", "write_netcdf"]
 
 _MOST_BYTES_A_BYTE = 100
 """How much larger the data may be than the file. netCDF compresses; a file that claims more is damaged or hostile."""
@@ -39,6 +42,20 @@ with h5netcdf.File(sys.argv[1], "r") as file:
     for variable in file.variables.values():
         variable[...], variable.dimensions, dict(variable.attrs)
 """
+
+
+class NetCDF(Exporter):
+    """The format ``netcdf``: the arrays and every fact of samples; ``vacancies`` are kept as species."""
+
+    suffix = ".nc"
+
+    def write(self, samples: SampleSet, path: Path, vacancies: str) -> None:
+        write_netcdf(path, samples.to_xarray())
+
+    def read(self, path: Path) -> SampleSet:
+        from arlattice.io.dataset import from_dataset
+
+        return from_dataset(read_netcdf(path, "path"))
 
 
 def write_netcdf(path: Path, dataset: Dataset) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from arlattice.decoding.orders import resolve_plan
+from arlattice.decoding.plans import resolve_plan
 from arlattice.decoding.sampling import check_fits, check_known, log_marginal, log_prob, sample
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
+from arlattice.version import __version__
 
 __all__ = ["Drawing"]
 
@@ -119,7 +120,7 @@ class Drawing:
         return log_marginal(self, rows, state, order, seed)
 
     def resolve_plan(self: Any, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
-        """A plan of ``n`` rows, known sites given; see `arlattice.decoding.orders.resolve_plan`.
+        """A plan of ``n`` rows, known sites given; see `arlattice.decoding.plans.resolve_plan`.
 
         Raises:
             InputError: a kind that this family does not draw in.
@@ -131,15 +132,13 @@ class Drawing:
 
     def origin(self: Any) -> dict[str, str | int | float | bool]:
         """Metadata of samples: what drew them."""
-        import arlattice
-
         return {
             "hamiltonian": self.hamiltonian.name,
             "hamiltonian_options": json.dumps(dict(self.hamiltonian.options)),
             "hamiltonian_fingerprint": self.hamiltonian.fingerprint,
             "model": self.name,
             "model_fingerprint": self.fingerprint,
-            "arlattice_version": arlattice.__version__,
+            "arlattice_version": __version__,
             "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
         }
 

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from arlattice.montecarlo.chains import sample_chains, sample_replicas
     from arlattice.montecarlo.diagnostics import ChainDiagnostics, diagnose
+    from arlattice.montecarlo.moves import for_ensembles
 
 _LAZY = {
     "ChainDiagnostics": "arlattice.montecarlo.diagnostics",
     "diagnose": "arlattice.montecarlo.diagnostics",
+    "for_ensembles": "arlattice.montecarlo.moves",
     "sample_chains": "arlattice.montecarlo.chains",
     "sample_replicas": "arlattice.montecarlo.chains",
 }
 
-__all__ = ["ChainDiagnostics", "diagnose", "sample_chains", "sample_replicas"]
+__all__ = ["ChainDiagnostics", "diagnose", "for_ensembles", "sample_chains", "sample_replicas"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,45 @@ Semi-grand-canonical only. Source: R. J. Glauber, J. Math. Phys. 4, 294 (1963).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.cuda_graph import Graphs
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.montecarlo.moves import for_ensembles
+from arlattice.random_numbers import Stream
 
-__all__ = ["fused_heat_bath_sweep", "heat_bath_sweep", "visit"]
+__all__ = ["HeatBath", "fused_heat_bath_sweep", "heat_bath_sweep", "visit"]
+
+
+@for_ensembles("semi-grand-canonical")
+class HeatBath:
+    """The move ``heat-bath``: every site once. On a GPU the sweep is recorded once and replayed.
+
+    Args:
+        hamiltonian: on the device and in the precision of the chains.
+    """
+
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+        self.compiled = False
+        self._graphs = Graphs()
+
+    def compile(self) -> None:
+        """Compile the step, before the first sweep."""
+        self.compiled = True
+
+    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `arlattice.montecarlo.moves.Sweep`."""
+        chains, sites = x.shape
+        noise, scan = stream["sweep"].uniform(sites, chains), stream["scan"].permutation(sites)
+        inputs = {"occupations": x, "beta": state.beta, "noise": noise, "allowed": self.allowed, "mu": state.mu, "scan": scan}
+        sweep = fused_heat_bath_sweep if self.compiled else heat_bath_sweep
+        new: Tensor = self._graphs(partial(sweep, self.hamiltonian), inputs)[0]
+        return new
 
 
 def heat_bath_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

@@ -13,9 +13,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.montecarlo.moves import Sweep, for_ensembles
+from arlattice.random_numbers import Stream
 
-__all__ = ["metropolis_step", "metropolis_sweep", "offer"]
+__all__ = ["metropolis", "metropolis_step", "metropolis_sweep", "offer"]
+
+
+@for_ensembles("semi-grand-canonical")
+def metropolis(hamiltonian: Hamiltonian) -> Sweep:
+    """The move ``metropolis``: as many offers as there are sites, at random sites."""
+    allowed = hamiltonian.lattice.allowed
+
+    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "allowed": allowed.to(x.device)}
+        own = stream["sweep"]
+        scan, noise = own["site"].integers(x.shape[1], *x.T.shape), own.uniform(*x.T.shape)
+        return metropolis_sweep(hamiltonian, inputs | {"scan": scan, "noise": noise})[0]
+
+    return sweep
 
 
 def metropolis_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

@@ -1,81 +1,106 @@
-"""The moves that `sample_chains` knows, by name."""
+"""Monte Carlo moves by name: what a plugin registers as one, and which samples a state.
+
+A move is a factory that makes a `Sweep` of a Hamiltonian, marked with the ensembles whose distribution it keeps::
+
+    @for_ensembles("canonical")
+    def swap(hamiltonian: Hamiltonian) -> Sweep: ...
+
+The moves that ship are one a file beside this one. `arlattice.testing.check_move` checks a move by enumeration.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from arlattice.arguments import one_of
 from arlattice.conditions import Conditions
-from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.bonds import Bonds
-from arlattice.montecarlo.metropolis import metropolis_sweep
-from arlattice.montecarlo.swendsen_wang import swendsen_wang_step
-from arlattice.montecarlo.wolff import wolff_step
+from arlattice.hooks.manager import default_manager
+from arlattice.hooks.registry import Entry
 from arlattice.random_numbers import Stream
 
-__all__ = ["MOVES", "Sweep", "choose_move"]
+__all__ = ["RegisteredSweep", "Sweep", "choose_move", "for_ensembles", "make_sweep"]
 
 Sweep = Callable[[Tensor, Conditions, Stream], Tensor]
-"""(occupations (chains, sites), states of the chains, random numbers of the chains) -> new occupations."""
+"""(occupations (chains, sites), states of the chains, random numbers of the chains) -> new occupations.
+
+Random numbers come from branches of the stream, ``stream["a name of yours"]``; ``start`` and ``exchange`` are taken. A sweep may have a
+method ``compile()``: compile what is worth compiling on a GPU.
+"""
+
+Factory = TypeVar("Factory", bound=Callable[[Hamiltonian], Sweep])
 
 
-def metropolis(hamiltonian: Hamiltonian) -> Sweep:
-    """As many offers as there are sites, at random sites."""
-    allowed = hamiltonian.lattice.allowed
+def for_ensembles(*names: str) -> Callable[[Factory], Factory]:
+    """Mark the factory of a move with the registered names of the ensembles whose distribution it keeps."""
 
-    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "allowed": allowed.to(x.device)}
-        scan, noise = stream["site"].integers(x.shape[1], *x.T.shape), stream.uniform(*x.T.shape)
-        return metropolis_sweep(hamiltonian, inputs | {"scan": scan, "noise": noise})[0]
+    def marked(factory: Factory) -> Factory:
+        factory.ensembles = names  # type: ignore[attr-defined]
+        return factory
 
-    return sweep
+    return marked
 
 
-def swendsen_wang(hamiltonian: Hamiltonian) -> Sweep:
-    """All clusters."""
-    bonds = Bonds.of(hamiltonian)
-
-    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": stream.uniform(*x.T.shape).T}
-        return swendsen_wang_step(bonds, inputs | {"bond_noise": stream["bond"].uniform(len(bonds.pairs), len(x)).T})
-
-    return sweep
-
-
-def wolff(hamiltonian: Hamiltonian) -> Sweep:
-    """One cluster."""
-    bonds = Bonds.of(hamiltonian)
-
-    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": stream.uniform(1, len(x))[0]}
-        site = stream["site"].integers(x.shape[1], 1, len(x))[0]
-        return wolff_step(bonds, inputs | {"site": site, "bond_noise": stream["bond"].uniform(len(bonds.pairs), len(x)).T})
-
-    return sweep
-
-
-MOVES: dict[str, tuple[Callable[[Hamiltonian], Sweep] | None, type[Ensemble]]] = {
-    "heat-bath": (None, SemiGrandCanonical),
-    "metropolis": (metropolis, SemiGrandCanonical),
-    "swap": (None, Canonical),
-    "swendsen-wang": (swendsen_wang, SemiGrandCanonical),
-    "wolff": (wolff, SemiGrandCanonical),
-}
-"""Name -> what makes its sweep (None: the own sweep of `ReplicaExchange`), and the ensemble it samples."""
-
-
-def choose_move(name: str | None, state: Ensemble) -> str:
-    """The move asked for, if it samples the state; None takes the first that does.
+def choose_move(name: str | None, ensemble: type[Ensemble]) -> str:
+    """The move asked for, if it samples the states of an ensemble; None takes the first registered that does.
 
     Raises:
-        InputError: an unknown move, or one for the other ensemble.
+        InputError: an unknown move, one for other ensembles, or an ensemble that no move samples.
     """
-    if not isinstance(state, Ensemble):
-        raise InputError("state", state, "give a SemiGrandCanonical or Canonical")
-    fitting = [move for move, (_, ensemble) in MOVES.items() if isinstance(state, ensemble)]
-    chosen = fitting[0] if name is None else name
-    return one_of("move", chosen, fitting, f"for a {type(state).__name__} state give one of ")
+    registered = default_manager().moves
+    if name is None:
+        name = next((entry.name for entry in registered if ensemble.name in _ensembles(entry)), None)
+    if name is not None and name in registered and ensemble.name in _ensembles(registered[name]):
+        return name
+    fitting = [entry.name for entry in registered if ensemble.name in _ensembles(entry)]
+    if not fitting:
+        raise InputError("state", ensemble.__name__, f"no registered move samples {ensemble.name!r} states")
+    return one_of("move", name, fitting, f"for a {ensemble.__name__} state give one of ")
+
+
+def make_sweep(name: str | None, ensemble: type[Ensemble], hamiltonian: Hamiltonian) -> RegisteredSweep:
+    """The sweep of a move, which `choose_move` finds, for a Hamiltonian.
+
+    Raises:
+        InputError: as `choose_move`, and where the move does not fit the Hamiltonian.
+    """
+    entry = default_manager().moves[choose_move(name, ensemble)]
+    sweep = entry.call(hamiltonian)
+    if not callable(sweep):
+        raise entry.error(f"returned a {type(sweep).__name__}, not a sweep")
+    return RegisteredSweep(entry, sweep)
+
+
+class RegisteredSweep:
+    """The sweep of a registered move; what it returns is checked, and named if it is wrong.
+
+    Attributes:
+        entry: where it was registered.
+        sweep: what the plugin made.
+    """
+
+    def __init__(self, entry: Entry, sweep: Sweep) -> None:
+        self.entry, self.sweep = entry, sweep
+
+    def __call__(self, occupations: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        new: Any = self.sweep(occupations, state, stream)
+        if not (isinstance(new, Tensor) and new.shape == occupations.shape and new.dtype == occupations.dtype):
+            raise self.entry.error("returned what are not the occupations of its chains, (chains, sites), int64")
+        return new
+
+    def compile(self) -> None:
+        """Compile what is worth compiling, for GPUs; nothing unless the move says so."""
+        if hasattr(self.sweep, "compile"):
+            self.sweep.compile()
+
+
+def _ensembles(entry: Entry) -> tuple[str, ...]:
+    marked = getattr(entry.load_factory(), "ensembles", None)
+    if not isinstance(marked, tuple):
+        raise entry.error("does not say which ensembles it samples; mark its factory with @arlattice.montecarlo.for_ensembles(...)")
+    return marked

@@ -11,23 +11,15 @@ so ordered chains are renewed through the disordered ones. Source: K. Hukushima 
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
-from arlattice.cuda_graph import Graphs
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.heat_bath import fused_heat_bath_sweep, heat_bath_sweep
+from arlattice.montecarlo.moves import Sweep, make_sweep
 from arlattice.montecarlo.start import random_occupations
-from arlattice.montecarlo.swap import swap_sweep
 from arlattice.random_numbers import Stream
-
-if TYPE_CHECKING:
-    from arlattice.montecarlo.moves import Sweep
 
 __all__ = ["CHAINS", "ReplicaExchange"]
 
@@ -40,16 +32,18 @@ class ReplicaExchange:
 
     Args:
         hamiltonian: on the device and in the precision to use.
-        conditions: one state a chain (chains,); where they fix numbers, swaps replace heat baths.
+        conditions: one state a chain (chains,).
         shape: grid of the states, its product is the number of chains; the last axis holds copies,
             which do not exchange.
         seed: of all random numbers, those of a chain by its place in the grid; None takes a fresh one; or the stream of a larger run.
         occupations: where to start, (chains, sites); None starts at random.
-        fuse: compile the heat bath (GPUs).
-        sweep: another move, see `arlattice.montecarlo.moves`; None takes heat baths, or swaps at fixed composition.
+        fuse: compile the move, if it can be (GPUs).
+        sweep: the move, see `arlattice.montecarlo.moves`; None takes the first registered for the ensemble: heat baths, or swaps at
+            fixed composition.
 
     Attributes:
         occupations: (chains, sites).
+        move: what `sweep` does.
         stream: the random numbers, with ``seed``.
         exchange_rate: fraction of the last exchanges that were accepted, a scalar tensor.
     """
@@ -69,15 +63,13 @@ class ReplicaExchange:
         self.hamiltonian, self.shape, self.stream = hamiltonian.unchecked(), tuple(shape), Stream.of(seed, CHAINS, hamiltonian.device)
         device = self.stream.device
         self.conditions = conditions.to(device, hamiltonian.dtype)
-        self.allowed = hamiltonian.lattice.allowed.to(device)
-        self.constraint = conditions.ensemble.constraint(hamiltonian.lattice)
         start = random_occupations(hamiltonian.lattice, self.conditions, self.stream["start"]) if occupations is None else occupations
         self.occupations = start.clone()
         self.exchange_rate = torch.zeros((), device=device)
         self._turn = 0
-        self._graphs = Graphs()
-        self._heat_bath = partial(fused_heat_bath_sweep if fuse else heat_bath_sweep, self.hamiltonian)
-        self._move = sweep
+        self.move: Sweep = make_sweep(None, conditions.ensemble, self.hamiltonian) if sweep is None else sweep
+        if fuse and hasattr(self.move, "compile"):
+            self.move.compile()
 
     def run(self, sweeps: int) -> None:
         """Sweep and exchange, ``sweeps`` times each."""
@@ -86,19 +78,8 @@ class ReplicaExchange:
             self.exchange()
 
     def sweep(self) -> None:
-        """Visit every site once (heat bath), propose as many swaps as there are sites, or do the move given."""
-        if self._move is not None:
-            self.occupations = self._move(self.occupations, self.conditions, self.stream["sweep"])
-            return
-        chains, sites = self.occupations.shape
-        noise = self.stream["sweep"].uniform(sites, chains)
-        inputs = {"occupations": self.occupations, "beta": self.conditions.beta, "noise": noise, "allowed": self.allowed}
-        if self.constraint.free:
-            inputs |= {"mu": self.conditions.mu, "scan": self.stream["scan"].permutation(sites)}
-            (self.occupations,) = self._graphs(self._heat_bath, inputs)
-        else:
-            pairs = self.stream["pair"].integers(sites, 2 * sites, chains).view(sites, 2, chains)
-            (self.occupations,) = self._graphs(partial(swap_sweep, self.hamiltonian), inputs | {"pairs": pairs})
+        """Do the move once in every chain."""
+        self.occupations = self.move(self.occupations, self.conditions, self.stream)
 
     def exchange(self) -> None:
         """Exchange neighbours along one axis; axes and parities take turns."""

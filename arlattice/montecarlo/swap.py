@@ -8,12 +8,40 @@ may not hold it is refused, and its energy is not asked for. Source: K. Kawasaki
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.cuda_graph import Graphs
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.montecarlo.moves import for_ensembles
+from arlattice.random_numbers import Stream
 
-__all__ = ["swap_sweep"]
+__all__ = ["Swap", "swap_sweep"]
+
+
+@for_ensembles("canonical")
+class Swap:
+    """The move ``swap``: as many pairs as there are sites. On a GPU the sweep is recorded once and replayed.
+
+    Args:
+        hamiltonian: on the device and in the precision of the chains.
+    """
+
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+        self._graphs = Graphs()
+
+    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `arlattice.montecarlo.moves.Sweep`."""
+        chains, sites = x.shape
+        noise = stream["sweep"].uniform(sites, chains)
+        pairs = stream["pair"].integers(sites, 2 * sites, chains).view(sites, 2, chains)
+        inputs = {"occupations": x, "beta": state.beta, "noise": noise, "allowed": self.allowed, "pairs": pairs}
+        new: Tensor = self._graphs(partial(swap_sweep, self.hamiltonian), inputs)[0]
+        return new
 
 
 def swap_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

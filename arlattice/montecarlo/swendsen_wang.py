@@ -10,9 +10,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
+from arlattice.montecarlo.moves import Sweep, for_ensembles
+from arlattice.random_numbers import Stream
 
-__all__ = ["cluster_logits", "swendsen_wang_step"]
+__all__ = ["cluster_logits", "swendsen_wang", "swendsen_wang_step"]
+
+
+@for_ensembles("semi-grand-canonical")
+def swendsen_wang(hamiltonian: Hamiltonian) -> Sweep:
+    """The move ``swendsen-wang``: all clusters."""
+    bonds = Bonds.of(hamiltonian)
+
+    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        own = stream["sweep"]
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": own.uniform(*x.T.shape).T}
+        return swendsen_wang_step(bonds, inputs | {"bond_noise": own["bond"].uniform(len(bonds.pairs), len(x)).T})
+
+    return sweep
 
 
 def swendsen_wang_step(bonds: Bonds, inputs: dict[str, Tensor]) -> Tensor:

@@ -15,10 +15,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.conditions import Conditions
+from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
 from arlattice.montecarlo.metropolis import offer
+from arlattice.montecarlo.moves import Sweep, for_ensembles
+from arlattice.random_numbers import Stream
 
-__all__ = ["acceptance", "wolff_step"]
+__all__ = ["acceptance", "wolff", "wolff_step"]
+
+
+@for_ensembles("semi-grand-canonical")
+def wolff(hamiltonian: Hamiltonian) -> Sweep:
+    """The move ``wolff``: one cluster."""
+    bonds = Bonds.of(hamiltonian)
+
+    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        own = stream["sweep"]
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": own.uniform(1, len(x))[0]}
+        site = own["site"].integers(x.shape[1], 1, len(x))[0]
+        return wolff_step(bonds, inputs | {"site": site, "bond_noise": own["bond"].uniform(len(bonds.pairs), len(x)).T})
+
+    return sweep
 
 
 def wolff_step(bonds: Bonds, inputs: dict[str, Tensor]) -> Tensor:

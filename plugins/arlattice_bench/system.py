@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arlattice.build import build_hamiltonian
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.training.compiled import load_compiled
@@ -55,8 +56,6 @@ class System:
         Raises:
             InputError: the file was compiled with other options.
         """
-        from arlattice.build import build_hamiltonian
-
         path = None if folder is None else folder / f"{self.hamiltonian}-{self.name}.safetensors"
         if path is None or not path.is_file():
             return build_hamiltonian(self.hamiltonian, self.options)
