@@ -1,7 +1,7 @@
 """arlattice: learn to generate equilibrium configurations of a lattice, with exact log-probabilities.
 
     >>> import arlattice as arl
-    >>> H = arl.hamiltonian("ising", size=(4, 4), J=1.0)
+    >>> H = arl.hamiltonian("ising", supercell=(4, 4), J=1.0)
     >>> state = arl.SemiGrandCanonical(temperature=2.5)
     >>> H.lattice.n_sites
     16
@@ -24,6 +24,7 @@ from arlattice.hooks.hookspecs import hookimpl
 from arlattice.hooks.manager import load_plugin, plugins
 from arlattice.hooks.options import Options
 from arlattice.lattice import UNKNOWN, Lattice, chain, cubic, square
+from arlattice.moved_modules import install as _install_moved_modules
 from arlattice.reliability import (
     HeavyTailWarning,
     LostModeWarning,
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
     from arlattice.estimate import Estimate
     from arlattice.io.digest import UncheckedWarning
     from arlattice.models.base import Model
+    from arlattice.models.build import model
     from arlattice.models.checkpoint import load
     from arlattice.samples import SampleSet
     from arlattice.thermo.sweep import sweep
+    from arlattice.training.state_range import StateRange
     from arlattice.training.train import train
 
 
@@ -48,7 +51,9 @@ _LAZY = {
     "Estimate": "arlattice.estimate",
     "Model": "arlattice.models.base",
     "SampleSet": "arlattice.samples",
+    "StateRange": "arlattice.training.state_range",
     "UncheckedWarning": "arlattice.io.digest",
+    "model": "arlattice.models.build",
     "load": "arlattice.models.checkpoint",
     "sweep": "arlattice.thermo.sweep",
     "train": "arlattice.training.train",
@@ -77,6 +82,7 @@ __all__ = [
     "OutOfRangeWarning",
     "SampleSet",
     "SemiGrandCanonical",
+    "StateRange",
     "StatisticsWarning",
     "UncheckedWarning",
     "__version__",
@@ -86,11 +92,15 @@ __all__ = [
     "hookimpl",
     "load",
     "load_plugin",
+    "model",
     "plugins",
     "square",
     "sweep",
     "train",
 ]
+
+
+_install_moved_modules()
 
 
 def __getattr__(name: str) -> Any:

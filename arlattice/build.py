@@ -28,7 +28,7 @@ def hamiltonian(name: str, /, **options: Any) -> Hamiltonian:
 
     Example:
         >>> import arlattice as arl
-        >>> arl.hamiltonian("ising", size=(4, 4)).lattice.n_sites
+        >>> arl.hamiltonian("ising", supercell=(4, 4)).lattice.n_sites
         16
     """
     return build_hamiltonian(name, options, by_hand=True)

@@ -24,6 +24,7 @@ from arlattice.checked_energies import check_methods, checked
 from arlattice.ensemble import boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
+from arlattice.supercell import SupercellLike
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -84,6 +85,19 @@ class Hamiltonian(ABC):
         trusting = copy.copy(self)
         trusting.checks = False
         return trusting
+
+    def on(self, supercell: SupercellLike) -> Hamiltonian:
+        """The same Hamiltonian on another supercell, built again by the plugin that registers its name.
+
+        Args:
+            supercell: one number for all periodic directions, one for each, or an integer matrix (rows) over them, or a 3x3 matrix.
+
+        Raises:
+            InputError: no plugin registers the name, its options have none called ``supercell``, or it builds no such supercell.
+        """
+        from arlattice.on_supercell import on_supercell
+
+        return on_supercell(self, supercell)
 
     @property
     def species(self) -> tuple[str, ...]:

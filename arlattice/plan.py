@@ -52,6 +52,12 @@ class Plan:
         """A plan as it is; an order (batch, sites) as one site a block."""
         return plan if isinstance(plan, Plan) else cls(plan)
 
+    @classmethod
+    def ending_with(cls, sites: Tensor, given: Tensor) -> Plan:
+        """One site a block: given sites as they are numbered, then ``sites`` (batch, k), which are all the others."""
+        place = torch.arange(1, 1 + sites.shape[1], device=sites.device).expand_as(sites)
+        return cls(torch.zeros_like(given, dtype=torch.long).scatter(1, sites, place).argsort(dim=1, stable=True), None, given)
+
     @property
     def one_by_one(self) -> bool:
         """Whether every block has one site, so that the plan is an order."""

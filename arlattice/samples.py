@@ -549,10 +549,18 @@ def _check_same(first: SampleSet, other: SampleSet) -> None:
 
 def differing_options(sets: Sequence[SampleSet]) -> str:
     """How the Hamiltonians of sets differ, e.g. `` (formation_energies: true, false)``; empty if their options do not say."""
-    options = [json.loads(str(s.metadata.get("hamiltonian_options", "{}"))) for s in sets]
+    options = [_recorded_options(s) for s in sets]
     values = {key: list(dict.fromkeys(json.dumps(o.get(key)) for o in options)) for o in options for key in o}
     differ = "; ".join(f"{key}: {', '.join(each)}" for key, each in values.items() if len(each) > 1)
     return f" ({differ})" if differ else ""
+
+
+def _recorded_options(samples: SampleSet) -> dict[str, Any]:
+    """Options of the Hamiltonian by their names of today: samples of an earlier release may have recorded others."""
+    from arlattice.hooks.manager import default_manager
+
+    recorded = json.loads(str(samples.metadata.get("hamiltonian_options", "{}")))
+    return default_manager().hamiltonians.current_names(str(samples.metadata.get("hamiltonian")), recorded)
 
 
 def _standard_error(values: Tensor) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from arlattice.errors import InputError
 
-__all__ = ["MOST_SITES", "SupercellLike", "check_size", "supercell_matrix"]
+__all__ = ["MOST_SITES", "SupercellLike", "check_size", "periodic_matrix", "supercell_matrix"]
 
 MOST_SITES = 2**18
 """Sites that a supercell may have; what is asked of one on top of that needs memory of its own."""
@@ -42,6 +42,33 @@ def supercell_matrix(supercell: Any) -> np.ndarray:
         raise InputError("supercell", supercell, cure)
     check_size(array, 1)
     return np.rint(array).astype(int)
+
+
+def periodic_matrix(supercell: Any, pbc: Sequence[bool]) -> np.ndarray:
+    """Integer 3x3 matrix from what is given for the periodic directions alone, or from a 3x3 matrix.
+
+    Args:
+        supercell: one number for all periodic directions, one for each, or an integer matrix (rows) over them.
+        pbc: which of the three directions are periodic. The others are not repeated.
+
+    Raises:
+        InputError: as `supercell_matrix`.
+    """
+    axes = np.flatnonzero(pbc)
+    try:
+        given = np.asarray(supercell)
+    except (TypeError, ValueError):
+        return supercell_matrix(supercell)
+    given = np.full(len(axes), given) if given.shape == () else given
+    given = np.diag(given) if given.shape == (len(axes),) else given
+    if given.shape != (len(axes), len(axes)):
+        return supercell_matrix(supercell)
+    whole = np.eye(3, dtype=given.dtype)
+    whole[np.ix_(axes, axes)] = given
+    try:
+        return supercell_matrix(whole)
+    except InputError as error:
+        raise InputError(error.argument, supercell, error.cure) from None
 
 
 def check_size(supercell: np.ndarray, n_basis: int) -> None:

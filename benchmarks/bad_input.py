@@ -39,7 +39,7 @@ SECONDS, MEMORY = 30, 6 * 2**30
 HUGE = "9" * 5000
 TEXTS = ["", " ", "0", "-1", "1.5", "1e9", "1e12", "1e300", "1e-300", "1e400", "nan", "inf", "-inf", "true", "[]", "[1, 2]", "{}", HUGE]
 TEXTS += [str(2**63), str(2**64), "10" * 15, "a\0b", "\udcff", "é", "x" * 5000, "../..", "/", "/dev/null", "folder", "good.toml", "text"]
-TEXTS += ["A=1", "up=1", "up=nan", f"up={HUGE}", "up=1e300", "size=true", "=", "x=", "1:2:3", "1:2:1000000000", f"1:2:{HUGE}", "1:2:0"]
+TEXTS += ["A=1", "up=1", "up=nan", f"up={HUGE}", "up=1e300", "supercell=true", "=", "x=", "1:2:3", "1:2:1000000000", f"1:2:{HUGE}", "1:2:0"]
 TEXTS += ["0:0:1", "a:b:c", ",", "-", "[" * 3000, "cuda:99", "cuda", "meta", "-5:5:3", "0.1"]
 VALUES = ["0", "-1", "1.5", "1e300", "-1e300", "1e-300", "nan", "inf", "-inf", "true", '""', '"text"', '"3"', "[]", "[1, 2]", "[[1]]"]
 VALUES += ["{}", HUGE, str(2**62), str(10**9), str(10**12), "2020-01-01", '["a"]', "[" * 3000, "{a = 1}", '"' + "x" * 5000 + '"']
@@ -47,7 +47,7 @@ VALUES += ["[2, 1]", "[true, 2]", '"\\u0000"']
 
 BASE = {
     "plugins": "",
-    "hamiltonians": "ising --set size=[3,3]",
+    "hamiltonians": "ising --set supercell=[3,3]",
     "models": "",
     "observables": "",
     "train": "good.toml -o run --quiet --device cpu",
@@ -59,7 +59,7 @@ BASE = {
     "export": "samples.extxyz out.nc",
 }
 CONFIG = {
-    "hamiltonian": {"name": '"ising"', "size": "[3, 3]", "J": "1.0", "h": "0.0"},
+    "hamiltonian": {"name": '"ising"', "supercell": "[3, 3]", "J": "1.0", "h": "0.0"},
     "states": {"temperature": "2.0", "chemical_potentials": "{ up = 0.1 }"},
     "model": {"name": '"any-order-transformer"', "width": "16", "heads": "2", "layers": "1"},
     "training": {
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    h = arl.hamiltonian("ising", size=(3, 3))
+    h = arl.hamiltonian("ising", supercell=(3, 3))
     model = build_model("any-order-transformer", h, {"width": 16, "heads": 2, "layers": 1})
     model.save("model")
     model.sample(4, arl.SemiGrandCanonical(2.0)).write("samples.extxyz")

@@ -75,7 +75,9 @@ def train() -> arl.Model:
     """A small model that is good, not perfect."""
     states = [arl.SemiGrandCanonical(t, {"up": FIELD, "down": -FIELD}) for t in (*TEMPERATURES, STATE.temperature)]
     options = {"width": 32, "heads": 2, "layers": 2}
-    return arl.train(arl.hamiltonian("ising", size=SIZE), states, model_options=options, training=TRAINING, device="cpu", progress=False)
+    return arl.train(
+        arl.hamiltonian("ising", supercell=SIZE), states, model_options=options, training=TRAINING, device="cpu", progress=False
+    )
 
 
 # -- what is called --------------------------------------------------------------------------------

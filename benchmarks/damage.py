@@ -117,7 +117,7 @@ def fate(each: Format, path: Path, expected: str) -> str:
 def write_all(folder: Path) -> dict[str, Format]:
     """A file of every format of ours."""
     folder.mkdir()
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3), h=0.1)
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3), h=0.1)
     model = _train(folder / "run", hamiltonian)
     hamiltonian.save(folder / "hamiltonian.safetensors")  # type: ignore[attr-defined]
     with warnings.catch_warnings():

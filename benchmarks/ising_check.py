@@ -148,7 +148,7 @@ def _trained(length: int, arguments: argparse.Namespace) -> Model:
     options = {"objective": "forward", "steps": arguments.training_steps, "batch_size": 64, "learning_rate": 2e-3, "ema_decay": 0.98}
     options |= {"replica_copies": 16, "equilibration_sweeps": 200, "evaluate_every": 50, "seed": arguments.seed}
     size = {"width": 64, "heads": 4, "layers": 2}
-    states, hamiltonian = StateRange(temperature=(2.1, 2.45)), arl.hamiltonian("ising", size=(length, length))
+    states, hamiltonian = StateRange(temperature=(2.1, 2.45)), arl.hamiltonian("ising", supercell=(length, length))
     return arl.train(hamiltonian, states, model_options=size, training=options, device="cpu")
 
 
@@ -163,7 +163,7 @@ def _by_model(model: Model, temperatures: Sequence[float], arguments: argparse.N
 
 def _by_clusters(length: int, temperatures: Sequence[float], arguments: argparse.Namespace) -> Cumulants:
     """Sizes above 10 get fewer sweeps, so that they take as long as 10."""
-    hamiltonian, found = arl.hamiltonian("ising", size=(length, length)), []
+    hamiltonian, found = arl.hamiltonian("ising", supercell=(length, length)), []
     sweeps = round(arguments.sweeps * min(1.0, LENGTH / length) ** 2)
     for k, t in enumerate(tqdm(temperatures, desc=f"Swendsen-Wang {length}")):
         run = {"chains": arguments.chains, "sweeps": sweeps, "burn_in": sweeps // 10, "thin": 2, "seed": arguments.seed + k}

@@ -174,7 +174,7 @@ class Training:
 
     def _train(self, folder: Path, resume: bool) -> arl.Model:
         options = {"width": 16, "heads": 2, "layers": 1}
-        hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+        hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
         return arl.train(
             hamiltonian, STATE, model_options=options, training=TRAINING, folder=folder, resume=resume, progress=False, device="cpu"
         )

@@ -118,7 +118,7 @@ def _log_z(row: dict[str, Any]) -> arl.Estimate:
 
 def ising(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """10x10 -> 20x20 at T_c, no field."""
-    model, large = arl.load("ising-10x10", device=arguments.device), arl.hamiltonian("ising", size=(20, 20))
+    model, large = arl.load("ising-10x10", device=arguments.device), arl.hamiltonian("ising", supercell=(20, 20))
     state = arl.SemiGrandCanonical(CRITICAL)
     return [_row(model, large, state, *choice, arguments) for choice in tqdm(CHOICES, desc="ising")]
 

@@ -23,7 +23,6 @@ from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
-from arlattice.models.build import build_model
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import randomise
@@ -85,7 +84,7 @@ def _compare(size: int, batch: int, precision: str, repeats: int, device: str, f
 
 def _model(size: int, device: str) -> Model:
     """Default size, weights away from their zero start (the time does not depend on training)."""
-    model = build_model("any-order-transformer", arl.hamiltonian("ising", size=(size, size)))
+    model = arl.model("any-order-transformer", arl.hamiltonian("ising", supercell=(size, size)))
     return randomise(model, scale=0.02).to(device).eval()
 
 

@@ -184,7 +184,7 @@ def train_ising(steps: int, n: int) -> str:
     options |= {"replica_copies": 256, "equilibration_sweeps": 200, "evaluate_every": 50}
     size = {"width": 64, "heads": 4, "layers": 2}
     print("\nA 6x6 Ising model, trained from nothing:")
-    model = arl.train(arl.hamiltonian("ising", size=(6, 6)), state, model_options=size, training=options, device="cpu")
+    model = arl.train(arl.hamiltonian("ising", supercell=(6, 6)), state, model_options=size, training=options, device="cpu")
     samples = model.sample(n, state, seed=1, progress=True)
     found, exact = samples.log_z(), ising_torus_log_z(6, 1 / ISING_TEMPERATURE)
     deviation = (found.value - exact) / found.error

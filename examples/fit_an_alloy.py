@@ -23,14 +23,13 @@ from emt_alloy import EmtAlloyOptions, Fit, Metal, fit
 import arlattice as arl
 from arlattice.io.files import replacing, write_text
 from arlattice.thermo.exact import Enumeration
-from arlattice.training.states import StateRange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from xarray import Dataset
 
 SPECIES: tuple[Metal, ...] = ("Cu", "Au")
-STATES = StateRange(temperature=(250.0, 800.0), chemical_potentials={"Au": (-0.2, 0.2)})
+STATES = arl.StateRange(temperature=(250.0, 800.0), chemical_potentials={"Au": (-0.2, 0.2)})
 TEMPERATURES = (250.0, 400.0, 700.0)
 EXPORTED = arl.SemiGrandCanonical(400.0, {"Au": -0.05})
 NETWORK = {"width": 64, "heads": 4, "layers": 2}

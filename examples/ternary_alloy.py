@@ -25,14 +25,13 @@ from emt_alloy import EmtAlloyOptions, Fit, Metal, fit
 import arlattice as arl
 from arlattice.io.files import replacing, write_text
 from arlattice.montecarlo import sample_replicas
-from arlattice.training.states import StateRange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from xarray import Dataset
 
 SPECIES: tuple[Metal, ...] = ("Ag", "Au", "Cu")
-STATES = StateRange(temperature=(450.0, 1100.0), chemical_potentials={"Au": (-0.25, 0.25), "Cu": (-0.25, 0.25)})
+STATES = arl.StateRange(temperature=(450.0, 1100.0), chemical_potentials={"Au": (-0.25, 0.25), "Cu": (-0.25, 0.25)})
 TEMPERATURES = (500.0, 1000.0)
 LADDER = (500.0, 630.0, 800.0, 1000.0)  # of the reference: cold chains are renewed through hot ones
 CHECKED = ({"Au": -0.2, "Cu": 0.0}, {"Au": 0.0, "Cu": 0.0}, {"Au": 0.1, "Cu": 0.1})

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from arlattice import random_numbers
-from arlattice.hooks.manager import default_manager
+from arlattice.build import build_hamiltonian
+from arlattice.models.build import build_model
 
 
 class Ran(NamedTuple):
@@ -50,8 +51,7 @@ def run_cli(capsys: pytest.CaptureFixture[str]) -> RunCli:
 @pytest.fixture(scope="session")
 def ising_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small, untrained model of the 3x3 Ising model. Untrained models are normalised too."""
-    manager = default_manager()
-    hamiltonian = manager.build_hamiltonian("ising", {"size": [3, 3]})
+    hamiltonian = build_hamiltonian("ising", {"supercell": [3, 3]})
     folder = tmp_path_factory.mktemp("models") / "ising-3x3"
-    manager.build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(folder)
+    build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(folder)
     return folder

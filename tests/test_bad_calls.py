@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.models.painted import paint
 from arlattice.montecarlo import diagnose, sample_chains, sample_replicas
 from arlattice.training.config import RunConfig, TrainingOptions
@@ -50,7 +50,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "supercell is text": (lambda m: arl.Lattice.from_ase(ase.build.bulk("Cu"), ["Cu"], "2x2x2"), "supercell = '2x2x2'"),
     "lattice of no length": (lambda m: arl.square(0), "length = 0"),
     "unknown Hamiltonian": (lambda m: arl.hamiltonian("isng"), "hamiltonian = 'isng'"),
-    "unknown option": (lambda m: arl.hamiltonian("ising", size=(3, 3), K=1), "K = 1"),
+    "unknown option": (lambda m: arl.hamiltonian("ising", supercell=(3, 3), K=1), "K = 1"),
     "no such model": (lambda m: arl.load("no-such-model"), "model = 'no-such-model'"),
     "unknown units": (lambda m: arl.FunctionHamiltonian(arl.chain(3), len, units="kcal"), "units = 'kcal'"),
     "energies of the wrong shape": (
@@ -159,7 +159,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "more sweeps than fit": (lambda m: sample_chains(m.hamiltonian, STATE, sweeps=10**14), "chains, sweeps"),
     "replicas of a number": (lambda m: sample_replicas(m.hamiltonian, [3]), "states = [3]"),
     "diagnose nothing": (lambda m: diagnose(None), "samples = None"),
-    "a family by number": (lambda m: default_manager().build_model(3, m.hamiltonian), "model = 3"),
+    "a family by number": (lambda m: build_model(3, m.hamiltonian), "model = 3"),
 }
 
 

@@ -91,7 +91,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
 def torus(length: int, *states: arl.SemiGrandCanonical) -> System:
     conditions = tuple(Condition(f"T = {s.temperature:g}", (s,)) for s in states)
     trained_on = StateRange(temperature=(2.0, 3.0))
-    return System(f"{length}x{length}", "ising", {"size": [length, length]}, trained_on, conditions, kaufman(length))
+    return System(f"{length}x{length}", "ising", {"supercell": [length, length]}, trained_on, conditions, kaufman(length))
 
 
 # -- what the tables hold --------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_the_tables_have_the_rows_and_systems_of_the_paper() -> None:
 
 
 def test_exact_references_are_the_enumeration() -> None:
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
     states = [arl.SemiGrandCanonical(2.5), arl.SemiGrandCanonical(2.5, {"up": 0.7, "down": 0.3})]
     table = enumeration(lambda: hamiltonian, Path())
     formula, matrix = (maker(lambda: hamiltonian, Path()) for maker in (kaufman(3), transfer_matrix(3, 3)))
@@ -267,7 +267,10 @@ def test_a_run_folder_of_other_options_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_model_of_several_sizes_is_measured_on_another(tmp_path: Path) -> None:
-    recipe, sizes = Recipe("sizes", "any-order-transformer", "forward", {"positions": "primitive"}), ({"size": [3, 3]}, {"size": [3, 4]})
+    recipe, sizes = (
+        Recipe("sizes", "any-order-transformer", "forward", {"positions": "primitive"}),
+        ({"supercell": [3, 3]}, {"supercell": [3, 4]}),
+    )
     system = torus(4, arl.SemiGrandCanonical(2.5))
     job = SMALL.job(recipe, system, supercells=sizes).training_with(FEW | {"replica_temperatures": 2, "replica_copies": 2})
     assert model_of(job, settings(tmp_path)).lattice.n_sites == 16
@@ -285,8 +288,8 @@ def test_the_memory_of_a_step_grows_with_the_batch(tmp_path: Path) -> None:
 
 
 def test_compiled_hamiltonians_are_used_and_checked(tmp_path: Path) -> None:
-    arl.hamiltonian("ising", size=(3, 3)).save(tmp_path / "ising-3x3.safetensors")  # type: ignore[attr-defined]
-    arl.hamiltonian("ising", size=(3, 3)).save(tmp_path / "ising-4x4.safetensors")  # type: ignore[attr-defined]
+    arl.hamiltonian("ising", supercell=(3, 3)).save(tmp_path / "ising-3x3.safetensors")  # type: ignore[attr-defined]
+    arl.hamiltonian("ising", supercell=(3, 3)).save(tmp_path / "ising-4x4.safetensors")  # type: ignore[attr-defined]
     assert torus(3).build(tmp_path).lattice.n_sites == 9
     with pytest.raises(arl.InputError, match="was compiled as"):
         torus(4).build(tmp_path)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import arlattice as arl
+from arlattice.build import build_hamiltonian
 from arlattice.hooks import Manager, using
 from arlattice.io.records import read_tensors, write_tensors
+from arlattice.models.build import build_model
 from arlattice.training.config import RunConfig
 from arlattice.training.train import run
 
@@ -67,7 +69,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 def test_a_model_file_cannot_give_it(given: dict[str, Any], manager: Manager, tmp_path: Path) -> None:
     """Before the plugin sees any of it."""
     hamiltonian = arl.hamiltonian("mine")
-    manager.build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(tmp_path / "model")
+    build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(tmp_path / "model")
     tensors, description = read_tensors(tmp_path / "model" / "model.safetensors")
     description["hamiltonian"]["options"] |= given
     (tmp_path / "hostile").mkdir()
@@ -99,7 +101,7 @@ def test_a_person_gives_it_with_set(tmp_path: Path, run_cli: Callable[..., Any])
 
 
 def test_an_old_file_that_says_no_is_read(manager: Manager) -> None:
-    assert manager.build_hamiltonian("mine", {"trust": False, "execute": "nothing", "inner": {"scripts": False}}).lattice.n_sites == 9
+    assert build_hamiltonian("mine", {"trust": False, "execute": "nothing", "inner": {"scripts": False}}).lattice.n_sites == 9
 
 
 @pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")

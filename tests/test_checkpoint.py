@@ -25,7 +25,7 @@ STATE = arl.SemiGrandCanonical(2.0, {"up": 0.1})
 
 
 def ising(**options: Any) -> arl.Hamiltonian:
-    return arl.hamiltonian("ising", **({"size": (3, 3)} | options))
+    return arl.hamiltonian("ising", **({"supercell": (3, 3)} | options))
 
 
 def transformer(hamiltonian: arl.Hamiltonian) -> Model:
@@ -80,7 +80,7 @@ def test_shipped_models_load_by_name_and_are_of_what_they_are_called() -> None:
 # -- the right Hamiltonian -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("other", [{"J": 1.5}, {"size": (3, 4)}, {"h": 0.3}])
+@pytest.mark.parametrize("other", [{"J": 1.5}, {"supercell": (3, 4)}, {"h": 0.3}])
 def test_another_hamiltonian_is_refused(other: dict[str, Any], saved: Path) -> None:
     with pytest.raises(arl.InputError, match="not those this model was trained for"):
         arl.load(saved, hamiltonian=ising(**other))

@@ -142,7 +142,7 @@ def test_replica_exchange_leaves_coexistences_beside_those_of_a_model(tmp_path: 
 
 @pytest.mark.parametrize("temperature", [1.8, 2.27, 3.0])
 def test_the_cumulant_of_the_transfer_matrix_is_the_enumerated_one(temperature: float) -> None:
-    everything, state = Enumeration.of(arl.hamiltonian("ising", size=(4, 4))), arl.SemiGrandCanonical(temperature)
+    everything, state = Enumeration.of(arl.hamiltonian("ising", supercell=(4, 4))), arl.SemiGrandCanonical(temperature)
     m = 2 * everything.occupations.double().mean(1) - 1
     exact = 1 - everything.mean(state, m**4) / (3 * everything.mean(state, m**2) ** 2)
     assert load("ising_check").binder(4, temperature) == pytest.approx(exact, abs=1e-7)
@@ -150,7 +150,7 @@ def test_the_cumulant_of_the_transfer_matrix_is_the_enumerated_one(temperature: 
 
 def test_the_cumulant_of_chains_has_an_error_that_holds() -> None:
     """40 runs of 4x4 Swendsen-Wang: the mean square deviation in errors within 0.45 to 1.8, outside once in 2,000 (chi2 of 40)."""
-    program, ising, state = load("ising_check"), arl.hamiltonian("ising", size=(4, 4)), arl.SemiGrandCanonical(2.3)
+    program, ising, state = load("ising_check"), arl.hamiltonian("ising", supercell=(4, 4)), arl.SemiGrandCanonical(2.3)
     exact = program.binder(4, 2.3)
     runs = (sample_chains(ising, state, chains=16, sweeps=60, burn_in=10, thin=2, move="swendsen-wang", seed=k) for k in range(40))
     found = [program._chain_binder(samples) for samples in runs]

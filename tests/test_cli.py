@@ -31,7 +31,7 @@ NAMES = [command.name for command in COMMANDS]
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 
 [states]
 temperature = [2.0, 4.0]
@@ -121,7 +121,7 @@ def test_plugins_hamiltonians_and_models_are_listed(run_cli: RunCli) -> None:
 
 def test_the_options_of_a_hamiltonian_and_of_a_model_family_are_shown(run_cli: RunCli) -> None:
     assert "sites along each direction" in run_cli("hamiltonians", "ising").out
-    assert {"size", "J", "h"} <= {row["name"] for row in json.loads(run_cli("hamiltonians", "ising", "--json").out)}
+    assert {"supercell", "J", "h"} <= {row["name"] for row in json.loads(run_cli("hamiltonians", "ising", "--json").out)}
     assert {"width", "layers"} <= {row["name"] for row in json.loads(run_cli("models", "any-order-transformer", "--json").out)}
 
 
@@ -136,10 +136,10 @@ def test_every_shipped_model_is_listed_with_its_record(run_cli: RunCli) -> None:
 
 def test_a_hamiltonian_is_built_and_compiled(run_cli: RunCli, tmp_path: Path) -> None:
     path = tmp_path / "ising.safetensors"
-    ran = run_cli("hamiltonians", "ising", "--set", "size=[3, 4]", "--set", "h=0.5", "--compile", path, "--json")
+    ran = run_cli("hamiltonians", "ising", "--set", "supercell=[3, 4]", "--set", "h=0.5", "--compile", path, "--json")
     facts = json.loads(ran.out)
     loaded = arl.ClusterHamiltonian.load(path)
-    assert facts["fingerprint"] == loaded.fingerprint == arl.hamiltonian("ising", size=(3, 4), h=0.5).fingerprint
+    assert facts["fingerprint"] == loaded.fingerprint == arl.hamiltonian("ising", supercell=(3, 4), h=0.5).fingerprint
     assert (facts["sites"], loaded.name, loaded.options["h"]) == (12, "ising", 0.5)
 
 
@@ -192,7 +192,7 @@ def test_inpaint_keeps_what_is_known(run_cli: RunCli, ising_model: Path, tmp_pat
 
 
 def test_inpaint_takes_atoms_x_as_unknown(run_cli: RunCli, ising_model: Path, tmp_path: Path) -> None:
-    lattice = arl.hamiltonian("ising", size=(3, 3)).lattice
+    lattice = arl.hamiltonian("ising", supercell=(3, 3)).lattice
     occupations = torch.tensor([1] * 4 + [-1] * 5)
     ase.io.write(tmp_path / "known.extxyz", lattice.to_ase(occupations))
     ran = run_cli("inpaint", ising_model, tmp_path / "known.extxyz", "-n", 8, "--temperature", 2, "--quiet", "-o", tmp_path / "out.nc")
@@ -223,7 +223,7 @@ def test_train_leaves_a_model_to_sample_from_and_resumes(run_cli: RunCli, config
 
 def test_train_takes_a_compiled_hamiltonian(run_cli: RunCli, config: Path, tmp_path: Path) -> None:
     tables = tmp_path / "tables.safetensors"
-    run_cli("hamiltonians", "ising", "--set", "size=[3,3]", "--compile", tables)
+    run_cli("hamiltonians", "ising", "--set", "supercell=[3,3]", "--compile", tables)
     ran = run_cli("-p", "no:ising", "train", config, "-o", tmp_path / "run", "--hamiltonian", tables, "--quiet", "--device", "cpu")
     assert (ran.code, ran.err) == (0, "")
 

@@ -36,11 +36,11 @@ def two_sublattices() -> arl.Hamiltonian:
 
 
 CASES = [
-    Case("Ising 2x2", arl.hamiltonian("ising", size=(2, 2)), arl.SemiGrandCanonical(2.269)),
-    Case("Ising 2x3", arl.hamiltonian("ising", size=(2, 3)), arl.SemiGrandCanonical(3.0)),
-    Case("Ising 2x3 in a field", arl.hamiltonian("ising", size=(2, 3), h=0.2), arl.SemiGrandCanonical(3.0, {"up": 0.1, "down": 0.3})),
-    Case("Potts 2x2", arl.hamiltonian("potts", size=(2, 2), q=3), arl.SemiGrandCanonical(1.1)),
-    Case("Potts 2x2 in a field", arl.hamiltonian("potts", size=(2, 2), q=3), arl.SemiGrandCanonical(1.1, {"0": 0.3, "2": -0.4})),
+    Case("Ising 2x2", arl.hamiltonian("ising", supercell=(2, 2)), arl.SemiGrandCanonical(2.269)),
+    Case("Ising 2x3", arl.hamiltonian("ising", supercell=(2, 3)), arl.SemiGrandCanonical(3.0)),
+    Case("Ising 2x3 in a field", arl.hamiltonian("ising", supercell=(2, 3), h=0.2), arl.SemiGrandCanonical(3.0, {"up": 0.1, "down": 0.3})),
+    Case("Potts 2x2", arl.hamiltonian("potts", supercell=(2, 2), q=3), arl.SemiGrandCanonical(1.1)),
+    Case("Potts 2x2 in a field", arl.hamiltonian("potts", supercell=(2, 2), q=3), arl.SemiGrandCanonical(1.1, {"0": 0.3, "2": -0.4})),
     Case("triangles", strip(), arl.SemiGrandCanonical(0.9)),
     Case("two sublattices", two_sublattices(), arl.SemiGrandCanonical(1.3, {"Cl": 0.2})),
 ]
@@ -167,7 +167,7 @@ def random_rows(case: Case, n: int = 300) -> tuple[Bonds, Tensor, dict[str, Tens
 
 
 def test_clusters_are_the_connected_components() -> None:
-    bonds = Bonds.of(arl.hamiltonian("ising", size=(7, 9)))
+    bonds = Bonds.of(arl.hamiltonian("ising", supercell=(7, 9)))
     active = torch.rand(50, len(bonds.pairs), generator=torch.Generator().manual_seed(0)) < torch.linspace(0, 1, 50)[:, None]
     labels = bonds.clusters(active)
     assert all(np.array_equal(found, components(bonds, row)) for found, row in zip(labels.numpy(), active.numpy(), strict=True))
@@ -231,10 +231,10 @@ def test_where_there_is_no_choice_nothing_is_taken() -> None:
 
 def test_bonds_are_read_from_the_pair_tables() -> None:
     """Ising couples equal spins by 2 J; a length of 2 has both bonds between its sites."""
-    bonds = Bonds.of(arl.hamiltonian("ising", size=(2, 5), J=0.7, h=0.3))
+    bonds = Bonds.of(arl.hamiltonian("ising", supercell=(2, 5), J=0.7, h=0.3))
     assert sorted(bonds.coupling.tolist()) == pytest.approx([1.4] * 10 + [2.8] * 5)
     assert torch.allclose(bonds.fields, torch.tensor([0.3, -0.3], dtype=torch.float64))
-    assert Bonds.of(arl.hamiltonian("potts", size=(4, 4), q=5, J=0.3)).coupling.tolist() == pytest.approx([0.3] * 32)
+    assert Bonds.of(arl.hamiltonian("potts", supercell=(4, 4), q=5, J=0.3)).coupling.tolist() == pytest.approx([0.3] * 32)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -255,14 +255,14 @@ def test_what_cluster_moves_cannot_do_is_refused() -> None:
     uneven = arl.ClusterHamiltonian.from_terms(lattice, [((0, 1), np.array([[-1.0, 0.0], [0.0, -2.0]]))], units="reduced")
     black_box = arl.FunctionHamiltonian(lattice, lambda x: x.double().sum(1), units="reduced")
     for move in MATRICES:
-        for h in (arl.hamiltonian("ising", size=(3, 3), J=-1.0), arl.hamiltonian("potts", size=(3, 3), J=-1.0), uneven):
+        for h in (arl.hamiltonian("ising", supercell=(3, 3), J=-1.0), arl.hamiltonian("potts", supercell=(3, 3), J=-1.0), uneven):
             with pytest.raises(arl.InputError, match="cluster moves need ferromagnetic pairs"):
                 sample_chains(h, state, move=move)
         for h in (three, black_box):
             with pytest.raises(arl.InputError, match="cluster moves need a ClusterHamiltonian of pairs and single sites"):
                 sample_chains(h, state, move=move)
         with pytest.raises(arl.InputError, match="for a Canonical state give one of swap"):
-            sample_chains(arl.hamiltonian("ising", size=(3, 3)), arl.Canonical(1.0, {"up": 4}), move=move)
+            sample_chains(arl.hamiltonian("ising", supercell=(3, 3)), arl.Canonical(1.0, {"up": 4}), move=move)
 
 
 def test_free_sites_have_no_bonds() -> None:

@@ -41,7 +41,7 @@ def test_cluster_hamiltonians_and_black_boxes_conform(case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("ising", {"size": (3, 4), "h": 0.3}), ("ising", {"size": (2, 2, 2)}), ("potts", {"size": (3, 3), "q": 3})],
+    [("ising", {"supercell": (3, 4), "h": 0.3}), ("ising", {"supercell": (2, 2, 2)}), ("potts", {"supercell": (3, 3), "q": 3})],
 )
 def test_the_hamiltonians_that_ship_conform(name: str, options: dict[str, Any]) -> None:
     check_hamiltonian(arl.hamiltonian(name, **options))
@@ -269,7 +269,7 @@ def test_the_check_copies_the_model() -> None:
 
 
 def test_too_large_a_lattice_and_no_states_are_refused() -> None:
-    large = AnyOrderTransformer(arl.hamiltonian("ising", size=(5, 5)), TINY)
+    large = AnyOrderTransformer(arl.hamiltonian("ising", supercell=(5, 5)), TINY)
     with pytest.raises(arl.InputError, match="at most 65536 configurations"):
         check_model(large, [arl.SemiGrandCanonical(2.0)])
     with pytest.raises(arl.InputError, match="at least one state"):

@@ -13,8 +13,8 @@ import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.decoding.orders import draw_plan
-from arlattice.hooks.manager import default_manager
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
+from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
@@ -113,8 +113,8 @@ def test_new_weights_are_seen_by_recorded_sampling() -> None:
 @pytest.mark.parametrize("family", ["marginal-mlp", "marginal-transformer"])
 def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) -> None:
     """With the weights of the moment, thrice."""
-    h = arl.hamiltonian("ising", size=(3, 3))
-    model = randomise(default_manager().build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
+    h = arl.hamiltonian("ising", supercell=(3, 3))
+    model = randomise(build_model(family, h, {"width": 32, "energies": False}), seed=1).double().to("cuda")
     states = Conditions.from_states([arl.SemiGrandCanonical(2.0, {"up": 0.2})], h).to("cuda")
     chains = ModelChains(states, 2, 16, 4, 100, Stream(3, "chains", "cuda"))
     for _ in range(3):
@@ -131,7 +131,7 @@ def test_recorded_block_gibbs_draws_what_plain_block_gibbs_draws(family: str) ->
 @cuda
 def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
     """4,000 independent copies after 60 sweeps, 2 means within 4 sigma: fails for nothing in 1.3e-4 of the seeds."""
-    h = arl.hamiltonian("ising", size=(3, 3))
+    h = arl.hamiltonian("ising", supercell=(3, 3))
     states = [arl.SemiGrandCanonical(t, {"up": 0.1}) for t in (1.5, 3.0)]
     conditions = Conditions.from_states(states, h)[torch.arange(2).repeat_interleave(4000)]
     chains = ReplicaExchange(h.to("cuda"), conditions.to("cuda"), (2, 4000), Stream(0, "chains", "cuda"))
@@ -149,7 +149,7 @@ def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
 @pytest.mark.parametrize("family", ["any-order-transformer", "any-order-mlp"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_plans_are_drawn_alike_on_both_devices_and_few_steps_are_recorded(case: Case, family: str, kind: str, given: bool) -> None:
-    model = randomise(default_manager().build_model(family, case.hamiltonian, {"width": 16, "layers": 2})).double()
+    model = randomise(build_model(family, case.hamiltonian, {"width": 16, "layers": 2})).double()
     plan = draw_plan(case.hamiltonian.lattice, 64, kind, Stream(0))
     noise = Stream(1).uniform(case.hamiltonian.lattice.n_sites, 64)
     conditions = Conditions.from_states([case.state], case.hamiltonian).expand(64)

@@ -28,7 +28,7 @@ State = arl.SemiGrandCanonical
 
 @cache
 def ising() -> Enumeration:
-    return Enumeration.of(arl.hamiltonian("ising", size=(4, 4)))
+    return Enumeration.of(arl.hamiltonian("ising", supercell=(4, 4)))
 
 
 def chains(state: arl.Ensemble, **options: Any) -> SampleSet:

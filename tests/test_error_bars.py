@@ -30,7 +30,7 @@ STATE = arl.SemiGrandCanonical(2.6, {"up": 0.15})
 
 @cache
 def ising() -> Enumeration:
-    return Enumeration.of(arl.hamiltonian("ising", size=(3, 3)))
+    return Enumeration.of(arl.hamiltonian("ising", supercell=(3, 3)))
 
 
 def log_q(roughness: float, heating: float) -> Tensor:

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.build import build_hamiltonian
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.montecarlo import sample_chains
 from arlattice.plan import Plan
 from arlattice.samples import SampleSet
@@ -78,7 +79,7 @@ class Table(Model):
 
 @cache
 def ising() -> Enumeration:
-    return Enumeration.of(default_manager().build_hamiltonian("ising", {"size": [3, 3]}))
+    return Enumeration.of(build_hamiltonian("ising", {"supercell": [3, 3]}))
 
 
 @cache
@@ -121,8 +122,8 @@ def sigmas(estimate: Estimate, truth: float) -> float:
 @cache
 def transformer(double: bool = False) -> Model:
     """Untrained, 2x2 or 3x3 Ising, with random weights: draws in random orders, and no two of them give the same q."""
-    hamiltonian = default_manager().build_hamiltonian("ising", {"size": [2, 2] if double else [3, 3]})
-    model = default_manager().build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
+    hamiltonian = build_hamiltonian("ising", {"supercell": [2, 2] if double else [3, 3]})
+    model = build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
     return randomise(model).to(torch.float64 if double else torch.float32)
 
 

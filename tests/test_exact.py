@@ -76,7 +76,7 @@ def test_kaufmans_formula_gives_the_published_table(beta: float) -> None:
 @pytest.mark.parametrize("size", [(2, 2), (2, 3), (3, 3), (3, 4), (4, 4), (2, 7), (5, 3)])
 @pytest.mark.parametrize("beta", [0.05, 0.3, BETA_C, 0.9])
 def test_kaufmans_formula_is_the_enumerated_sum(size: tuple[int, int], beta: float) -> None:
-    hamiltonian = arl.hamiltonian("ising", size=size)
+    hamiltonian = arl.hamiltonian("ising", supercell=size)
     enumerated = Enumeration.of(hamiltonian).log_z(arl.SemiGrandCanonical(1 / beta))
     assert ising_torus_log_z(size[0], beta, size[1]) == pytest.approx(enumerated, abs=1e-10)
 
@@ -140,7 +140,7 @@ def test_independent_sites_have_a_closed_form() -> None:
 
 
 def test_fixed_compositions_add_up_to_the_grand_sum() -> None:
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
     enumeration, field, kt = Enumeration.of(hamiltonian), 0.25, 2.0
     parts = [enumeration.log_z(arl.Canonical(kt, {"up": n})) + field * n / kt for n in range(10)]
     assert np.logaddexp.reduce(parts) == pytest.approx(enumeration.log_z(arl.SemiGrandCanonical(kt, {"up": field})), abs=1e-12)
@@ -153,7 +153,7 @@ def test_the_field_of_the_mam_paper() -> None:
     transfer = np.exp(0.2 * spins @ spins.T + (within[:, None] + within) / 2)
     expected = math.log(np.trace(np.linalg.matrix_power(transfer, 3)))
     state = arl.SemiGrandCanonical(5.0, arl.ChemicalPotentials.from_field(1.0))
-    assert Enumeration.of(arl.hamiltonian("ising", size=(3, 3))).log_z(state) == pytest.approx(expected, abs=1e-12)
+    assert Enumeration.of(arl.hamiltonian("ising", supercell=(3, 3))).log_z(state) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning", "ignore::arlattice_icet.compile.SelfInteractionWarning")

@@ -9,8 +9,8 @@ import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_orders
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, check_model, randomise, small_cases
@@ -23,7 +23,7 @@ TINY = {key: {"width": 16, "heads": 2, "layers": 1} for key in ("any-order-trans
 
 def build(family: str, case: Case, **options: object) -> Model:
     chosen = TINY.get(family, {"width": 24, "layers": 2}) | options
-    return default_manager().build_model(family, case.hamiltonian, chosen)
+    return build_model(family, case.hamiltonian, chosen)
 
 
 def conditions(case: Case, n: int) -> Conditions:
@@ -132,7 +132,7 @@ def test_any_order_logits_depend_on_the_earlier_sites_alone(family: str) -> None
 def test_the_first_steps_alone_are_the_first_steps_of_all(family: str) -> None:
     case = CASES[2]
     options = {"width": 16, "heads": 2, "layers": 1} if "transformer" in family else {"width": 16}
-    model = randomise(default_manager().build_model(family, case.hamiltonian, options), seed=5).double()
+    model = randomise(build_model(family, case.hamiltonian, options), seed=5).double()
     x, order = some(case, 3), torch.arange(model.lattice.n_sites).repeat(3, 1)
     every = weigh.logits(model, x, Plan(order), conditions(case, 3))
     torch.testing.assert_close(weigh.logits(model, x, Plan(order), conditions(case, 3), 4), every[:, :4])

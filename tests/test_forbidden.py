@@ -16,9 +16,9 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.conditions import Conditions
-from arlattice.hooks import default_manager
+from arlattice.hooks.manager import default_manager
+from arlattice.models.build import build_model
 from arlattice.montecarlo import sample_chains, sample_replicas
-from arlattice.montecarlo.moves import MOVES
 from arlattice.montecarlo.population_annealing import population_annealing
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.montecarlo.swap import swap_sweep
@@ -92,7 +92,8 @@ def test_cluster_moves_stay_among_what_may_be(move: str) -> None:
     equal = -torch.eye(lattice.n_species).numpy()
     h = StrictClusters.from_terms(lattice, [((i, j), equal) for i in range(lattice.n_sites) for j in range(i)], units="reduced")
     sample_chains(h, arl.SemiGrandCanonical(4.0, {"X": 0.5, "Cl": 0.5}), move=move, chains=8, sweeps=40, burn_in=0, thin=1)
-    assert set(MOVES) == {"heat-bath", "metropolis", "swap", "swendsen-wang", "wolff"}  # each of them is in this file
+    moves = {entry.name for entry in default_manager().moves}
+    assert moves == {"heat-bath", "metropolis", "swap", "swendsen-wang", "wolff"}  # each of them is in this file
 
 
 def test_replica_exchange_asks_only_for_what_may_be() -> None:
@@ -111,14 +112,14 @@ def test_population_annealing_asks_only_for_what_may_be() -> None:
 def test_models_and_neural_metropolis_ask_only_for_what_may_be(case: Any) -> None:
     """An untrained transformer, with local sweeps: heat baths, or swaps at fixed composition."""
     h = strict(case, fixed=case is not FREE)
-    model = randomise(default_manager().build_model("any-order-transformer", h, {"width": 16, "heads": 2, "layers": 1}))
+    model = randomise(build_model("any-order-transformer", h, {"width": 16, "heads": 2, "layers": 1}))
     assert len(neural_metropolis(model, case.state, 4, chains=3, burn_in=2, sweeps=1)) == 12
     assert model.sample(5, case.state).energy.isfinite().all()
 
 
 def test_a_spin_model_that_refuses_compositions_builds_a_model_without_guessing_at_its_symmetry() -> None:
     case = CASES["square 3x4, fixed composition"]
-    model = default_manager().build_model("any-order-transformer", strict(case, True), {"width": 16, "heads": 2, "layers": 1})
+    model = build_model("any-order-transformer", strict(case, True), {"width": 16, "heads": 2, "layers": 1})
     assert model.sample(3, case.state).energy.isfinite().all()
 
 

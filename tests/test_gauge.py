@@ -13,7 +13,7 @@ from arlattice.random_numbers import Stream
 from arlattice.testing import check_model, random_hamiltonian, randomise
 from arlattice.thermo.exact import enumerate_configurations
 
-ISING = arl.hamiltonian("ising", size=(3, 4))
+ISING = arl.hamiltonian("ising", supercell=(3, 4))
 FIELDS = (0.0, 0.25, -0.25)
 
 
@@ -52,8 +52,8 @@ def test_the_first_species_of_a_symmetric_state_is_a_fair_coin(model: AnyOrderTr
 @pytest.mark.parametrize(
     "other",
     [
-        arl.hamiltonian("ising", size=(3, 3), h=0.1),
-        arl.hamiltonian("potts", size=(3, 3), q=3),
+        arl.hamiltonian("ising", supercell=(3, 3), h=0.1),
+        arl.hamiltonian("potts", supercell=(3, 3), q=3),
         random_hamiltonian(arl.square(3)),
     ],
     ids=["in a field", "three species", "random"],

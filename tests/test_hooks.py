@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 
 import arlattice as arl
+from arlattice.build import build_hamiltonian
 from arlattice.cli import commands
 from arlattice.errors import InputError
 from arlattice.hooks import Manager, PluginWarning, Registry, default_manager, hookspecs, manager, using
@@ -113,7 +114,7 @@ def test_importing_loads_no_plugin_and_no_heavy_package() -> None:
 def test_importing_the_module_hamiltonian_leaves_the_function_in_place() -> None:
     import arlattice.hamiltonians  # noqa: F401
 
-    assert arl.hamiltonian("ising", size=(3, 3)).lattice.n_sites == 9
+    assert arl.hamiltonian("ising", supercell=(3, 3)).lattice.n_sites == 9
     with pytest.raises(AttributeError, match="no_such_name"):
         arl.no_such_name  # noqa: B018
 
@@ -287,15 +288,27 @@ def test_an_unknown_name_gives_the_near_one_or_all() -> None:
 
 
 def test_what_a_factory_returns_and_its_options_are_checked() -> None:
-    loaded = Manager()
-    loaded.hamiltonians.register("wrong", lambda options: 3, plugin="p")
-    with pytest.raises(InputError, match="plugin 'p' returned a int, not a Hamiltonian"):
-        loaded.build_hamiltonian("wrong")
-    with pytest.raises(InputError, match="size = 3: unknown option"):
-        loaded.build_hamiltonian("wrong", {"size": 3})
-    loaded.hamiltonians.register("untyped", lambda options: 3, options=dict, plugin="p")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"not a subclass of arlattice\.Options"):
-        loaded.build_hamiltonian("untyped")
+    with using(Manager()) as loaded:
+        loaded.hamiltonians.register("wrong", lambda options: 3, plugin="p")
+        with pytest.raises(InputError, match="plugin 'p' returned a int, not a Hamiltonian"):
+            build_hamiltonian("wrong")
+        with pytest.raises(InputError, match="size = 3: unknown option"):
+            build_hamiltonian("wrong", {"size": 3})
+        loaded.hamiltonians.register("untyped", lambda options: 3, options=dict, plugin="p")  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"not a subclass of arlattice\.Options"):
+            build_hamiltonian("untyped")
+
+
+def test_what_the_manager_built_in_the_last_release_is_built_with_a_warning() -> None:
+    former = Manager()
+    former.hamiltonians.register("pair", lambda options: arl.FunctionHamiltonian(arl.chain(2), lambda x: x.sum(1).double()), plugin="p")
+    with pytest.warns(DeprecationWarning, match=r"arlattice\.build\.build_hamiltonian"):
+        hamiltonian = former.build_hamiltonian("pair")
+    with pytest.warns(DeprecationWarning, match=r"arlattice\.models\.build\.build_model"):
+        model = former.build_model("any-order-mlp", hamiltonian, {"width": 8})
+    samples = model.sample(4, arl.SemiGrandCanonical(20000.0))
+    with pytest.warns(DeprecationWarning, match=r"arlattice\.thermo\.observables\.observe\.observe"):
+        assert torch.equal(former.observe("energy", samples).columns[:, 0], samples.energy)
 
 
 # -- options ---------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ _spec.loader.exec_module(hostile)
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 [states]
 temperature = 2.0
 [model]
@@ -85,7 +85,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, ising_model: Path) -> Pa
         assert run([*BENCH.split(), "--runs", str(folder / "finished"), "-o", str(folder / "out")]) == 0
     import ase.io
 
-    ase.io.write(folder / "known.extxyz", arl.hamiltonian("ising", size=(3, 3)).lattice.to_ase(torch.ones(9, dtype=torch.long)))
+    ase.io.write(folder / "known.extxyz", arl.hamiltonian("ising", supercell=(3, 3)).lattice.to_ase(torch.ones(9, dtype=torch.long)))
     return folder
 
 
@@ -191,7 +191,7 @@ def test_samples_that_ask_for_a_huge_lattice_are_refused(workplace: Path, read_a
 
 
 def test_a_run_file_cannot_give_trust_and_asks_for_no_huge_lattice(workplace: Path, read_all: Any) -> None:
-    head = CONFIG.replace('name = "ising"\nsize = [3, 3]\n', "{}")
+    head = CONFIG.replace('name = "ising"\nsupercell = [3, 3]\n', "{}")
     given = {name: "".join(f"{key} = {json.dumps(value)}\n" for key, value in more.items()) for name, more in TRUST.items()}
     contents = {
         name: head.format(f'name = "icet"\nexpansion = "x.ce"\nsupercell = 2\n{text}').encode() for name, text in given.items() if text

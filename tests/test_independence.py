@@ -19,7 +19,7 @@ from arlattice.thermo.mbar import mbar
 from arlattice.thermo.neural_metropolis import neural_metropolis
 
 COLD, WARM = arl.SemiGrandCanonical(2.5, {"up": 0.1}), arl.SemiGrandCanonical(3.0, {"up": 0.1})
-ISING = arl.hamiltonian("ising", size=(3, 3))
+ISING = arl.hamiltonian("ising", supercell=(3, 3))
 concatenate = arl.SampleSet.concatenate
 
 

@@ -15,6 +15,7 @@ from ase.build import bulk
 import arlattice as arl
 from arlattice.errors import MissingExtraError
 from arlattice.io import picture
+from arlattice.models.build import build_model
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::arlattice.LowEssWarning"
@@ -26,7 +27,7 @@ CUAU = arl.Lattice.from_ase(bulk("Cu", a=3.8), ["Cu", "Au"], (2, 2, 4))
 
 def larger(size: tuple[int, int] = (4, 5)) -> tuple[arl.Hamiltonian, torch.Tensor]:
     """A partly known configuration on a lattice larger than the model's."""
-    hamiltonian = arl.hamiltonian("ising", size=size)
+    hamiltonian = arl.hamiltonian("ising", supercell=size)
     known = torch.arange(hamiltonian.lattice.n_sites) % 2
     known[3:9] = -1
     return hamiltonian, known
@@ -82,7 +83,7 @@ def test_an_order_may_be_asked_for(run_cli: RunCli, ising_model: Path, tmp_path:
 
 def test_a_compiled_hamiltonian_of_the_larger_supercell_is_used(run_cli: RunCli, ising_model: Path, tmp_path: Path) -> None:
     _, known = larger()
-    other = arl.hamiltonian("ising", size=(4, 5), J=0.5)
+    other = arl.hamiltonian("ising", supercell=(4, 5), J=0.5)
     ase.io.write(tmp_path / "known.extxyz", other.lattice.to_ase(known))
     other.save(tmp_path / "large.safetensors")
     ran = inpaint(
@@ -159,7 +160,7 @@ def test_a_mistake_is_one_line(
     monkeypatch.chdir(tmp_path)
     hamiltonian, known = larger(size)
     ase.io.write("known.extxyz", hamiltonian.lattice.to_ase(known))
-    arl.hamiltonian("ising", size=(6, 6)).save("large.safetensors")
+    arl.hamiltonian("ising", supercell=(6, 6)).save("large.safetensors")
     ran = inpaint(run_cli, ising_model, Path("known.extxyz"), *more)
     assert ran.code == 2
     assert told in ran.err
@@ -170,12 +171,13 @@ def test_a_hamiltonian_that_no_name_rebuilds_must_be_given(run_cli: RunCli, tmp_
     lattice = arl.square(2)
     pair = torch.eye(2).double().numpy()
     hamiltonian = arl.ClusterHamiltonian.from_terms(lattice, [((0, 1), pair)], units="reduced", name="mine")
-    model = arl.hooks.manager.default_manager().build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
+    model = build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
     model.save(tmp_path / "model")
     ase.io.write(tmp_path / "known.extxyz", arl.square(3).to_ase(torch.full((9,), -1)))
     ran = inpaint(run_cli, tmp_path / "model", tmp_path / "known.extxyz")
     assert ran.code == 2
-    assert "'mine' cannot be built in this supercell by name; give it with --hamiltonian FILE" in ran.err
+    assert "'mine' cannot be built in this supercell by name: no plugin registers it" in ran.err
+    assert "give it with --hamiltonian FILE" in ran.err
 
 
 def test_a_mask_may_name_more_sites_than_a_file_name_has_letters(run_cli: RunCli, ising_model: Path, tmp_path: Path) -> None:

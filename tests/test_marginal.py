@@ -12,7 +12,7 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
-from arlattice.hooks.manager import default_manager
+from arlattice.models.build import build_model
 from arlattice.models.marginal import MarginalModel
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
@@ -27,7 +27,7 @@ STATE = arl.SemiGrandCanonical(2.5)
 
 
 def build(family: str, hamiltonian: arl.Hamiltonian, **options: object) -> MarginalModel:
-    model = default_manager().build_model(family, hamiltonian, TINY[family] | options)
+    model = build_model(family, hamiltonian, TINY[family] | options)
     assert isinstance(model, MarginalModel)
     return model
 
@@ -131,7 +131,7 @@ def brief(objective: str, **more: object) -> dict[str, object]:
 def trained(family: str, objective: str, steps: int) -> MarginalModel:
     energies = objective != "mam"
     options = {"width": 32, "layers": 2, "energies": energies} | ({"heads": 2} if "transformer" in family else {})
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
     model = arl.train(hamiltonian, STATE, model=family, model_options=options, training=brief(objective, steps=steps), progress=False)
     assert isinstance(model, MarginalModel)
     return model
@@ -208,19 +208,19 @@ def unexplained(model: MarginalModel, steps: int) -> float:
 def test_a_marginal_head_without_energies_can_learn_them(family: str) -> None:
     """4x4 Ising in any order, in 200 steps; without it `mam` has nothing to follow. Fixed seeds: 1.7 % left, 0.5 % left."""
     size = {"width": 32, "layers": 2}
-    assert unexplained(build(family, arl.hamiltonian("ising", size=(4, 4)), energies=False, **size), steps=200) < 0.05
+    assert unexplained(build(family, arl.hamiltonian("ising", supercell=(4, 4)), energies=False, **size), steps=200) < 0.05
 
 
 def test_a_causal_marginal_that_adds_nothing_up_learns_energies_far_more_slowly() -> None:
     """The control of the test above: 68 % of the variance stays; it takes a thousand steps here, and more on larger lattices."""
-    model = build("marginal-transformer", arl.hamiltonian("ising", size=(4, 4)), energies=False, width=32, layers=2)
+    model = build("marginal-transformer", arl.hamiltonian("ising", supercell=(4, 4)), energies=False, width=32, layers=2)
     model.added = None
     assert unexplained(model, steps=200) > 0.3
 
 
 @pytest.mark.parametrize("objective", ["mam", "self-consistency"])
 def test_objectives_of_marginals_need_a_marginal_model(objective: str) -> None:
-    hamiltonian = arl.hamiltonian("ising", size=(2, 2))
+    hamiltonian = arl.hamiltonian("ising", supercell=(2, 2))
     with pytest.raises(arl.InputError, match="has no marginal head; take marginal-mlp or marginal-transformer"):
         arl.train(hamiltonian, STATE, model="any-order-mlp", training=brief(objective, steps=1), progress=False)
 
@@ -243,7 +243,7 @@ def test_in_bfloat16_marginals_keep_full_precision(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_at_fixed_composition_the_whole_lattice_may_depend_on_the_composition(family: str) -> None:
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
     model, found = randomise(build(family, hamiltonian), seed=7).double(), []
     for up in (2, 4):
         state, x = arl.Canonical(2.5, {"up": up}), torch.zeros(1, 9, dtype=torch.long)
@@ -256,7 +256,7 @@ def test_at_fixed_composition_the_whole_lattice_may_depend_on_the_composition(fa
 
 
 def chains(block: int = 3, refresh: int = 4) -> tuple[MarginalModel, ModelChains]:
-    model = randomise(build("marginal-mlp", arl.hamiltonian("ising", size=(3, 3))), seed=6)
+    model = randomise(build("marginal-mlp", arl.hamiltonian("ising", supercell=(3, 3))), seed=6)
     states = Conditions.from_states([arl.SemiGrandCanonical(t) for t in (2.0, 3.0, 4.0)], model.hamiltonian)
     return model, ModelChains(states.to(dtype=torch.float32), 2, 5, block, refresh, Stream(3))
 
@@ -279,7 +279,7 @@ def test_an_advance_changes_at_most_a_block_and_a_refresh_draws_new_states() -> 
 def test_drawing_in_bfloat16_casts_the_weights_each_time(family: str) -> None:
     """What a recorded graph replays must read the weights, not copies that an autocast context kept from before."""
     _, kept = chains()
-    model = randomise(build(family, arl.hamiltonian("ising", size=(3, 3))), seed=6)
+    model = randomise(build(family, arl.hamiltonian("ising", supercell=(3, 3))), seed=6)
     model.precision = "bfloat16"
     noise, order = torch.rand(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.arange(9).repeat(4, 1)
     states = kept.states[torch.zeros(4, dtype=torch.long)]
@@ -312,7 +312,7 @@ def test_a_mam_run_resumes_with_the_same_bits(tmp_path: object) -> None:
         training = brief("mam", steps=8, checkpoint_every=4, chain_refresh=3)
         limit = None if steps == 8 else 0.0
         model = arl.train(
-            arl.hamiltonian("ising", size=(2, 2)),
+            arl.hamiltonian("ising", supercell=(2, 2)),
             STATE,
             model="marginal-mlp",
             model_options={"width": 8, "layers": 1},

@@ -130,7 +130,7 @@ def test_an_expansion_with_other_energies_is_refused() -> None:
 
 def test_what_mchammer_cannot_run_is_refused() -> None:
     hamiltonian, given = rock_salt()
-    for case in (hamiltonian, arl.hamiltonian("ising", size=(3, 3))):
+    for case in (hamiltonian, arl.hamiltonian("ising", supercell=(3, 3))):
         with pytest.raises(arl.InputError, match="give the icet expansion behind"):
             mchammer.run(case, arl.SemiGrandCanonical(600.0))
     with pytest.raises(arl.InputError, match="mchammer does not run this state"):

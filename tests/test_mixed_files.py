@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import arlattice as arl
-from arlattice.hooks.manager import default_manager
+from arlattice.models.build import build_model
 from arlattice.models.trained_range import TrainedRange
 from arlattice.training.metrics import MetricsLog
 
@@ -19,7 +19,7 @@ STATE = arl.SemiGrandCanonical(2.0)
 
 def model_of(seed: int) -> arl.Model:
     torch.manual_seed(seed)
-    model = default_manager().build_model("any-order-mlp", arl.hamiltonian("ising", size=(3, 3)), {})
+    model = build_model("any-order-mlp", arl.hamiltonian("ising", supercell=(3, 3)), {})
     model.record = {"seed": seed}
     return model
 

@@ -36,7 +36,7 @@ CASES = [(name, family) for name in OBJECTIVES for family in FAMILIES if ("margi
 
 def trainer(objective: str, family: str) -> Trainer:
     options = TrainingOptions.parse(BRIEF | {"objective": objective})
-    return Trainer([arl.hamiltonian("ising", size=(3, 3))], arl.SemiGrandCanonical(2.5), family, FAMILIES[family], options, "cpu")
+    return Trainer([arl.hamiltonian("ising", supercell=(3, 3))], arl.SemiGrandCanonical(2.5), family, FAMILIES[family], options, "cpu")
 
 
 @pytest.mark.parametrize(("objective", "family"), CASES)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 import arlattice as arl
 from arlattice.errors import InputError
-from arlattice.hooks import Manager, default_manager, using
+from arlattice.hooks import Manager, using
 from arlattice.lattice import Lattice, chain, cubic, square
+from arlattice.models.build import build_model
 from arlattice.samples import SampleSet
 from arlattice.testing.cases import randomise
 from arlattice.thermo.exact import Enumeration
@@ -243,7 +244,7 @@ STATE = arl.SemiGrandCanonical(2.2, {"up": 0.15})
 
 @pytest.fixture(scope="module")
 def ising() -> Enumeration:
-    return Enumeration.of(arl.hamiltonian("ising", size=(3, 3)))
+    return Enumeration.of(arl.hamiltonian("ising", supercell=(3, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +258,8 @@ def exact(ising: Enumeration) -> SampleSet:
 @pytest.fixture(scope="module")
 def imperfect() -> SampleSet:
     """80,000 samples of a model with random weights: 200 sets of 400."""
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
-    model = default_manager().build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
+    model = build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1})
     return randomise(model, seed=2, scale=0.06).eval().sample(80_000, STATE, seed=7)
 
 

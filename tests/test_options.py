@@ -22,6 +22,7 @@ import arlattice as arl
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
@@ -122,8 +123,8 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "shells": "test_observables:test_a_ferromagnet_of_two_directions_has_all_moments_1_and_binder_two_thirds",
         "connected": "test_observables:test_a_ferromagnet_of_two_directions_has_all_moments_1_and_binder_two_thirds",
     },
-    "IsingOptions": dict.fromkeys(("size", "J", "h"), f"{HERE}:test_spins_that_point_one_way_have_the_energy_by_hand"),
-    "PottsOptions": dict.fromkeys(("size", "J", "q"), f"{HERE}:test_spins_that_point_one_way_have_the_energy_by_hand"),
+    "IsingOptions": dict.fromkeys(("supercell", "J", "h"), f"{HERE}:test_spins_that_point_one_way_have_the_energy_by_hand"),
+    "PottsOptions": dict.fromkeys(("supercell", "J", "q"), f"{HERE}:test_spins_that_point_one_way_have_the_energy_by_hand"),
     "IcetOptions": {
         "expansion": "test_icet:test_a_file_gives_the_energies_of_the_object",
         "supercell": "test_icet:test_any_expansion_has_icets_energy_on_1000_random_configurations",
@@ -179,7 +180,7 @@ def test_every_option_has_a_test_away_from_its_default() -> None:
 )
 def test_a_network_has_the_size_that_was_asked_for(family: str, options: dict[str, int]) -> None:
     """2x3 sites, two species. Transformer: 24 features, of which each of 3 heads has 8, 4 rotary pairs."""
-    model: Any = default_manager().build_model(family, arl.hamiltonian("ising", size=(2, 3)), options)
+    model: Any = build_model(family, arl.hamiltonian("ising", supercell=(2, 3)), options)
     repeated = model.blocks if family == "any-order-transformer" else model.hidden
     assert len(repeated) == 5
     if family == "any-order-transformer":
@@ -216,7 +217,7 @@ AWAY: dict[str, Any] = {
 
 
 def trainer(model: str = "any-order-transformer", model_options: Any = TINY, **options: Any) -> Trainer:
-    return Trainer([arl.hamiltonian("ising", size=(3, 3))], BOX, model, model_options, TrainingOptions.parse(AWAY | options), "cpu")
+    return Trainer([arl.hamiltonian("ising", supercell=(3, 3))], BOX, model, model_options, TrainingOptions.parse(AWAY | options), "cpu")
 
 
 def test_a_step_gets_what_the_options_say() -> None:
@@ -239,7 +240,7 @@ def test_a_step_gets_what_the_options_say() -> None:
 
 def test_the_consistency_of_marginals_counts_with_its_weight() -> None:
     """The loss is linear in it, with the slope that it reports less the term of nothing known, zero in a fresh model."""
-    model = randomise(default_manager().build_model("marginal-transformer", arl.hamiltonian("ising", size=(3, 3)), TINY))
+    model = randomise(build_model("marginal-transformer", arl.hamiltonian("ising", supercell=(3, 3)), TINY))
     objective = default_manager().objectives["self-consistency"].load_factory()
     run = trainer("marginal-transformer", objective="self-consistency")
     batch = run.systems[0].batch(run.stream)
@@ -299,7 +300,7 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     assert not asked
     run = trainer(compile=True)
     assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
-    assert run.systems[0].replay is not None and run.systems[0].replay._heat_bath.func.__name__ == "fused_heat_bath_sweep"
+    assert run.systems[0].replay is not None and run.systems[0].replay.move.sweep.compiled
 
 
 def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,8 +358,8 @@ def test_scattering_lengths_are_those_of_the_species() -> None:
 
 def test_spins_that_point_one_way_have_the_energy_by_hand() -> None:
     """3x4 sites, two bonds each: -2 J - h s a site for Ising, -2 J for Potts with 4 states."""
-    ising = arl.hamiltonian("ising", size=(3, 4), J=0.7, h=-0.3)
-    potts = arl.hamiltonian("potts", size=(3, 4), J=0.7, q=4)
+    ising = arl.hamiltonian("ising", supercell=(3, 4), J=0.7, h=-0.3)
+    potts = arl.hamiltonian("potts", supercell=(3, 4), J=0.7, q=4)
 
     def all_of(species: int) -> Tensor:
         return torch.full((1, 12), species)

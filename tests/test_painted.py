@@ -158,7 +158,7 @@ def test_without_interactions_every_weight_is_the_partition_sum() -> None:
 def test_a_shipped_model_paints_a_critical_lattice() -> None:
     """10x10 -> 12x12 at T_c, exact log Z: less than a nat is lost. n = 64, whose error is 0.1; fails for nothing less than once in 1e6."""
     temperature = 2.269185314213022
-    samples = paint(arl.load("ising-10x10"), arl.hamiltonian("ising", size=(12, 12))).sample(64, arl.SemiGrandCanonical(temperature))
+    samples = paint(arl.load("ising-10x10"), arl.hamiltonian("ising", supercell=(12, 12))).sample(64, arl.SemiGrandCanonical(temperature))
     assert -0.2 < ising_torus_log_z(12, 1 / temperature) - samples.elbo().value < 1.0
 
 

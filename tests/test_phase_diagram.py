@@ -198,7 +198,7 @@ def test_changes_of_the_sequence_of_phases_are_named(cold: str, hot: str, kind: 
 
 def test_the_two_magnetisations_of_ising_coexist_at_no_field() -> None:
     """4x4 enumerated, phases by the sign of m: Delta mu = 0 by symmetry, compositions (1 -+ <|m|>) / 2 of the two phases."""
-    hamiltonian, temperature, delta_mu = arl.hamiltonian("ising", size=(4, 4)), 1.8, np.array([-0.03, 0.05])
+    hamiltonian, temperature, delta_mu = arl.hamiltonian("ising", supercell=(4, 4)), 1.8, np.array([-0.03, 0.05])
     enumeration = Enumeration.of(hamiltonian)
     x_up = enumeration.occupations.double().mean(1)
     phase = torch.stack([x_up <= 0.5, x_up > 0.5], 1).double()

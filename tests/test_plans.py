@@ -12,8 +12,8 @@ import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.decoding.orders import draw_plan
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, FrequencyTest, randomise, small_cases
@@ -22,13 +22,13 @@ from arlattice.thermo.exact import enumerate_configurations
 CASES = {case.name: case for case in small_cases()}
 OPTIONS = {"any-order-transformer": {"width": 16, "heads": 2, "layers": 1}, "any-order-mlp": {"width": 16, "layers": 1}}
 FAMILIES = list(OPTIONS)
-ISING = Case("Ising 3x3", arl.hamiltonian("ising", size=(3, 3)), arl.SemiGrandCanonical(2.0))
-EVEN = Case("Ising 2x4, half up", arl.hamiltonian("ising", size=(2, 4)), arl.Canonical(2.0, {"up": 4}))
+ISING = Case("Ising 3x3", arl.hamiltonian("ising", supercell=(3, 3)), arl.SemiGrandCanonical(2.0))
+EVEN = Case("Ising 2x4, half up", arl.hamiltonian("ising", supercell=(2, 4)), arl.Canonical(2.0, {"up": 4}))
 ALL = [*CASES.values(), ISING, EVEN]
 
 
 def model_of(family: str, case: Case) -> Model:
-    return randomise(default_manager().build_model(family, case.hamiltonian, OPTIONS[family]), seed=3).double()
+    return randomise(build_model(family, case.hamiltonian, OPTIONS[family]), seed=3).double()
 
 
 def blocks(n: int) -> tuple[int, ...]:

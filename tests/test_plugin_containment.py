@@ -16,7 +16,9 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.build import build_hamiltonian
 from arlattice.hooks import Manager, PluginWarning, using
+from arlattice.models.build import build_model
 
 FAULTS = {
     "SystemExit": "import sys; sys.exit(3)",
@@ -64,7 +66,7 @@ COMMANDS["energy"] = COMMANDS["hamiltonian"]
 CONFIG = """
 [hamiltonian]
 name = "ising"
-size = [3, 3]
+supercell = [3, 3]
 [states]
 temperature = 2.0
 [model]
@@ -88,7 +90,7 @@ def workplace(tmp_path: Path, ising_model: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(tmp_path)
     Path("model").symlink_to(ising_model)
     Path("odd_model.toml").write_text(CONFIG.replace('name = "any-order-mlp"\nwidth = 8', 'name = "odd"'))
-    Path("odd_hamiltonian.toml").write_text(CONFIG.replace('name = "ising"\nsize = [3, 3]', 'name = "odd"'))
+    Path("odd_hamiltonian.toml").write_text(CONFIG.replace('name = "ising"\nsupercell = [3, 3]', 'name = "odd"'))
     Path("odd_objective.toml").write_text(CONFIG.replace('"forward"', '"odd"'))
     return tmp_path
 
@@ -145,8 +147,8 @@ def test_what_a_plugin_prints_does_not_mix_with_the_answer(place: str, workplace
     }
     Path("odd.py").write_text("import os\n" + texts[place])
     if place == "energy":
-        with using(Manager(["odd.py"])) as loaded:
-            loaded.build_model("any-order-mlp", loaded.build_hamiltonian("odd"), {"width": 8}).save("odd_model_folder")
+        with using(Manager(["odd.py"])):
+            build_model("any-order-mlp", build_hamiltonian("odd"), {"width": 8}).save("odd_model_folder")
     command = commands.get(place, "hamiltonians --json")
     done = subprocess.run(
         [sys.executable, "-m", "arlattice", "-p", "odd.py", *command.split()], capture_output=True, text=True, check=False

@@ -14,7 +14,7 @@ from arlattice.montecarlo.population_annealing import Rung, population_annealing
 from arlattice.testing import Case, small_cases
 from arlattice.thermo.exact import Enumeration
 
-ISING = Case("Ising 4x4", arl.hamiltonian("ising", size=(4, 4)), arl.SemiGrandCanonical(2.269, {"up": 0.1}))
+ISING = Case("Ising 4x4", arl.hamiltonian("ising", supercell=(4, 4)), arl.SemiGrandCanonical(2.269, {"up": 0.1}))
 CASES = [ISING, *(case for case in small_cases() if isinstance(case.state, arl.SemiGrandCanonical))]
 
 

@@ -46,7 +46,7 @@ def priority(share: float = 0.5, weights: tuple[float, ...] = (1.0, 0.2, 0.6)) -
 
 def trainer(**training: Any) -> Trainer:
     options = TrainingOptions.parse(TRAINING | training)
-    return Trainer([arl.hamiltonian("ising", size=(3, 3))], STATES, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
+    return Trainer([arl.hamiltonian("ising", supercell=(3, 3))], STATES, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -92,7 +92,7 @@ def test_training_lowers_the_weights_and_the_worst_known_state_keeps_the_highest
     """At T = 50 the completed-cluster energies are nearly right from the start, at T = 0.8 they are not."""
     states = [arl.SemiGrandCanonical(t) for t in (0.8, 50.0)]
     options = TrainingOptions.parse(TRAINING | {"steps": 60, "evaluate_every": 1000})
-    run = Trainer([arl.hamiltonian("ising", size=(3, 3))], states, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
+    run = Trainer([arl.hamiltonian("ising", supercell=(3, 3))], states, "any-order-transformer", {"width": 16, "heads": 2}, options, "cpu")
     run.fit(None, False, None, False)
     assert run.systems[0].priority is not None
     cold, hot = run.systems[0].priority.weights.tolist()
@@ -121,7 +121,7 @@ def test_the_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
 
 def test_every_supercell_has_priorities_of_its_own() -> None:
     options = TrainingOptions.parse(TRAINING)
-    sizes = [arl.hamiltonian("ising", size=size) for size in ((3, 3), (3, 4))]
+    sizes = [arl.hamiltonian("ising", supercell=size) for size in ((3, 3), (3, 4))]
     run = Trainer(sizes, STATES, "any-order-transformer", {"width": 16, "heads": 2, "positions": "primitive"}, options, "cpu")
     first, second = (system.priority for system in run.systems)
     assert first is not None

@@ -22,7 +22,7 @@ from arlattice.thermo.neural_metropolis import neural_metropolis
 pytestmark = pytest.mark.filterwarnings("ignore::arlattice.StatisticsWarning")  # few samples on purpose
 
 STATE = arl.SemiGrandCanonical(2.5, {"up": 0.1})
-ISING = arl.hamiltonian("ising", size=(3, 3))
+ISING = arl.hamiltonian("ising", supercell=(3, 3))
 
 
 @pytest.fixture(scope="module")

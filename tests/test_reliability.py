@@ -260,7 +260,7 @@ def test_a_field_is_a_difference_of_two_potentials() -> None:
 
 def trained(states: Any, **keywords: Any) -> arl.Model:
     options = {"steps": 1, "batch_size": 8, "replica_copies": 8, "equilibration_sweeps": 0, "evaluate_samples": 2, "objective": "forward"}
-    hamiltonian = keywords.pop("hamiltonian", None) or arl.hamiltonian("ising", size=(2, 2))
+    hamiltonian = keywords.pop("hamiltonian", None) or arl.hamiltonian("ising", supercell=(2, 2))
     network = {"width": 8, "heads": 2, "layers": 1}
     return arl.train(hamiltonian, states, model_options=network, training=options, progress=False, **keywords)
 
@@ -311,7 +311,7 @@ def test_the_command_shows_the_range_in_words(run_cli: RunCli) -> None:
 
 
 def test_a_painted_model_has_the_range_of_the_small_one() -> None:
-    painted = paint(arl.load("ising-10x10"), arl.hamiltonian("ising", size=(10, 12)))
+    painted = paint(arl.load("ising-10x10"), arl.hamiltonian("ising", supercell=(10, 12)))
     assert str(painted.trained_range) == "temperature 1.5 to 5 J/k; mu of up -2 to 2 J"
 
 

@@ -37,7 +37,7 @@ LEARN = BRIEF | {"steps": 200, "batch_size": 64, "learning_rate": 5e-3, "warmup_
 
 
 def ising(*size: int, **options: float) -> arl.Hamiltonian:
-    return arl.hamiltonian("ising", size=size, **options)
+    return arl.hamiltonian("ising", supercell=size, **options)
 
 
 def train(hamiltonian: Any, states: Any = STATE, training: dict[str, Any] = BRIEF, **keywords: Any) -> Model:
@@ -141,7 +141,7 @@ def test_every_hamiltonian_of_a_list_is_evaluated(monkeypatch: pytest.MonkeyPatc
 
 def test_another_primitive_cell_is_refused() -> None:
     with pytest.raises(arl.InputError, match="must have the primitive cell and species"):
-        train([ising(3, 3), arl.hamiltonian("potts", size=(3, 3), q=3)])
+        train([ising(3, 3), arl.hamiltonian("potts", supercell=(3, 3), q=3)])
 
 
 @pytest.mark.parametrize("wrong", [[], "ising", None, [1]])
@@ -156,10 +156,10 @@ def test_a_run_file_may_hold_several_hamiltonians(tmp_path: Path) -> None:
         f"""
         [[hamiltonian]]
         name = "ising"
-        size = [3, 3]
+        supercell = [3, 3]
         [[hamiltonian]]
         name = "ising"
-        size = [2, 3]
+        supercell = [2, 3]
         h = 0.3
         [states]
         temperature = 2.5

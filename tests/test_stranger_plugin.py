@@ -127,7 +127,7 @@ def test_without_the_plugin_the_model_says_what_is_missing(plugin: Path, tmp_pat
 
 
 def test_the_template_works_from_its_file(run_cli: Callable[..., Any]) -> None:
-    ran = run_cli("-p", TEMPLATE / "arlattice_j1j2.py", "hamiltonians", "j1j2", "--set", "size=6", "--set", "J2=-0.7")
+    ran = run_cli("-p", TEMPLATE / "arlattice_j1j2.py", "hamiltonians", "j1j2", "--set", "supercell=[6,6]", "--set", "J2=-0.7")
     assert (ran.code, ran.err) == (0, "")
     assert "2-body 144" in ran.out
 

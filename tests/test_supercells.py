@@ -10,8 +10,8 @@ import torch
 
 import arlattice as arl
 from arlattice.conditions import Conditions
-from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.models.phases import rotary_phases
 from arlattice.testing import check_model, randomise
 from arlattice.training.config import RunConfig, TrainingOptions
@@ -33,11 +33,11 @@ BRIEF = {
 
 
 def ising(*size: int) -> arl.Hamiltonian:
-    return arl.hamiltonian("ising", size=size)
+    return arl.hamiltonian("ising", supercell=size)
 
 
 def model(family: str = "any-order-transformer", **options: object) -> Model:
-    return default_manager().build_model(family, ising(3, 3), options or TINY)
+    return build_model(family, ising(3, 3), options or TINY)
 
 
 def test_the_weights_are_shared_and_the_other_supercell_has_its_own_normalised_distribution() -> None:
@@ -57,11 +57,11 @@ def test_on_its_own_supercell_a_model_is_unchanged() -> None:
 def test_weights_of_one_supercell_are_refused_on_another() -> None:
     """Also where the shapes of the weights agree."""
     for family, options in (("any-order-mlp", {"width": 8}), ("any-order-transformer", TINY | {"positions": "supercell"})):
-        four = default_manager().build_model(family, ising(4, 4), options)
+        four = build_model(family, ising(4, 4), options)
         with pytest.raises(arl.InputError, match="weights for one supercell"):
             four.on(ising(2, 8))
     with pytest.raises(arl.InputError, match="primitive cell and species"):
-        model().on(arl.hamiltonian("potts", size=(3, 3), q=3))
+        model().on(arl.hamiltonian("potts", supercell=(3, 3), q=3))
 
 
 class Factor(Model):
@@ -120,10 +120,10 @@ def test_steps_take_turns_over_the_supercells() -> None:
 def test_a_model_of_two_sizes_is_good_on_a_third(tmp_path: Path) -> None:
     """Trained on 2x3 and 3x3, sampled on 3x4: ESS far above that of the untrained weights. 500 samples, fixed seeds."""
     text = """
-        supercells = [{ size = [2, 3] }]
+        supercells = [{ supercell = [2, 3] }]
         [hamiltonian]
         name = "ising"
-        size = [3, 3]
+        supercell = [3, 3]
         [states]
         temperature = [2.2, 2.8]
         [model]
@@ -146,9 +146,7 @@ def test_a_model_of_two_sizes_is_good_on_a_third(tmp_path: Path) -> None:
     """
     (tmp_path / "run.toml").write_text(text)
     trained = run(RunConfig.from_toml(tmp_path / "run.toml"), tmp_path / "run", progress=False)
-    untrained = default_manager().build_model(
-        "any-order-transformer", ising(3, 3), {"width": 32, "heads": 2, "layers": 2, "positions": "primitive"}
-    )
+    untrained = build_model("any-order-transformer", ising(3, 3), {"width": 32, "heads": 2, "layers": 2, "positions": "primitive"})
     ess = [m.on(ising(3, 4)).sample(500, STATE, order="random", seed=3).ess for m in (trained, untrained)]
     assert ess[0] > 0.7 > 2 * ess[1]
 

@@ -17,8 +17,9 @@ import xarray
 import arlattice as arl
 from arlattice.cli.sweep import read_numbers
 from arlattice.errors import InputError
-from arlattice.hooks import Manager, default_manager, using
+from arlattice.hooks import Manager, using
 from arlattice.models.base import Model
+from arlattice.models.build import build_model
 from arlattice.samples import SampleSet
 from arlattice.thermo import sweep as sweep_module
 from arlattice.thermo import sweep_state
@@ -45,7 +46,7 @@ def sigmas(dataset: xarray.Dataset, name: str, truth: xarray.DataArray) -> np.nd
 
 def exact_sets() -> list[list[SampleSet]]:
     """All configurations in every state, with equal probability of being drawn: weighted averages are exact."""
-    all_states = Enumeration.of(arl.hamiltonian("ising", size=(3, 3)))
+    all_states = Enumeration.of(arl.hamiltonian("ising", supercell=(3, 3)))
     n = len(all_states.energy)
     log_prob = torch.full((n,), -math.log(n), dtype=torch.float64)
 
@@ -132,8 +133,8 @@ def test_delta_mu_is_the_second_species_less_the_first_and_twice_the_field(model
 
 
 def test_three_species_have_a_dimension_for_each_chemical_potential() -> None:
-    potts = arl.hamiltonian("potts", size=(2, 2), q=3)
-    untrained = default_manager().build_model("any-order-transformer", potts, {"width": 16, "heads": 2, "layers": 1}).eval()
+    potts = arl.hamiltonian("potts", supercell=(2, 2), q=3)
+    untrained = build_model("any-order-transformer", potts, {"width": 16, "heads": 2, "layers": 1}).eval()
     first, second, _ = potts.species
     found = arl.sweep(untrained, [1.0, 2.0], chemical_potentials={first: [0.0, 0.5], second: [0.1, 0.2, 0.3]}, n=200)
     assert found["log_z"].dims == ("temperature", f"mu_{first}", f"mu_{second}")
@@ -227,7 +228,7 @@ def test_parts_of_another_sweep_are_refused_in_one_line(model: Model, tmp_path: 
 
 def test_parts_of_another_model_and_damaged_parts_are_refused(model: Model, tmp_path: Path) -> None:
     arl.sweep(model, 3.0, n=50, folder=tmp_path)
-    other = default_manager().build_model("any-order-transformer", model.hamiltonian, {"width": 16, "heads": 1, "layers": 1}).eval()
+    other = build_model("any-order-transformer", model.hamiltonian, {"width": 16, "heads": 1, "layers": 1}).eval()
     with pytest.raises(InputError, match="made with model"):
         arl.sweep(other, 3.0, n=50, folder=tmp_path)
     part = next(tmp_path.glob("*.json"))
@@ -274,7 +275,7 @@ def test_an_error_in_another_process_comes_back_in_words(model: Model, tmp_path:
 
 def test_a_black_box_that_no_plugin_registered_cannot_go_elsewhere() -> None:
     black_box = arl.FunctionHamiltonian(arl.chain(3), lambda x: x.sum(1).double(), units="reduced", name="nameless")
-    untrained = default_manager().build_model("any-order-transformer", black_box, {"width": 16, "heads": 2, "layers": 1}).eval()
+    untrained = build_model("any-order-transformer", black_box, {"width": 16, "heads": 2, "layers": 1}).eval()
     assert arl.sweep(untrained, 1.0, n=50)["log_z"].size == 1
     with pytest.raises(InputError, match="nameless"):
         arl.sweep(untrained, 1.0, n=50, workers=2)

@@ -68,7 +68,7 @@ BRIEF: dict[str, Any] = {
 
 
 def ising(*size: int) -> arl.Hamiltonian:
-    return arl.hamiltonian("ising", size=size)
+    return arl.hamiltonian("ising", supercell=size)
 
 
 def train(hamiltonian: arl.Hamiltonian, states: Any, training: dict[str, Any], **keywords: Any) -> Model:
@@ -588,7 +588,7 @@ def test_a_metrics_line_cut_off_by_a_crash_is_dropped_on_resuming(tmp_path: Path
 @pytest.mark.parametrize(
     ("table", "other"),
     [
-        ("hamiltonian", {"hamiltonian": arl.hamiltonian("ising", size=(3, 3), J=1.5)}),
+        ("hamiltonian", {"hamiltonian": arl.hamiltonian("ising", supercell=(3, 3), J=1.5)}),
         ("states", {"states": CRITICAL}),
         ("model", {"model_options": TINY | {"layers": 1}}),
         ("training", {"training": {"learning_rate": 0.5}}),
@@ -646,7 +646,7 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
         f"""
         [hamiltonian]
         name = "ising"
-        size = [3, 3]
+        supercell = [3, 3]
         [states]
         temperature = [1.5, 3.5]
         chemical_potentials = {{ up = [-0.3, 0.3] }}
@@ -664,7 +664,7 @@ def test_a_run_file_trains_as_train_does(tmp_path: Path) -> None:
     ising(3, 3).save(tmp_path / "ising.safetensors")  # type: ignore[attr-defined]
     compiled = run(config, tmp_path / "compiled", device="cpu", progress=False, hamiltonian_file=tmp_path / "ising.safetensors")
     assert compiled.fingerprint == brief().fingerprint
-    arl.hamiltonian("ising", size=(3, 3), J=2.0).save(tmp_path / "other.safetensors")  # type: ignore[attr-defined]
+    arl.hamiltonian("ising", supercell=(3, 3), J=2.0).save(tmp_path / "other.safetensors")  # type: ignore[attr-defined]
     with pytest.raises(arl.InputError, match="was compiled as"):
         run(config, tmp_path / "other", device="cpu", progress=False, hamiltonian_file=tmp_path / "other.safetensors")
 

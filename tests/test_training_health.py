@@ -33,7 +33,7 @@ BRIEF: dict[str, Any] = {
     "equilibration_sweeps": 3,
 }
 CONFIG = """
-hamiltonian = { name = "ising", size = [3, 3] }
+hamiltonian = { name = "ising", supercell = [3, 3] }
 states = { temperature = 2.0 }
 model = { name = "any-order-transformer", width = 16, heads = 2, layers = 1 }
 training = { seed = 0, steps = 6, batch_size = 8, replica_temperatures = 1, replica_potentials = 1, replica_copies = 8, learning_rate = %s }
@@ -42,7 +42,7 @@ training = { seed = 0, steps = 6, batch_size = 8, replica_temperatures = 1, repl
 
 def train(folder: Path | None = None, training: dict[str, Any] | None = None, **keywords: Any) -> arl.Model:
     options = BRIEF | (training or {})
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
     return arl.train(hamiltonian, STATE, model_options=TINY, training=options, folder=folder, device="cpu", progress=False, **keywords)
 
 
@@ -71,7 +71,7 @@ def test_what_shows_divergence_is_told_in_words() -> None:
 
 def test_a_model_that_always_draws_one_configuration_is_worse_than_random_species() -> None:
     """Gap 0 and ESS 1, but a lower bound of log Z far below that of random species: hot, any configuration is one of many."""
-    hamiltonian, state = arl.hamiltonian("ising", size=(4, 4)), arl.SemiGrandCanonical(10.0)
+    hamiltonian, state = arl.hamiltonian("ising", supercell=(4, 4)), arl.SemiGrandCanonical(10.0)
     x = fixed_configurations(hamiltonian.lattice, 1).expand(64, -1)
     stuck = SampleSet(hamiltonian.lattice, x, hamiltonian.energy(x), state, "reduced", log_prob=torch.zeros(64))
     assert stuck.ess == pytest.approx(1) and stuck.elbo().error == 0

@@ -16,7 +16,7 @@ from arlattice.thermo.transfer_matrix import ising_transfer_matrix_log_z
 @pytest.mark.parametrize("field", [0.0, 0.3, -1.1])
 def test_it_is_the_enumerated_sum(size: tuple[int, int], coupling: float, field: float) -> None:
     """Sides of 2, with both bonds between their two sites, and frustrated odd rings among them."""
-    enumeration = Enumeration.of(arl.hamiltonian("ising", size=size, J=coupling))
+    enumeration = Enumeration.of(arl.hamiltonian("ising", supercell=size, J=coupling))
     for beta in (0.05, 0.44, 2.0):
         state = arl.SemiGrandCanonical(1 / beta, arl.ChemicalPotentials.from_field(field))
         assert ising_transfer_matrix_log_z(*size, beta, field, coupling) == pytest.approx(enumeration.log_z(state), rel=1e-13)

@@ -33,12 +33,12 @@ def trainer(hamiltonian: arl.Hamiltonian, start: Path | None = None, **training:
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    arl.train(arl.hamiltonian("ising", size=(3, 3)), STATE, model_options=TINY, training=BRIEF, folder=tmp_path, progress=False)
+    arl.train(arl.hamiltonian("ising", supercell=(3, 3)), STATE, model_options=TINY, training=BRIEF, folder=tmp_path, progress=False)
     return tmp_path
 
 
 def test_a_warm_start_begins_with_the_trained_weights_in_another_supercell(trained: Path) -> None:
-    begun = trainer(arl.hamiltonian("ising", size=(4, 4)), trained)
+    begun = trainer(arl.hamiltonian("ising", supercell=(4, 4)), trained)
     expected = arl.load(trained).state_dict()
     for model in (begun.model, begun.average):
         assert all(torch.equal(tensor, expected[key]) for key, tensor in model.state_dict().items())
@@ -46,11 +46,11 @@ def test_a_warm_start_begins_with_the_trained_weights_in_another_supercell(train
 
 def test_a_warm_start_from_a_model_of_other_species_is_refused(trained: Path) -> None:
     with pytest.raises(arl.InputError, match=r"^start = .*other species$"):
-        trainer(arl.hamiltonian("potts", size=(3, 3), q=3), trained)
+        trainer(arl.hamiltonian("potts", supercell=(3, 3), q=3), trained)
 
 
 def test_every_cycle_restarts_at_the_peak_and_ends_near_the_floor() -> None:
-    run = trainer(arl.hamiltonian("ising", size=(3, 3)), steps=100, cycles=2, warmup_steps=1, learning_rate=1.0)
+    run = trainer(arl.hamiltonian("ising", supercell=(3, 3)), steps=100, cycles=2, warmup_steps=1, learning_rate=1.0)
     rates = []
     for step in range(100):
         rates.append(learning_rate(step, run.options))
@@ -60,7 +60,7 @@ def test_every_cycle_restarts_at_the_peak_and_ends_near_the_floor() -> None:
 
 
 def test_initial_weights_come_from_the_seed_alone_and_zero_layers_stay_zero() -> None:
-    first, second = (trainer(arl.hamiltonian("ising", size=(3, 3)), seed=7).model for _ in range(2))
-    other = trainer(arl.hamiltonian("ising", size=(3, 3)), seed=8).model
+    first, second = (trainer(arl.hamiltonian("ising", supercell=(3, 3)), seed=7).model for _ in range(2))
+    other = trainer(arl.hamiltonian("ising", supercell=(3, 3)), seed=8).model
     assert first.fingerprint == second.fingerprint != other.fingerprint
     assert not first.head.weight.any()

@@ -40,7 +40,7 @@ BRIEF |= {"replica_temperatures": 1, "replica_potentials": 1, "replica_copies": 
 
 
 def train(folder: Path, **keywords: Any) -> Model:
-    hamiltonian = arl.hamiltonian("ising", size=(3, 3))
+    hamiltonian = arl.hamiltonian("ising", supercell=(3, 3))
     training = BRIEF | keywords.pop("training", {})
     return arl.train(hamiltonian, STATE, model_options=TINY, training=training, folder=folder, device="cpu", progress=False, **keywords)
 
@@ -214,13 +214,13 @@ WRITERS = {
     "old.extxyz": f"{DRAW} -o disk/old.extxyz",
     "old.nc": f"{DRAW} -o disk/old.nc",
     "old.db": f"{DRAW} -o disk/old.db",
-    "old.safetensors": "hamiltonians ising --set size=[24,24] --compile disk/old.safetensors",
+    "old.safetensors": "hamiltonians ising --set supercell=[24,24] --compile disk/old.safetensors",
     "sweep.nc": "sweep model --temperature 1:3:150 -n 2 --quiet -o disk/sweep.nc",
     "run": "train config.toml -o disk/run --quiet --device cpu",
     "picture.png": "inpaint model unknown.extxyz -n 4 --temperature 2 --quiet --picture disk/picture.png",
 }
 CONFIG = """
-hamiltonian = { name = "ising", size = [3, 3] }
+hamiltonian = { name = "ising", supercell = [3, 3] }
 states = { temperature = 2.0 }
 model = { name = "any-order-transformer", width = 64, heads = 2, layers = 4 }
 training = { steps = 2, batch_size = 4, replica_temperatures = 1, replica_potentials = 1, replica_copies = 2, equilibration_sweeps = 1 }

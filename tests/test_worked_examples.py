@@ -17,6 +17,7 @@ import pytest
 from ase.build import bulk
 
 import arlattice as arl
+from arlattice.build import build_hamiltonian
 from arlattice.hooks import Manager, using
 from arlattice.testing import check_hamiltonian
 
@@ -99,7 +100,8 @@ def test_the_plugin_reads_a_fit_that_is_there_and_gives_its_energies(fitted: Any
     path = tmp_path / "cu-au.ce"
     fitted.write(path)
     before = path.read_bytes()
-    hamiltonian = Manager([str(PLUGIN)]).build_hamiltonian("emt-alloy", {"species": ["Cu", "Au"], "expansion": str(path)})
+    with using(Manager([str(PLUGIN)])):
+        hamiltonian = build_hamiltonian("emt-alloy", {"species": ["Cu", "Au"], "expansion": str(path)})
     assert path.read_bytes() == before
     assert hamiltonian.species == ("Cu", "Au") and hamiltonian.units == "eV" and hamiltonian.lattice.n_sites == 16
     check_hamiltonian(hamiltonian)
@@ -110,7 +112,8 @@ def test_the_plugin_reads_a_fit_that_is_there_and_gives_its_energies(fitted: Any
 
 def test_the_plugin_fits_where_there_is_no_file(tmp_path: Path) -> None:
     options = {"species": ["Pd", "Ag"], "expansion": str(tmp_path / "made.ce"), "supercell": 2, **SMALL}
-    hamiltonian = Manager([str(PLUGIN)]).build_hamiltonian("emt-alloy", options)
+    with using(Manager([str(PLUGIN)])):
+        hamiltonian = build_hamiltonian("emt-alloy", options)
     assert (tmp_path / "made.ce").is_file()
     assert hamiltonian.species == ("Pd", "Ag") and hamiltonian.lattice.n_sites == 8
 
@@ -118,13 +121,12 @@ def test_the_plugin_fits_where_there_is_no_file(tmp_path: Path) -> None:
 def test_other_metals_than_those_of_the_fit_or_of_emt_are_refused(fitted: Any, tmp_path: Path) -> None:
     path = tmp_path / "cu-au.ce"
     fitted.write(path)
-    manager = Manager([str(PLUGIN)])
     for species in (["Ag", "Au"], ["Au", "Cu"]):
-        with pytest.raises(arl.InputError, match="expansion of Cu, Au"):
-            manager.build_hamiltonian("emt-alloy", {"species": species, "expansion": str(path)})
+        with pytest.raises(arl.InputError, match="expansion of Cu, Au"), using(Manager([str(PLUGIN)])):
+            build_hamiltonian("emt-alloy", {"species": species, "expansion": str(path)})
     for species, words in ((["Fe", "Cu"], "Fe"), (["Cu", "Cu"], "each metal once")):
-        with pytest.raises(arl.InputError, match=words):
-            manager.build_hamiltonian("emt-alloy", {"species": species, "expansion": str(path)})
+        with pytest.raises(arl.InputError, match=words), using(Manager([str(PLUGIN)])):
+            build_hamiltonian("emt-alloy", {"species": species, "expansion": str(path)})
 
 
 def test_the_command_line_takes_the_plugin_file(fitted: Any, tmp_path: Path, run_cli: Any) -> None:

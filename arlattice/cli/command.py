@@ -1,7 +1,7 @@
 """`Command`: what all commands of arlattice share beyond click.
 
-Options are given once, texts are not empty, and standard output holds the answer alone: what plugins and libraries print while a
-command runs, by Python or by the system, goes to standard error.
+Options are given once, texts are not empty, errors name the flag that was typed (`arlattice.cli.flags`), and standard output holds the
+answer alone: what plugins and libraries print while a command runs, by Python or by the system, goes to standard error.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import click
 
+from arlattice.cli.flags import flag_of, naming_flags
 from arlattice.errors import InputError
 
 __all__ = ["Command", "answer", "check_given", "note", "only_answers"]
@@ -31,7 +32,7 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with only_answers():
+        with only_answers(), naming_flags(ctx):
             return super().invoke(ctx)
 
 
@@ -92,17 +93,13 @@ def check_given(command: click.Command, ctx: click.Context, args: Sequence[str])
     yield
     values, _, given = command.make_parser(ctx).parse_args(args=args)
     for parameter, times in Counter(given).items():
-        name = _name(parameter)
+        name = flag_of(parameter)
         value = values[parameter.name or ""]
         if times > 1 and isinstance(parameter, click.Option) and not parameter.multiple:
             raise InputError(name, value, f"is the last of {times}; give {name} once")
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str):
                 _check_text(name, text)
-
-
-def _name(parameter: click.Parameter) -> str:
-    return max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.metavar or parameter.human_readable_name
 
 
 def _check_text(name: str, text: str) -> None:

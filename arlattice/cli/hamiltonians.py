@@ -25,12 +25,12 @@ def hamiltonians(name: str | None, assignments: tuple[str, ...], path: str | Non
     Examples:
       arlattice hamiltonians                                     # all of them
       arlattice hamiltonians ising                               # the options of one
-      arlattice hamiltonians ising --set 'size=[4,4]' --set h=0.5  # build it: sites, species
+      arlattice hamiltonians ising --set 'supercell=[4,4]' --set h=0.5  # build it: sites, species
       arlattice hamiltonians cuau --set 'supercell=[4,4,4]' --compile cuau.safetensors
     """
     if name is None:
         if assignments or path:
-            raise InputError("NAME", None, "name the Hamiltonian to build, e.g. arlattice hamiltonians ising --set 'size=[4,4]'")
+            raise InputError("NAME", None, "name the Hamiltonian to build, e.g. arlattice hamiltonians ising --set 'supercell=[4,4]'")
         _list(as_json)
     elif assignments or path:
         _build(name, assignments, path, as_json)

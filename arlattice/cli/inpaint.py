@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from arlattice.build import build_hamiltonian
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import drawing_options, output_options, read_state
 from arlattice.cli.sample import check_outputs, report
@@ -44,12 +43,14 @@ def inpaint(
     mask: str | None,
     n: int,
     temperature: float,
-    mu: tuple[str, ...],
+    chemical_potentials: tuple[str, ...],
+    delta_mu: float | None,
+    field: float | None,
     composition: tuple[str, ...],
     order: str | None,
     seed: int | None,
     batch_size: int | None,
-    hamiltonian: str | None,
+    hamiltonian_file: str | None,
     quiet: bool,
     device: str,
     outputs: tuple[str, ...],
@@ -70,23 +71,23 @@ def inpaint(
     \b
     Examples:
       arlattice inpaint cuau-4x4x4 known.extxyz -n 100 --temperature 680 -o out.extxyz
-      arlattice inpaint cuau-4x4x4 POSCAR --mask 0,3,5 -n 100 --temperature 680 --mu Au=-0.0053
+      arlattice inpaint cuau-4x4x4 POSCAR --mask 0,3,5 -n 100 --temperature 680 --delta-mu=-0.0053
       arlattice inpaint ising-10x10 20x20.extxyz -n 50 --temperature 2.27 --picture completions.png
     """
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
     from arlattice.models.checkpoint import load
 
-    state = read_state(temperature, mu, composition)
+    state = read_state(temperature, chemical_potentials, delta_mu, field, composition)
     check_outputs(outputs, file_format)
     if picture is not None:
         check_picture(picture)
-    given = None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian)
+    given = None if hamiltonian_file is None else ClusterHamiltonian.load(hamiltonian_file)
     loaded = load(model, device=device)
     lattice, known = read_known(_read_structure(structure), structure, mask, loaded.lattice)
     if given is not None and lattice.fingerprint == loaded.lattice.fingerprint:
         loaded = load(model, hamiltonian=given, device=device)
     loaded = model_for(lattice, loaded, structure, given)
-    samples = loaded.inpaint(known, n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
+    samples = loaded.inpaint(known, n, state(loaded.lattice), order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
     if picture is not None:
@@ -108,19 +109,12 @@ def model_for(lattice: Lattice, loaded: Model, structure: str, hamiltonian: Hami
 
 
 def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hamiltonian:
-    """The Hamiltonian of the same name and options in another supercell."""
-    import numpy as np
-
-    matrix, options = lattice.supercell, dict(hamiltonian.options)
-    diagonal = np.array_equal(matrix, np.diag(matrix.diagonal()))
-    if "supercell" in options:
-        options["supercell"] = matrix.tolist()
-    elif "size" in options and diagonal:
-        options["size"] = matrix.diagonal()[: len(options["size"])].tolist()
-    else:
-        cure = f"{hamiltonian.name!r} cannot be built in this supercell by name; give it with --hamiltonian FILE"
-        raise InputError(structure, f"supercell {matrix.tolist()}", cure)
-    return build_hamiltonian(hamiltonian.name, options)
+    """The Hamiltonian of the model in the supercell of the structure."""
+    try:
+        return hamiltonian.on(lattice.supercell.tolist())
+    except InputError as error:
+        cure = f"has the supercell {error.value}: {error.cure}, and give it with --hamiltonian FILE"
+        raise InputError("STRUCTURE", structure, cure) from error
 
 
 def read_known(atoms: Atoms, structure: str, mask: str | None, lattice: Lattice) -> tuple[Lattice, Tensor]:

@@ -12,10 +12,12 @@ from typing import Any, cast
 import click
 
 from arlattice.cli.command import answer, check_given, note, only_answers
+from arlattice.cli.flags import naming_flags, refused_by_click
 from arlattice.errors import InputError, MissingExtraError, shown
 from arlattice.hooks.containment import told
 from arlattice.hooks.manager import Manager, using
 from arlattice.hooks.options import suggestion
+from arlattice.old_names import OldNameWarning
 from arlattice.version import __version__
 
 __all__ = ["cli", "main", "run"]
@@ -58,7 +60,7 @@ class PluginGroup(click.Group):
 def _manager(ctx: click.Context) -> Manager:
     """The manager that ``-p`` and ``--plugins-dir`` ask for, in use until the command ends."""
     if ctx.obj is None:
-        with only_answers():
+        with only_answers(), naming_flags(ctx):
             manager = Manager(ctx.params.get("plugin") or (), ctx.params.get("plugins_dir") or ())
         ctx.obj = ctx.with_resource(using(manager))
     found: Manager = ctx.obj
@@ -122,6 +124,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         try:
             return _run(arguments)
+        except click.BadParameter as error:
+            return _tell(refused_by_click(error), USER_ERROR, _see_help(error.ctx))
         except click.UsageError as error:
             return _tell(f"{_one_line(error.format_message()).rstrip('.')}", USER_ERROR, _see_help(error.ctx))
         except (InputError, MissingExtraError, Warning) as error:  # a warning where Python's filters make errors of them
@@ -183,4 +187,6 @@ def _one_line_warnings() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.showwarning = show
+        if not sys.warnoptions:  # the person at the keyboard is the one to tell; Python would tell programmers only
+            warnings.filterwarnings("default", category=OldNameWarning)
         yield

@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
+from arlattice.arguments import finite_number
+from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
+from arlattice.lattice import Lattice
 from arlattice.random_numbers import HIGHEST_SEED
 
-__all__ = ["drawing_options", "output_options", "read_assignments", "read_state", "seed_option"]
+__all__ = ["check_one_way", "drawing_options", "output_options", "potential_options", "read_assignments", "read_state", "seed_option"]
 
 Decorator = Callable[[Any], Any]
 
 
 def seed_option(command: Any) -> Any:
-    """``--seed``, as `Model.sample` takes it."""
+    """``--seed``: means and takes the same in every command."""
     text = (
-        "Repeats a run: its seed is printed; by default fresh. Batch size and threads do not change the random numbers; with equal "
-        "batch size, threads, device and build the samples are the same to the bit, otherwise log_prob is, within 1e-5."
+        "Repeats a run; by default that of the run that goes on, or of the run file, or a fresh one. It is printed or kept with what is "
+        "made. Batch size and threads do not change the random numbers; with equal batch size, threads, device and build the samples "
+        "are the same to the bit, otherwise log_prob is, within 1e-5."
     )
     return click.option("--seed", type=click.IntRange(0, HIGHEST_SEED), metavar="N", help=text)(command)
+
+
+def potential_options(values: str, kind: type) -> Decorator:
+    """``--mu``, ``--delta-mu`` and ``--field``; one way at a time (`check_one_way`).
+
+    Args:
+        values: what each takes, for the help.
+        kind: type of the last two.
+    """
+    mu = "Chemical potential of a species, per atom; 0 where not named. May be repeated."
+    delta_mu = f"Two species: mu of the second less mu of the first, e.g. --delta-mu={'-0.2:0.2:41' if ':' in values else '-0.0053'}."
+    field = "Two species, Ising: the field h in -h sum(s): mu of the second is h, of the first -h."
+    options = (
+        click.option("--mu", "chemical_potentials", multiple=True, metavar=f"SPECIES={values}", help=mu),
+        click.option("--delta-mu", type=kind, metavar=values, help=delta_mu),
+        click.option("--field", type=kind, metavar=values, help=field),
+    )
+    return lambda command: _decorate(command, options)
 
 
 _DRAWING = (
     click.option("-n", "n", type=click.IntRange(min=1), default=1000, show_default=True, help="How many configurations."),
     click.option("--temperature", type=float, required=True, metavar="T", help="In kelvin (in J/k for Hamiltonians in reduced units)."),
-    click.option("--mu", multiple=True, metavar="SPECIES=VALUE", help="Chemical potential per atom; 0 where not named. May be repeated."),
+    potential_options("VALUE", float),
     click.option("--composition", multiple=True, metavar="SPECIES=N", help="Fix the number of atoms, or the fraction of sites, instead."),
     click.option("--order", help="Order of the sites: coarse-to-fine, random or raster; by default the first that the model has."),
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory."),
-    click.option("--hamiltonian", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."),
+    click.option(
+        "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
+    ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1."),
     click.option("--quiet", is_flag=True, help="No progress bar."),
 )
@@ -63,17 +86,41 @@ def _decorate(command: Any, options: Sequence[Decorator]) -> Any:
     return command
 
 
-def read_state(temperature: float, mu: Sequence[str], composition: Sequence[str]) -> Ensemble:
-    """The ensemble of ``--temperature`` with ``--mu`` or ``--composition``."""
-    if mu and composition:
-        raise InputError("--composition", " ".join(composition), "give --mu or --composition, not both")
+def read_state(
+    temperature: float, mu: Sequence[str], delta_mu: float | None, field: float | None, composition: Sequence[str]
+) -> Callable[[Lattice], Ensemble]:
+    """The ensemble of ``--temperature`` with ``--mu``, ``--delta-mu``, ``--field`` or ``--composition``, on a lattice."""
+    check_one_way({"--mu": mu, "--delta-mu": delta_mu, "--field": field, "--composition": composition})
     if composition:
-        return Canonical(temperature, read_assignments("--composition", composition))
-    return SemiGrandCanonical(temperature, read_assignments("--mu", mu))
+        fixed = Canonical(temperature, read_assignments("--composition", composition))
+        return lambda lattice: fixed
+    named = SemiGrandCanonical(temperature, read_assignments("--mu", mu))
+    flag, value = ("--field", field) if delta_mu is None else ("--delta-mu", delta_mu)
+    if value is None:
+        return lambda lattice: named
+    finite_number(flag, value)
+    return lambda lattice: SemiGrandCanonical(temperature, _potentials(flag, value, lattice))
+
+
+def check_one_way(given: Mapping[str, Any]) -> None:
+    """Refuse two flags that give the same thing; ``given`` is flag -> value, None or empty where it was not typed."""
+    typed = [flag for flag, value in given.items() if value is not None and value != ()]
+    if len(typed) > 1:
+        value = given[typed[-1]]
+        raise InputError(typed[-1], " ".join(value) if isinstance(value, tuple) else value, f"give {' or '.join(typed)}, not both")
+
+
+def _potentials(flag: str, value: float, lattice: Lattice) -> ChemicalPotentials:
+    if lattice.n_species != 2:
+        raise InputError(flag, value, f"needs two species, here are {', '.join(lattice.species)}; give --mu SPECIES=VALUE instead")
+    first, second = lattice.species
+    if flag == "--field":
+        return ChemicalPotentials.from_field(value, up=second, down=first)
+    return ChemicalPotentials.from_difference(second, value)
 
 
 def read_assignments(argument: str, texts: Sequence[str]) -> dict[str, Any]:
-    """``["Au=0.05", "size=[4, 4]"]`` -> ``{"Au": 0.05, "size": [4, 4]}``; values as in TOML, else plain text."""
+    """``["Au=0.05", "supercell=[4, 4]"]`` -> ``{"Au": 0.05, "supercell": [4, 4]}``; values as in TOML, else plain text."""
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -81,15 +128,15 @@ def read_assignments(argument: str, texts: Sequence[str]) -> dict[str, Any]:
             raise InputError(argument, text, "give NAME=VALUE")
         if name in values:
             raise InputError(argument, text, f"{name} is given twice")
-        values[name] = _read_value(value)
+        values[name] = _read_value(f"{argument} {name}", value)
     return values
 
 
-def _read_value(text: str) -> Any:
+def _read_value(argument: str, text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     except (ValueError, RecursionError):  # a whole number of more digits, or lists in more lists, than Python reads
-        raise InputError("value", text, "is longer or deeper than anything that is meant; give a plain value") from None
+        raise InputError(argument, text, "is longer or deeper than anything that is meant; give a plain value") from None
     return parsed["value"] if list(parsed) == ["value"] else text

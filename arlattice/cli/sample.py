@@ -32,12 +32,14 @@ def sample(
     model: str,
     n: int,
     temperature: float,
-    mu: tuple[str, ...],
+    chemical_potentials: tuple[str, ...],
+    delta_mu: float | None,
+    field: float | None,
     composition: tuple[str, ...],
     order: str | None,
     seed: int | None,
     batch_size: int | None,
-    hamiltonian: str | None,
+    hamiltonian_file: str | None,
     quiet: bool,
     device: str,
     outputs: tuple[str, ...],
@@ -59,12 +61,12 @@ def sample(
     Examples:
       arlattice sample cuau-4x4x4 -n 1000 --temperature 680 --mu Au=-0.0053 -o out.extxyz -o out.nc
       arlattice sample cuau-4x4x4 -n 100 --temperature 500 --composition Au=32 -o folder --format cif
-      arlattice sample ising-10x10 -n 1000 --temperature 2.27 --mu up=0.1 --mu down=-0.1 --json
+      arlattice sample ising-10x10 -n 1000 --temperature 2.27 --field 0.1 --json
     """
-    state = read_state(temperature, mu, composition)
+    state = read_state(temperature, chemical_potentials, delta_mu, field, composition)
     check_outputs(outputs, file_format)
-    loaded = load_model(model, hamiltonian, device)
-    samples = loaded.sample(n, state, order=order, seed=seed, batch_size=batch_size, progress=not quiet)
+    loaded = load_model(model, hamiltonian_file, device)
+    samples = loaded.sample(n, state(loaded.lattice), order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
     unknown = {"lost_mode": None if as_json else "not looked for (--check-modes)"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from arlattice.cli.command import Command
-from arlattice.cli.parameters import read_assignments, seed_option
+from arlattice.cli.parameters import check_one_way, potential_options, read_assignments, seed_option
 from arlattice.cli.sample import load_model
 from arlattice.cli.tables import json_option, noted, print_facts
 from arlattice.errors import InputError
@@ -25,10 +25,10 @@ _RANGE = "FROM:TO:COUNT"
 
 @click.command(cls=Command)
 @click.argument("model", metavar="MODEL")
-@click.option("--temperature", required=True, metavar=_RANGE, help="Both ends and how many, or a list 500,680; kelvin, or J/k.")
-@click.option("--delta-mu", metavar=_RANGE, help="Two species: mu of the second less mu of the first; --delta-mu=-0.2:0.2:41.")
-@click.option("--mu", multiple=True, metavar=f"SPECIES={_RANGE}", help="Chemical potential of one species. May be repeated.")
-@click.option("--field", metavar=_RANGE, help="Ising: the field h in -h sum(s).")
+@click.option(
+    "--temperature", "temperatures", required=True, metavar=_RANGE, help="Both ends and how many, or a list 500,680; kelvin, or J/k."
+)
+@potential_options(_RANGE, str)
 @click.option("--observable", "observables", multiple=True, metavar="NAME", help="Average this too, e.g. l1_0. May be repeated.")
 @click.option("--set", "settings", multiple=True, metavar="NAME.OPTION=VALUE", help="Option of an observable. May be repeated.")
 @click.option("-n", "n", type=click.IntRange(min=2), default=1000, show_default=True, help="Configurations drawn at once in a state.")
@@ -39,16 +39,18 @@ _RANGE = "FROM:TO:COUNT"
 @seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the states.")
-@click.option("--hamiltonian", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed.")
+@click.option(
+    "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("-o", "--output", "path", required=True, metavar="FILE.nc", help="Dataset to write; FILE.nc.parts keeps what is done.")
 @json_option
 def sweep(
     model: str,
-    temperature: str,
+    temperatures: str,
+    chemical_potentials: tuple[str, ...],
     delta_mu: str | None,
-    mu: tuple[str, ...],
     field: str | None,
     observables: tuple[str, ...],
     settings: tuple[str, ...],
@@ -60,7 +62,7 @@ def sweep(
     seed: int | None,
     batch_size: int | None,
     workers: int,
-    hamiltonian: str | None,
+    hamiltonian_file: str | None,
     device: str,
     quiet: bool,
     path: str,
@@ -80,12 +82,13 @@ def sweep(
     """
     from arlattice.thermo.sweep import sweep as run
 
+    check_one_way({"--mu": chemical_potentials, "--delta-mu": delta_mu, "--field": field})
     dataset = run(
-        load_model(model, hamiltonian, device),
-        read_numbers("--temperature", temperature),
+        load_model(model, hamiltonian_file, device),
+        read_numbers("--temperature", temperatures),
         delta_mu=None if delta_mu is None else read_numbers("--delta-mu", delta_mu),
         field=None if field is None else read_numbers("--field", field),
-        chemical_potentials=_read_mu(mu),
+        chemical_potentials=_read_mu(chemical_potentials),
         observables=_read_observables(observables, settings),
         n=n,
         target_error=read_assignments("--target-error", target_error),
@@ -124,7 +127,7 @@ def read_numbers(argument: str, text: str) -> list[float]:
 
 
 def _read_mu(texts: Sequence[str]) -> dict[str, list[float]] | None:
-    values = {name: read_numbers("--mu", str(value)) for name, value in read_assignments("--mu", texts).items()}
+    values = {name: read_numbers(f"--mu {name}", str(value)) for name, value in read_assignments("--mu", texts).items()}
     return values or None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from arlattice.cli.command import Command, answer
+from arlattice.cli.parameters import seed_option
 
 __all__ = ["train"]
 
@@ -13,8 +14,11 @@ __all__ = ["train"]
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("-o", "--output", "folder", required=True, metavar="RUNFOLDER", help="New folder for config, metrics and checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUNFOLDER.")
-@click.option("--hamiltonian", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed.")
+@click.option(
+    "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
+)
 @click.option("--start", metavar="MODEL", help="Start from the weights of a trained model, of this or another supercell.")
+@seed_option
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with a checkpoint after so long; --resume goes on.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--device", help="cpu, cuda or cuda:1; by default a GPU if there is one.")
@@ -22,8 +26,9 @@ def train(
     config: str,
     folder: str,
     resume: bool,
-    hamiltonian: str | None,
+    hamiltonian_file: str | None,
     start: str | None,
+    seed: int | None,
     time_limit: float | None,
     quiet: bool,
     device: str | None,
@@ -41,15 +46,18 @@ def train(
     from arlattice.training.config import RunConfig
     from arlattice.training.train import run
 
+    read = RunConfig.from_toml(config)
+    if seed is not None:
+        read = read.model_copy(update={"training": read.training.model_copy(update={"seed": seed})})
     model = run(
-        RunConfig.from_toml(config),
+        read,
         folder,
         start=start,
         resume=resume,
         device=device,
         time_limit=time_limit,
         progress=not quiet,
-        hamiltonian_file=hamiltonian,
+        hamiltonian_file=hamiltonian_file,
     )
     done, planned = model.record["steps"], model.record["planned_steps"]
     finished = f"trained model: {folder}"

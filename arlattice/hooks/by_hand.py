@@ -70,7 +70,8 @@ def _marked(options: type[BaseModel]) -> dict[str, Any]:
             marked |= dict.fromkeys(filter(None, (name, field.alias)), field.get_default())
         for inside in _models(field.annotation):
             marked |= _marked(inside)
-    return marked
+    renamed: Mapping[str, str] = getattr(options, "renamed", {})
+    return marked | {old: marked[new] for old, new in renamed.items() if new in marked}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable
 from typing import Any
+
+from arlattice.old_names import warn_of_old_name
 
 __all__ = ["FormerNames"]
 
@@ -16,7 +17,7 @@ def _moved(name: str, module: str) -> Callable[..., Any]:
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
         from arlattice.hooks.manager import using
 
-        warnings.warn(f"Manager.{name} is now {module}.{name}", DeprecationWarning, stacklevel=2)
+        warn_of_old_name(f"Manager.{name}", f"{module}.{name}")
         with using(self):
             return getattr(importlib.import_module(module), name)(*arguments, **named)
 

@@ -6,9 +6,9 @@ import difflib
 import re
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
 from pydantic_core import CoreSchema, ErrorDetails, PydanticUndefined
 
 from arlattice.arguments import LARGEST_INTEGER
@@ -40,12 +40,32 @@ class Options(BaseModel):
     and let `parse` build it: it raises `InputError`, one line that names option, value and cure.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Old name -> name of today, of options that had another name in the last release. Both are read; see `current_names`."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True, validate_default=True)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         strict: CoreSchema = _strict(handler(source))
         return strict
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current(cls, values: Any) -> Any:
+        return cls.current_names(values) if isinstance(values, Mapping) else values
+
+    @classmethod
+    def current_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values by the names of today, whatever release recorded them: what is compared with options of another file.
+
+        Raises:
+            InputError: an option under its old and its new name.
+        """
+        for old, new in cls.renamed.items():
+            if old in values and new in values:
+                raise InputError(old, values[old], f"is now called {new}; give {new} alone")
+        return {cls.renamed.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "") -> Self:
@@ -59,7 +79,7 @@ class Options(BaseModel):
             InputError: an unknown or missing option, a wrong type, or a value out of range.
         """
         if not isinstance(values, Mapping):
-            raise InputError(where or "options", values, "give options by name, e.g. {'size': [4, 4]}")
+            raise InputError(where or "options", values, "give options by name, e.g. {'supercell': [4, 4]}")
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:

@@ -13,6 +13,7 @@ from arlattice.errors import InputError
 from arlattice.hooks.by_hand import refuse_from_file
 from arlattice.hooks.containment import contained
 from arlattice.hooks.options import Options, suggestion
+from arlattice.old_names import warn_of_old_name
 
 __all__ = ["Entry", "Registry"]
 
@@ -69,17 +70,20 @@ class Entry:
         Args:
             values: options, or their values.
             where: prefix of option names in messages.
-            by_hand: a person gave them in a Python call or on the command line; else they may come from a file, and what is
-                never read from a file is refused (`arlattice.hooks.by_hand`).
+            by_hand: a person gave them in a Python call or on the command line: a name of the last release warns. Else they may
+                come from a file, and what is never read from a file is refused (`arlattice.hooks.by_hand`).
         """
         options = self.load_options()
         if isinstance(values, options):
             return values
         given = values.model_dump() if isinstance(values, Options) else {} if values is None else values
         if not isinstance(given, Mapping):
-            raise InputError(where or "options", values, "give options by name, e.g. {'size': [4, 4]}")
+            raise InputError(where or "options", values, "give options by name, e.g. {'supercell': [4, 4]}")
         with self.contained("cannot check its options"):
-            return options.parse(given if by_hand else refuse_from_file(given, options, where), where)
+            named = options.current_names(given)
+            for old in options.renamed.keys() & given.keys() if by_hand else ():
+                warn_of_old_name(old, options.renamed[old])
+            return options.parse(named if by_hand else refuse_from_file(named, options, where), where)
 
     def _load(self, target: Any) -> Any:
         if not isinstance(target, str):
@@ -118,6 +122,10 @@ class Registry:
         if not callable(factory) and not (isinstance(factory, str) and _REFERENCE.fullmatch(factory)):
             raise InputError("factory", factory, f"plugin {plugin!r}: give a callable or 'package.module:attribute'")
         self._entries[name] = Entry(self.kind, name, plugin, factory, options, summary)
+
+    def current_names(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Recorded options of an entry by their names of today; as they are where nothing of this name is registered."""
+        return self[name].load_options().current_names(options) if name in self else dict(options)
 
     def copy(self) -> Self:
         """A registry with the same entries."""

@@ -8,7 +8,6 @@ over the blocks is `arlattice.decoding`.
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -23,25 +22,23 @@ from arlattice.cuda_graph import Graphs
 from arlattice.decoding import weigh
 from arlattice.decoding.draw import BlockDecoder, Decoder, draw
 from arlattice.decoding.gauge import SpinGauge
-from arlattice.decoding.orders import ORDERS, resolve_plan
-from arlattice.decoding.sampling import check_fits, check_known, log_marginal, log_prob, sample
+from arlattice.decoding.orders import ORDERS
 from arlattice.decoding.steps import Steps
-from arlattice.ensemble import Ensemble, SemiGrandCanonical, boltzmann_constant
+from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
-from arlattice.lattice import Lattice
+from arlattice.models.drawing import Drawing
 from arlattice.models.former_names import FormerNames
-from arlattice.models.trained_range import TrainedRange
+from arlattice.models.state_reader import StateReader
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.same_zero import check_same_zero
-from arlattice.samples import SampleSet
 
 __all__ = ["Model"]
 
 
-class Model(FormerNames, nn.Module, ABC):
+class Model(StateReader, Drawing, FormerNames, ABC):
     """A normalised distribution over the configurations of one lattice.
 
     Args:
@@ -53,26 +50,20 @@ class Model(FormerNames, nn.Module, ABC):
         orders: kinds of drawing order of the family; the first is the default. One with ``"random"`` draws in any plan.
         passes: passes of the network that the log-probability of one configuration takes.
         gauge: the symmetry through which the model reads configurations, or None.
-        name: the registered name of the family.
-        record: plain data on how the weights were made (command, device, seed, measured figures).
+        name, record: the registered name of the family; plain data on how the weights were made.
         feature_names: what the network reads of a state, see `Ensemble.feature_names`.
+
+    What draws and weighs is in `arlattice.models.drawing`, what reads states in `arlattice.models.state_reader`.
     """
 
     orders: tuple[str, ...] = ORDERS
     passes: int = 1
     gauge: SpinGauge | None = None
-    state_mean: Tensor
-    state_inverse_scale: Tensor
 
     def __init__(self, hamiltonian: Hamiltonian, options: Options, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
-        super().__init__()
-        self.hamiltonian, self.options, self.ensemble = hamiltonian, options, ensemble
-        self.name = type(self).__name__
-        self.record: dict[str, Any] = {}
-        self.precision = "float32"
-        self.feature_names = ensemble.feature_names(hamiltonian.lattice)
-        self.register_buffer("state_mean", torch.zeros(len(self.feature_names)))
-        self.register_buffer("state_inverse_scale", torch.zeros(len(self.feature_names)))
+        super().__init__(hamiltonian, ensemble)
+        self.options = options
+        self.name, self.precision = type(self).__name__, "float32"
         self._steps: Steps | None = None
         self._drawing, self._redrawing = Graphs(), Graphs()
 
@@ -175,23 +166,11 @@ class Model(FormerNames, nn.Module, ABC):
         if "random" not in self.orders:
             raise InputError("model", self.name, f"draws in these orders only: {', '.join(self.orders)}; block Gibbs needs any order")
         known = occupations.scatter(1, block, -1)
-        last = torch.where(known >= 0, 0, 1).scatter(1, block, torch.arange(1, 1 + block.shape[1], device=block.device).expand_as(block))
-        plan = Plan(last.argsort(dim=1, stable=True), None, known >= 0)
+        plan = Plan.ending_with(block, known >= 0)
         padded = torch.cat([noise.new_zeros(occupations.shape[1] - len(noise), len(occupations)), noise])
-        decoder = self.decoder(plan)
-        if decoder.reads_given:  # it would read the whole configuration for a few sites
-            decoder = BlockDecoder(self)
+        own = self.decoder(plan)
+        decoder = BlockDecoder(self) if own.reads_given else own  # that would read the whole configuration for a few sites
         return draw(self, decoder, self._redrawing, padded, plan, conditions, known)[0]
-
-    @property
-    def trained_range(self) -> TrainedRange | None:
-        """The states that the weights were trained for; None where the record does not say (older files, untrained models)."""
-        return TrainedRange.from_record(self.record)
-
-    @property
-    def lattice(self) -> Lattice:
-        """The supercell."""
-        return self.hamiltonian.lattice
 
     @property
     def device_hamiltonian(self) -> Hamiltonian:
@@ -205,108 +184,6 @@ class Model(FormerNames, nn.Module, ABC):
         if self._steps is None or (self._steps.device, self._steps.dtype) != here:
             self._steps = Steps(self.hamiltonian.to(*here).unchecked(), *here, energies=self.energies)
         return self._steps
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.state_mean.device
-
-    def sample(
-        self,
-        n: int,
-        state: Ensemble,
-        *,
-        order: str | Tensor | None = None,
-        plan: str | Plan | None = None,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        progress: bool = False,
-    ) -> SampleSet:
-        """Draw ``n`` configurations with their exact log-probabilities.
-
-        Args:
-            n: number of configurations, >= 1.
-            state: the thermodynamic state.
-            order: a kind (one of `orders`; None takes the first), or site numbers (sites,) or (n, sites).
-            plan: instead of an order, what is drawn at once: a registered kind or a `Plan` of one or ``n`` rows.
-            seed: repeats a draw; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers depend on the seed, the
-                sample and the step alone, not on batch size or threads. With equal batch size, threads, device and build the
-                samples are the same to the bit; otherwise rounding moves their ``log_prob`` by less than 1e-5, and may, rarely,
-                turn a site.
-            batch_size: configurations drawn at once; None chooses by device.
-            progress: show a progress bar.
-        """
-        return sample(self, n, state, None, _one(order, plan), seed, batch_size, progress)
-
-    def inpaint(
-        self,
-        known: Tensor,
-        n: int,
-        state: Ensemble,
-        *,
-        order: str | Tensor | None = None,
-        plan: str | Plan | None = None,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        progress: bool = False,
-    ) -> SampleSet:
-        """Draw ``n`` completions of a partial configuration.
-
-        Args:
-            known: (sites,) species indices, -1 where unknown.
-            n, state, order, plan, seed, batch_size, progress: as in `sample`; of an order, known sites are read first.
-
-        Returns:
-            A `SampleSet` whose ``log_prob`` is that of the completion given the known sites.
-        """
-        return sample(self, n, state, check_known(known, self.lattice), _one(order, plan), seed, batch_size, progress)
-
-    def log_prob(
-        self,
-        occupations: Tensor,
-        state: Ensemble,
-        order: str | Tensor | None = None,
-        *,
-        plan: str | Plan | None = None,
-        known: Tensor | None = None,
-        seed: int | None = None,
-        batch_size: int | None = None,
-    ) -> Tensor:
-        """Exact log-probability of configurations under given drawing orders or plans.
-
-        Args:
-            occupations: (batch, sites).
-            state: the thermodynamic state.
-            order: site numbers (batch, sites) or (sites,), e.g. ``SampleSet.order``, or a kind, then drawn
-                with ``seed``. Any order is a normalised distribution; different orders differ a little.
-            plan: instead of an order, e.g. ``SampleSet.plan``.
-            seed: of orders that are drawn; None takes a fresh one.
-            known: (sites,) given species, -1 elsewhere: the log-probability of the rest given these.
-
-        Returns:
-            (batch,) float64, on the CPU; -inf where the state or ``known`` excludes the configuration.
-        """
-        rows = self.lattice.check_occupations(occupations)
-        given = None if known is None else check_known(known, self.lattice)
-        return log_prob(self, rows, state, _one(order, plan), given, seed, batch_size)
-
-    def log_marginal(self, partial: Tensor, state: Ensemble, *, order: str | Tensor | None = None, seed: int | None = None) -> Tensor:
-        """Log-probability of partial configurations: what is known, summed over what is not.
-
-        The sum of the conditionals of the known sites, which come first in the order; families with a marginal
-        head give it in one pass (`arlattice.models.marginal`).
-
-        Args:
-            partial: (batch, sites) species indices, -1 where unknown.
-            state: the thermodynamic state.
-            order: a kind, or site numbers (sites,) or (batch, sites); known sites are read first. Different orders differ a little.
-            seed: of orders that are drawn; None takes a fresh one.
-
-        Returns:
-            (batch,) float64, on the CPU; -inf where the state allows no completion.
-        """
-        rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
-        return log_marginal(self, rows, state, order, seed)
 
     def on(self, hamiltonian: Hamiltonian) -> Self:
         """The same weights, shared, on another supercell or another Hamiltonian of the same primitive cell and species.
@@ -334,72 +211,6 @@ class Model(FormerNames, nn.Module, ABC):
         """A new model of the same family, options and features, for a Hamiltonian."""
         more = () if self.ensemble.feature_names(self.lattice) == SemiGrandCanonical.feature_names(self.lattice) else (self.ensemble,)
         return type(self)(hamiltonian, self.options, *more)
-
-    def resolve_plan(self, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
-        """A plan of ``n`` rows, known sites given; see `arlattice.decoding.orders.resolve_plan`.
-
-        Raises:
-            InputError: a kind that this family does not draw in.
-        """
-        chosen = self.orders[0] if plan is None else plan
-        if isinstance(chosen, str) and chosen not in self.orders and "random" not in self.orders:
-            raise InputError("order", chosen, f"{self.name} draws in these orders: {', '.join(self.orders)}")
-        return resolve_plan(self.lattice, n, chosen, stream, known)
-
-    def origin(self) -> dict[str, str | int | float | bool]:
-        """Metadata of samples: what drew them."""
-        import arlattice
-
-        return {
-            "hamiltonian": self.hamiltonian.name,
-            "hamiltonian_options": json.dumps(dict(self.hamiltonian.options)),
-            "hamiltonian_fingerprint": self.hamiltonian.fingerprint,
-            "model": self.name,
-            "model_fingerprint": self.fingerprint,
-            "arlattice_version": arlattice.__version__,
-            "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
-        }
-
-    def check_fits(self, n: int, batch_size: int | None = None) -> int:
-        """How many of ``n`` samples are drawn at once; see `arlattice.decoding.sampling.check_fits`."""
-        return check_fits(self, n, batch_size)
-
-    def batch_size(self) -> int:
-        """How many configurations are drawn at once unless the user says otherwise."""
-        budget = 2**21 if self.device.type == "cuda" else 2**15
-        return max(1, budget // self.lattice.n_sites)
-
-    # -- state features --------------------------------------------------------------------------
-
-    def conditions_of(self, state: Ensemble) -> Conditions:
-        """A state as the network reads it, one row, on its device.
-
-        Raises:
-            InputError: a state that the model cannot read: another kind, or numbers too far from what it was trained for.
-        """
-        of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")
-        if state.feature_names(self.lattice) != self.feature_names:
-            theirs, ours = ", ".join(state.feature_names(self.lattice)), ", ".join(self.feature_names)
-            raise InputError("state", state, f"is told by {theirs}; the model reads {ours}")
-        conditions = Conditions.from_states([state], self.hamiltonian, self.device)
-        for number in (conditions.beta, self.standardised(conditions)):
-            if not bool(number.to(self.state_mean.dtype).isfinite().all()):
-                cure = f"is too far from the states that the model was trained for: {self.trained_range or 'not recorded'}"
-                raise InputError("state", state, cure)
-        return conditions
-
-    def standardised(self, conditions: Conditions) -> Tensor:
-        """State features (batch, features), see `feature_names`, scaled to the trained range."""
-        raw = conditions.ensemble.features(conditions)
-        return ((raw - self.state_mean.double()) * self.state_inverse_scale.double()).to(self.state_mean.dtype)
-
-    def set_state_range(self, conditions: Conditions) -> None:
-        """Fit the scaling of the state features to a set of states. Features that do not vary are left out."""
-        features = conditions.ensemble.features(conditions)
-        deviation = features.std(0, correction=0)
-        varies = deviation > 1e-9 * (1e-9 + features.abs().amax(0))
-        self.state_mean.copy_(features.mean(0))
-        self.state_inverse_scale.copy_(torch.where(varies, 1 / deviation.clamp(min=1e-300), 0.0))
 
     @torch.no_grad()
     def initialise(self, seed: int | Stream | None = None) -> None:
@@ -437,13 +248,3 @@ class Model(FormerNames, nn.Module, ABC):
 
         path_text("folder", folder)
         save(self, folder)
-
-
-def _one(order: str | Tensor | None, plan: str | Plan | None) -> str | Plan | Tensor | None:
-    if plan is None:
-        return order
-    if order is not None:
-        raise InputError("plan", plan if isinstance(plan, str) else "given", "give a plan or an order, not both")
-    if not isinstance(plan, str | Plan):
-        raise InputError("plan", plan, "give a registered kind or a Plan; site numbers are an order")
-    return plan

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
+from arlattice.old_names import warn_of_old_name
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 
@@ -68,7 +69,7 @@ class FormerNames:
 
 
 def _warn(name: str, new: str) -> None:
-    warnings.warn(f"Model.{name} is now {new}", DeprecationWarning, stacklevel=3)
+    warn_of_old_name(f"Model.{name}", new)
 
 
 def _plan_logits(self: Model, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from arlattice.errors import InputError
+from arlattice.hooks.manager import default_manager
 from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
@@ -85,7 +86,7 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
         InputError: no checkpoint, a damaged one, one of another run, or one of an earlier release.
     """
     tensors, description = _read(path)
-    ours, theirs = json.loads(json.dumps(identity)), dict(description.get("identity") or {})
+    ours, theirs = _current_names(json.loads(json.dumps(identity))), _current_names(dict(description.get("identity") or {}))
     for table, value in ours.items():
         if theirs.get(table) != value:
             raise InputError(f"[{table}]", value, f"the checkpoint was made with {theirs.get(table)}; resume with the same run file")
@@ -96,6 +97,19 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None
+
+
+def _current_names(identity: dict[str, Any]) -> dict[str, Any]:
+    """The identity with the options of its Hamiltonians by their names of today: an earlier release may have recorded it."""
+
+    def current(hamiltonian: dict[str, Any]) -> dict[str, Any]:
+        names = default_manager().hamiltonians.current_names
+        return hamiltonian | {"options": names(hamiltonian["name"], hamiltonian["options"])}
+
+    try:
+        return identity | {"hamiltonian": current(identity["hamiltonian"]), "supercells": [current(h) for h in identity["supercells"]]}
+    except (KeyError, TypeError):  # another kind of identity, or damaged: it is compared as it is
+        return identity
 
 
 def checkpoint_seed(path: Path) -> int:

@@ -33,7 +33,8 @@ def load_compiled(path: str | Path, name: str, options: Mapping[str, Any], argum
         checked = known[name].parse_options(options, "hamiltonian")
         asked = without_by_hand(checked.model_dump(mode="json"), type(checked))
     demanded = {key: value for key, value in asked.items() if value is not None}
-    if loaded.name != name or any(loaded.options.get(key) != value for key, value in demanded.items()):
-        made = {"name": loaded.name, **loaded.options}
+    recorded = known.current_names(loaded.name, loaded.options)
+    if loaded.name != name or any(recorded.get(key) != value for key, value in demanded.items()):
+        made = {"name": loaded.name, **recorded}
         raise InputError(argument, str(path), f"was compiled as {made}, but {name} {demanded} is asked for")
     return loaded

@@ -69,7 +69,7 @@ def train(
     Raises:
         InputError: options out of range, a Hamiltonian that cannot share the weights, a checkpoint of another run, or nothing to resume.
     """
-    cure = "give a Hamiltonian, e.g. arl.hamiltonian('ising', size=(4, 4)), or a list of them"
+    cure = "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4)), or a list of them"
     hamiltonians = [hamiltonian] if isinstance(hamiltonian, Hamiltonian) else items_of("hamiltonian", hamiltonian, Hamiltonian, cure)
     options = training if isinstance(training, TrainingOptions) else TrainingOptions.parse({} if training is None else training, "training")
     if folder is not None:
@@ -103,6 +103,8 @@ def run(
     path_text("folder", folder)
     first, *others = config.hamiltonians
     name, options = _split(first)
+    current_names = default_manager().hamiltonians.current_names
+    options = current_names(name, options)
     if hamiltonian_file is None:
         hamiltonian = build_hamiltonian(name, options, "hamiltonian")
     else:
@@ -114,7 +116,9 @@ def run(
         model=model,
         model_options=default_manager().models[model].parse_options(given, "model"),
         training=config.training,
-        supercells=[build_hamiltonian(name, options | more, f"supercells.{i}") for i, more in enumerate(config.supercells)],
+        supercells=[
+            build_hamiltonian(name, options | current_names(name, more), f"supercells.{i}") for i, more in enumerate(config.supercells)
+        ],
         folder=folder,
         start=start,
         resume=resume,

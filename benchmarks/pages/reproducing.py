@@ -126,7 +126,7 @@ def paper_conditions() -> str:
     from arlattice.thermo.exact import ising_torus_log_z
 
     data = read("paper-table-1")
-    lengths = {system["system"]: system["hamiltonian"]["size"][0] for system in data["systems"]}
+    lengths = {system["system"]: int(system["system"].split("x")[0]) for system in data["systems"]}
     best = {name: min(p["value"] for p in data["published"] if p["system"] == name and p["value"] is not None) for name in lengths}
     rows = []
     for name, length in lengths.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -10,13 +11,14 @@ from pydantic import Field
 import arlattice as arl
 from arlattice.hooks import Register
 
+Length = Annotated[int, Field(ge=3)]
 SPIN = np.array([-1.0, 1.0])  # of the species "down", "up"
 
 
 class J1J2Options(arl.Options):
     """Reduced units: energies in units of |J1| or whatever the couplings are in."""
 
-    size: int = Field(6, ge=3, description="sites along each direction")
+    supercell: tuple[Length, Length] = Field((6, 6), description="sites along the two directions")
     J1: float = Field(1.0, description="coupling of nearest neighbours; > 0 is ferromagnetic")
     J2: float = Field(-0.5, description="coupling of next-nearest neighbours, across the diagonals")
 
@@ -29,7 +31,7 @@ def arlattice_register_hamiltonians(register: Register) -> None:
 
 def build(options: J1J2Options) -> arl.Hamiltonian:
     """E = -J1 sum_<ij> s_i s_j - J2 sum_<<ij>> s_i s_j."""
-    lattice = arl.square(options.size)
+    lattice = arl.square(options.supercell)
     return arl.ClusterHamiltonian.from_terms(lattice, _bonds(lattice, options), units="reduced")
 
 

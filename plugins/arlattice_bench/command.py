@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from arlattice.cli.command import Command, note
+from arlattice.cli.parameters import seed_option
 from arlattice.cli.tables import json_option, print_table
-from arlattice.random_numbers import HIGHEST_SEED
 from arlattice.reliability import MIN_EFFECTIVE
 from arlattice_bench.call import FIGURE, TABLES, Call
 
@@ -37,12 +37,7 @@ __all__ = ["bench"]
 @click.option("-o", "--output", "results", default="benchmarks/results", show_default=True, metavar="DIR", help="Where tables go.")
 @click.option("--hamiltonians", metavar="DIR", help="Compiled Hamiltonians, e.g. cuau-2x2x4.safetensors, used where they are.")
 @click.option("--samples", type=click.IntRange(min=2), help="Configurations per condition and order; by default 4096, 256 with --small.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, HIGHEST_SEED),
-    metavar="N",
-    help="Of training and of the samples; by default that of the run folder, or a fresh one. Results keep it.",
-)
+@seed_option
 @click.option(
     "--time-limit",
     type=float,

@@ -79,7 +79,7 @@ def draw(table: Table, settings: Settings) -> list[Path]:
 def _panels(job: Job, settings: Settings, scale: str) -> tuple[dict[str, Any], list[SampleSet]]:
     """The numbers of one system, and a few samples to show."""
     settings = settings.seeded(job)
-    model, length = model_of(job, settings), job.system.options["size"][0]
+    model, length = model_of(job, settings), job.system.options["supercell"][0]
     critical = _sample(model, CRITICAL, settings.samples, settings, 1)
     per_state = math.ceil(settings.samples / len(TEMPERATURES))
     free = [_sample(model, t, per_state, settings, 2 + k).free_energy() for k, t in enumerate(TEMPERATURES)]

@@ -37,7 +37,7 @@ SMALL_TRAINING = SMALL.with_systems({"4x4": {"": {"replica_copies": 256}}})
 def table(small: bool = False) -> Table:
     """The table; the small one is 4x4."""
     length, scale = (4, SMALL_TRAINING) if small else (10, FULL_TRAINING)
-    options = {"size": [length, length]}
+    options = {"supercell": [length, length]}
     condition = Condition("K = 0.2, h = 0.2", (STATE,))
     system = System(f"{length}x{length}", "ising", options, STATE, (condition,), transfer_matrix(length, length))
     jobs = scale.jobs(ALL, [system])

@@ -66,7 +66,7 @@ def table(small: bool = False) -> Table:
 
 def ising(length: int) -> System:
     """The torus of one size."""
-    options = {"size": [length, length]}
+    options = {"supercell": [length, length]}
     return System(f"{length}x{length}", "ising", options, StateRange(temperature=(1.0, 4.0)), CONDITIONS, kaufman(length))
 
 
@@ -80,6 +80,6 @@ def _table(name: str, lengths: tuple[int, int, int], several: tuple[int, ...], s
 def _large(scale: Scale, system: System, several: tuple[int, ...]) -> tuple[Job, ...]:
     """What is trained for the large torus. A gradient of the any-order perceptron keeps a pass for every site: its memory is measured."""
     fixed_order, any_order = ARMS
-    sizes = scale.job(SEVERAL_SIZES, system, supercells=tuple({"size": [length, length]} for length in several))
+    sizes = scale.job(SEVERAL_SIZES, system, supercells=tuple({"supercell": [length, length]} for length in several))
     trained = scale.jobs([fixed_order, *MARGINALS, *TRANSFORMERS], [system])
     return (scale.job(any_order, system, kind="memory"), *trained, sizes)

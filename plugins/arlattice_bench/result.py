@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from arlattice.errors import InputError
+from arlattice.hooks.manager import default_manager
 from arlattice.io.records import read_json, read_record
 from arlattice_bench.cost import Cost
 
@@ -97,7 +98,7 @@ def read_result(path: Path) -> Result:
     """
     result = read_record(path, "--runs")
     _check([result], "--runs", path, "it is not the result of a row")
-    return result
+    return _by_names_of_today(result)
 
 
 def read_rows(path: Path) -> list[Result]:
@@ -108,7 +109,23 @@ def read_rows(path: Path) -> list[Result]:
     """
     rows: Any = read_json(path, "--output").get("rows")
     _check(rows, "--output", path, "it holds no rows of a table")
-    return rows
+    return [_by_names_of_today(row) for row in rows]
+
+
+def _by_names_of_today(result: Result) -> Result:
+    """The result with the options of its Hamiltonian as they are called now: an earlier release may have made it."""
+    return result | {"specification": _current(result["specification"])}
+
+
+def _current(specification: dict[str, Any]) -> dict[str, Any]:
+    found, names = dict(specification), default_manager().hamiltonians.current_names
+    if isinstance(hamiltonian := found.get("hamiltonian"), dict):
+        name = str(hamiltonian.get("name"))
+        found["hamiltonian"] = names(name, hamiltonian)
+        found |= {"supercells": [names(name, more) for more in found["supercells"]]} if found.get("supercells") else {}
+    if isinstance(source := found.get("painted_from"), dict):
+        found["painted_from"] = _current(source)
+    return found
 
 
 def _check(rows: Any, argument: str, path: Path, problem: str) -> None:

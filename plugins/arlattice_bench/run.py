@@ -160,7 +160,7 @@ def _hamiltonians(job: Job, settings: Settings) -> list[Hamiltonian]:
 
 
 def _name(size: Mapping[str, Any]) -> str:
-    """``{"size": [6, 6]}`` -> ``"6x6"``."""
+    """``{"supercell": [6, 6]}`` -> ``"6x6"``."""
     return "x".join(str(n) for numbers in size.values() for n in numbers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 import arlattice as arl
-from arlattice_ising.torus import Size, bonds, torus
+from arlattice_ising.torus import Supercell, bonds, torus
 
 __all__ = ["IsingOptions", "build"]
 
@@ -17,7 +17,9 @@ __all__ = ["IsingOptions", "build"]
 class IsingOptions(arl.Options):
     """Options of the Hamiltonian ``ising``."""
 
-    size: Size
+    renamed = {"size": "supercell"}
+
+    supercell: Supercell
     J: float = Field(1.0, description="coupling of nearest neighbours; > 0 is ferromagnetic")
     h: float = Field(0.0, description="magnetic field")
 
@@ -25,8 +27,8 @@ class IsingOptions(arl.Options):
 def build(options: IsingOptions) -> arl.ClusterHamiltonian:
     """The Ising model on a periodic chain, square or cubic lattice; species ``down``, ``up``."""
     spin = np.array([-1.0, 1.0])
-    lattice = torus(options.size, ("down", "up"))
-    pairs = [(bond, -options.J * np.outer(spin, spin)) for bond in bonds(lattice, len(options.size))]
+    lattice = torus(options.supercell, ("down", "up"))
+    pairs = [(bond, -options.J * np.outer(spin, spin)) for bond in bonds(lattice, len(options.supercell))]
     fields = [((site,), -options.h * spin) for site in range(lattice.n_sites)] if options.h else []
     return arl.ClusterHamiltonian.from_terms(
         lattice, [*pairs, *fields], units="reduced", name="ising", options=options.model_dump(mode="json")

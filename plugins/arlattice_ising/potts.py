@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 import arlattice as arl
-from arlattice_ising.torus import Size, bonds, torus
+from arlattice_ising.torus import Supercell, bonds, torus
 
 __all__ = ["PottsOptions", "build"]
 
@@ -17,13 +17,15 @@ __all__ = ["PottsOptions", "build"]
 class PottsOptions(arl.Options):
     """Options of the Hamiltonian ``potts``."""
 
-    size: Size
+    renamed = {"size": "supercell"}
+
+    supercell: Supercell
     q: int = Field(3, ge=2, le=64, description="number of states")
     J: float = Field(1.0, description="energy gained by equal neighbours; > 0 is ferromagnetic")
 
 
 def build(options: PottsOptions) -> arl.ClusterHamiltonian:
     """The Potts model on a periodic chain, square or cubic lattice; species ``"0"``, ``"1"``, ..."""
-    lattice = torus(options.size, [str(state) for state in range(options.q)])
-    pairs = [(bond, -options.J * np.eye(options.q)) for bond in bonds(lattice, len(options.size))]
+    lattice = torus(options.supercell, [str(state) for state in range(options.q)])
+    pairs = [(bond, -options.J * np.eye(options.q)) for bond in bonds(lattice, len(options.supercell))]
     return arl.ClusterHamiltonian.from_terms(lattice, pairs, units="reduced", name="potts", options=options.model_dump(mode="json"))

@@ -12,7 +12,7 @@ def test_it_is_found_by_its_entry_point() -> None:
 
 
 def test_energies_are_those_of_the_formula() -> None:
-    hamiltonian = arl.hamiltonian("j1j2", size=4, J1=1.0, J2=-0.3)
+    hamiltonian = arl.hamiltonian("j1j2", supercell=(4, 4), J1=1.0, J2=-0.3)
     x = torch.randint(2, (50, 16), generator=torch.Generator().manual_seed(0))
     s = (2 * x.double() - 1).view(-1, 4, 4)
     near = sum((s * s.roll(shift, (1, 2))).sum((1, 2)) for shift in ((1, 0), (0, 1)))
