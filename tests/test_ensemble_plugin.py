@@ -204,20 +204,21 @@ def test_chains_forget_where_they_start() -> None:
 def test_every_objective_trains_on_it(objective: str, tmp_path: Path) -> None:
     """Replay runs the plugin's move; the run folder and the resumed run know the states."""
     family = "marginal-mlp" if objective in ("mam", "self-consistency") else "any-order-transformer"
-    model = build_model(family, HAMILTONIAN, OPTIONS["any-order-transformer" if family in OPTIONS else "any-order-mlp"])
-    states = [neutral(1.0), neutral(1.5), neutral(2.5)]
-    trained = arl.train(model, states, tmp_path / "run", objective=objective, seed=1, progress=False, **TRAINING)
+    options = OPTIONS["any-order-mlp" if family == "marginal-mlp" else family]
+    states, training = [neutral(1.0), neutral(1.5), neutral(2.5)], TRAINING | {"objective": objective}
+    trained = arl.train(HAMILTONIAN, states, model=family, model_options=options, training=training, folder=tmp_path, progress=False)
     samples = trained.sample(200, neutral(), seed=0)
     assert not net_charge(samples.occupations).any()
     assert math.isfinite(samples.log_z().value)
 
 
-def test_training_brings_the_model_to_the_distribution(tmp_path: Path) -> None:
+def test_training_brings_the_model_to_the_distribution() -> None:
     """ESS after 150 steps is above that of the start, and log Z is the enumerated one within five errors."""
-    model = build_model("any-order-mlp", HAMILTONIAN, {"width": 64, "layers": 1})
-    before = model.sample(2000, neutral(), seed=1).ess
-    options = TRAINING | {"steps": 150, "batch_size": 64, "learning_rate": 3e-3}
-    trained = arl.train(model, neutral(), tmp_path / "run", objective="hybrid", seed=1, progress=False, **options)
+    training = TRAINING | {"steps": 150, "batch_size": 64, "learning_rate": 3e-3, "seed": 1}
+    trained = arl.train(
+        HAMILTONIAN, neutral(), model="any-order-mlp", model_options={"width": 64, "layers": 1}, training=training, progress=False
+    )
+    before = build_model("any-order-mlp", HAMILTONIAN, {"width": 64, "layers": 1}).sample(2000, neutral(), seed=1).ess
     samples = trained.sample(2000, neutral(), seed=1)
     assert samples.ess > max(before, 0.8)
     assert abs(samples.log_z().value - Enumeration.of(HAMILTONIAN).log_z(neutral())) < 5 * samples.log_z().error

@@ -14,7 +14,7 @@ from arlattice.arguments import finite_number, whole_number
 from arlattice.conditions import Conditions
 from arlattice.constraint import Constraint
 from arlattice.hooks.hookspecs import Register
-from arlattice.montecarlo import Sweep, for_ensembles
+from arlattice.montecarlo.moves import Sweep, for_ensembles
 from arlattice.random_numbers import Stream
 
 HIGHEST = 4
