@@ -17,7 +17,7 @@ from arlattice.hooks.hookspecs import Register
 from arlattice.montecarlo.moves import Sweep, for_ensembles
 from arlattice.random_numbers import Stream
 
-HIGHEST = 4
+HIGHEST = 2
 """The highest charge of a species, in elementary charges."""
 
 
