@@ -53,8 +53,8 @@ _LAZY = {
     "SampleSet": "arlattice.samples",
     "StateRange": "arlattice.training.state_range",
     "UncheckedWarning": "arlattice.io.digest",
-    "model": "arlattice.models.build",
     "load": "arlattice.models.checkpoint",
+    "model": "arlattice.models.build",
     "sweep": "arlattice.thermo.sweep",
     "train": "arlattice.training.train",
 }

@@ -38,7 +38,7 @@ class Conditions:
         """One row a state, float64.
 
         Raises:
-            InputError: states of several ensembles, or one that does not fit the lattice.
+            InputError: states of several ensembles, or one that does not fit the lattice or allows none of its configurations.
         """
         lattice = hamiltonian.lattice
         for state in states:
@@ -49,6 +49,7 @@ class Conditions:
         mu = torch.tensor([s.mu_vector(lattice) for s in states], dtype=torch.float64, device=device)
         targets = torch.tensor([s.targets(lattice) for s in states], device=device).view(len(states), -1)
         ensemble = type(states[0]) if states else Ensemble
+        _check_met(states, lattice)
         return cls(beta, centred(mu, lattice), targets, ensemble)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditions:
@@ -83,6 +84,14 @@ class Conditions:
         """-beta (E - sum mu_i N_i), (batch,). What the states forbid is taken as not there."""
         mu = self.mu.gather(1, occupations).sum(1)
         return -self.beta * (energy - mu)
+
+
+def _check_met(states: Sequence[Ensemble], lattice: Lattice) -> None:
+    """Refuse a state that allows no configuration; one of each kind of targets is asked."""
+    nothing = torch.full((1, lattice.n_sites), -1)
+    for state in {tuple(state.targets(lattice)): state for state in states}.values():
+        if not bool(state.allows(lattice, nothing)):
+            raise InputError("state", str(state), "no configuration of the lattice meets it; give other numbers or another supercell")
 
 
 def species_components(lattice: Lattice) -> Tensor:

@@ -207,25 +207,12 @@ class Ensemble(ABC):
             raise InputError("state", dict(fields), f"{cls.name or cls.__name__} takes {', '.join(known)}") from None
 
     @staticmethod
-    def registered(name: str) -> type[Ensemble]:
-        """The kind of states that a plugin registered under a name.
-
-        Raises:
-            InputError: no such name, or no ensemble of that name behind it.
-        """
-        from arlattice.hooks.manager import default_manager
-
-        entry = default_manager().ensembles[name]
-        kind = entry.load_factory()
-        if not (isinstance(kind, type) and issubclass(kind, Ensemble) and kind.name == entry.name):
-            raise entry.error(f"registered {kind!r}, which is no subclass of arlattice.Ensemble of that name")
-        return kind
-
-    @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The state that `to_dict` described, of a registered ensemble."""
+        from arlattice.build import ensemble_class
+
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
-        kind = Ensemble.registered(fields.pop("ensemble", None))
+        kind = ensemble_class(fields.pop("ensemble", ""))
         try:
             return kind(**fields)
         except TypeError:

@@ -30,7 +30,7 @@ from arlattice.estimate import Estimate
 from arlattice.io.files import replacing, write_text
 from arlattice.models.base import Model
 from arlattice.montecarlo import sample_chains
-from arlattice.thermo.autocorrelation import mean_error, number_of_chains
+from arlattice.montecarlo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.exact import ising_torus_log_z
 from arlattice.thermo.transfer_matrix import ising_transfer_matrix_log_z
 from arlattice.training.states import StateRange

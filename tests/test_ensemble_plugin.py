@@ -106,6 +106,16 @@ def test_random_starts_are_neutral() -> None:
     assert not net_charge(x).any() and len(x.unique(dim=0)) > 50
 
 
+def test_charges_that_cannot_cancel_are_refused() -> None:
+    """Models, Monte Carlo and training alike: no configuration without vacancies on both sublattices is neutral."""
+    state = neutral(charges={"Na": 1, "X": 1, "Cl": 1, "O": 2})
+    for use in (model_of("any-order-mlp").sample, lambda n, state: sample_chains(HAMILTONIAN, state)):
+        with pytest.raises(arl.InputError, match="no configuration of the lattice meets it"):
+            use(5, state)
+    with pytest.raises(arl.InputError, match="no configuration of the lattice meets it"):
+        arl.train(HAMILTONIAN, state, training=TRAINING, progress=False)
+
+
 # -- the model -------------------------------------------------------------------------------------
 
 
@@ -264,3 +274,5 @@ def test_the_command_line_samples_it(tmp_path: Path, run_cli: Callable[..., Any]
     assert "charge-neutral" in listed and "neutral-pairs" in listed
     wrong = run_cli("-p", PLUGIN, "sample", *common, "--ensemble", "charge-neutral", "--state", "chrges={Na=1}")
     assert wrong.code == 2 and "charges" in wrong.err and len(wrong.err.splitlines()) == 1
+    twice = run_cli("-p", PLUGIN, "sample", *common, "--ensemble", "charge-neutral", "--state", "temperature=3")
+    assert twice.code == 2 and "--state = 'temperature=3': give --temperature" in twice.err

@@ -27,10 +27,11 @@ from arlattice.estimate import Estimate
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.montecarlo import sample_chains
+from arlattice.montecarlo.autocorrelation import autocorrelation_time, mean_error
 from arlattice.plan import Plan
 from arlattice.samples import SampleSet
 from arlattice.testing import ShareTest, randomise, small_cases
-from arlattice.thermo.autocorrelation import autocorrelation_time, chain_mean, mean_error
+from arlattice.thermo.autocorrelation import chain_mean
 from arlattice.thermo.bounds import LostModeWarning, bracket
 from arlattice.thermo.exact import Enumeration
 from arlattice.thermo.mbar import Multistate, mbar

@@ -168,7 +168,7 @@ def asks_for_every_swap(hamiltonian: arl.Hamiltonian, inputs: dict[str, Tensor])
 def test_a_sweep_that_asks_for_every_swap_is_caught(
     sweep: Callable[..., tuple[Tensor]], raises: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arlattice.montecarlo.replica_exchange.swap_sweep", sweep)
+    monkeypatch.setattr("arlattice.montecarlo.swap.swap_sweep", sweep)
     case = FIXED[0]
     if raises:
         with pytest.raises(ForbiddenError):

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -18,7 +19,10 @@ from hypothesis import strategies as st
 from arlattice.ensemble import BOLTZMANN, Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonians import fixed_configurations
-from arlattice.io import formats
+from arlattice.io.ase_db import AseDb
+from arlattice.io.extxyz import Extxyz
+from arlattice.io.netcdf import NetCDF
+from arlattice.io.structure_folders import Cif
 from arlattice.lattice import Lattice, square
 from arlattice.samples import SampleSet
 
@@ -349,14 +353,15 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_other(tmp_path: 
     format = name if name == "cif" else None
     if format is None:
         (tmp_path / name).write_text("old")
-    chosen = formats._FORMATS[{"out.extxyz": "extxyz", "out.nc": "netcdf", "out.db": "db", "cif": "cif"}[name]]
+    kind: Any = {"out.extxyz": Extxyz, "out.nc": NetCDF, "out.db": AseDb, "cif": Cif}[name]
+    whole = kind.write
 
-    def stop_half_way(samples: SampleSet, path: Path, vacancies: str) -> None:
-        chosen.write(samples, path, vacancies)
+    def stop_half_way(self: Any, samples: SampleSet, path: Path, vacancies: str) -> None:
+        whole(self, samples, path, vacancies)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(formats, "_FORMATS", {format or "one": chosen._replace(write=stop_half_way)})
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(kind, "write", stop_half_way)
+    with pytest.raises(InputError, match="plugin 'builtin' cannot write samples: KeyboardInterrupt"):
         random_set(n=3).write(tmp_path / name, format=format)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == ([] if format else [(name, "old")])
 

@@ -516,7 +516,7 @@ ESTIMATORS = (
     ),
     Defect(
         "autocorrelation times taken as half",
-        "arlattice.thermo.autocorrelation:mean_error",
+        "arlattice.montecarlo.autocorrelation:mean_error",
         "variance * 2 * auto",
         "variance * auto",
         "test_estimators:test_the_error_of_independent_values_is_their_standard_error_and_of_a_chain_larger_by_its_correlation",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from arlattice.build import build_hamiltonian
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import read_assignments
 from arlattice.cli.tables import json_option, print_facts, print_table
@@ -53,6 +52,7 @@ def _describe(name: str, as_json: bool) -> None:
 
 
 def _build(name: str, assignments: tuple[str, ...], path: str | None, as_json: bool) -> None:
+    from arlattice.build import build_hamiltonian
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
 
     built = build_hamiltonian(name, read_assignments("--set", assignments), by_hand=True)

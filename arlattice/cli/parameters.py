@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from arlattice.arguments import finite_number
+from arlattice.build import ensemble_class
 from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hooks.manager import default_manager
@@ -112,6 +113,8 @@ def read_state(
     check_one_way(potentials if ensemble else {**potentials, "--composition": composition})
     name = ensemble or (Canonical.name if composition else SemiGrandCanonical.name)
     given = read_assignments("--state", settings)
+    if "temperature" in given:
+        raise InputError("--state", f"temperature={given['temperature']}", "give --temperature")
     for setting, flag, texts in (("mu", "--mu", mu), ("composition", "--composition", composition)):
         if texts:
             given[setting] = read_assignments(flag, texts)
@@ -124,7 +127,7 @@ def read_state(
 
 
 def _parsed(name: str, temperature: float, given: Mapping[str, Any]) -> Ensemble:
-    kind, entry = Ensemble.registered(name), default_manager().ensembles[name]
+    kind, entry = ensemble_class(name), default_manager().ensembles[name]
     with entry.contained("cannot read a state"):
         state: Any = kind.parse(temperature, given)
     if not isinstance(state, Ensemble):

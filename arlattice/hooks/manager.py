@@ -32,12 +32,12 @@ from arlattice.hooks.options import suggestion
 from arlattice.hooks.plugin_info import PluginInfo
 from arlattice.hooks.registry import Registry
 
-__all__ = ["Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
+__all__ = ["FACTORY_KINDS", "Manager", "PluginInfo", "PluginWarning", "default_manager", "load_plugin", "plugins", "using"]
 
 STRICT_VARIABLE = "ARLATTICE_STRICT_PLUGINS"
 _OWN = ("builtin", "observables")
-_FACTORY_KINDS = ("hamiltonian", "ensemble", "model", "plan", "objective", "move", "observable", "exporter")
-_KINDS = (*_FACTORY_KINDS, "command")
+FACTORY_KINDS = ("hamiltonian", "ensemble", "model", "plan", "objective", "move", "observable", "exporter")
+_KINDS = (*FACTORY_KINDS, "command")
 
 
 class PluginWarning(UserWarning):
@@ -222,7 +222,7 @@ class Manager(FormerNames):
         if not self._plugins.get_hookcallers(plugin):
             raise InputError("plugin", name, "implements no hook; mark its functions with @arlattice.hookimpl")
         staged = {kind: registry.copy() for kind, registry in self._registries.items()}
-        for kind in _FACTORY_KINDS:
+        for kind in FACTORY_KINDS:
             self._call(f"arlattice_register_{kind}s", plugin, name, register=partial(staged[kind].register, plugin=name))
         group = click.Group()
         self._call("arlattice_register_commands", plugin, name, cli=group)

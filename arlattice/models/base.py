@@ -29,6 +29,7 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.drawing import Drawing
+from arlattice.models.family_arguments import family_arguments
 from arlattice.models.former_names import FormerNames
 from arlattice.models.state_reader import StateReader
 from arlattice.plan import Plan
@@ -209,8 +210,7 @@ class Model(StateReader, Drawing, FormerNames, ABC):
 
     def again(self, hamiltonian: Hamiltonian) -> Self:
         """A new model of the same family, options and features, for a Hamiltonian."""
-        more = () if self.ensemble.feature_names(self.lattice) == SemiGrandCanonical.feature_names(self.lattice) else (self.ensemble,)
-        return type(self)(hamiltonian, self.options, *more)
+        return type(self)(*family_arguments(hamiltonian, self.options, self.ensemble))
 
     @torch.no_grad()
     def initialise(self, seed: int | Stream | None = None) -> None:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from arlattice.arguments import of_type, path_text
-from arlattice.build import build_hamiltonian
+from arlattice.build import build_hamiltonian, ensemble_class
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
+from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.by_hand import without_by_hand
@@ -28,6 +29,7 @@ from arlattice.io.files import replacing_pair, turn, writing
 from arlattice.io.records import plain, read_json, read_tensors, write_record, write_tensors
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
+from arlattice.models.family_arguments import has_own_features
 
 __all__ = ["load", "read_record", "save", "shipped_models"]
 
@@ -106,6 +108,8 @@ def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "hamiltonian_fingerprint": hamiltonian.fingerprint,
         "hamiltonian": {"name": hamiltonian.name, "options": json.loads(json.dumps(dict(hamiltonian.options)))},
     }
+    if has_own_features(model.ensemble, model.lattice):
+        description["ensemble"] = model.ensemble.name
     if isinstance(hamiltonian, ClusterHamiltonian):
         tables, compiled = hamiltonian.to_tensors()
         tensors |= {f"hamiltonian.{key}": t for key, t in tables.items()}
@@ -123,7 +127,8 @@ def model_from_tensors(tensors: dict[str, Tensor], description: dict[str, Any], 
                 found.name,
                 f"its lattice, species or energies are not those this model was trained for ({description['hamiltonian']})",
             )
-        model = build_model(description["model"], found, description["model_options"])
+        ensemble = ensemble_class(description.get("ensemble", SemiGrandCanonical.name))
+        model = build_model(description["model"], found, description["model_options"], ensemble=ensemble)
         model.load_state_dict({key.removeprefix("weights."): t for key, t in tensors.items() if key.startswith("weights.")})
     except InputError:
         raise

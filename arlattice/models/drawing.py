@@ -14,6 +14,7 @@ from arlattice.errors import InputError
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
+from arlattice.version import __version__
 
 __all__ = ["Drawing"]
 
@@ -131,15 +132,13 @@ class Drawing:
 
     def origin(self: Any) -> dict[str, str | int | float | bool]:
         """Metadata of samples: what drew them."""
-        import arlattice
-
         return {
             "hamiltonian": self.hamiltonian.name,
             "hamiltonian_options": json.dumps(dict(self.hamiltonian.options)),
             "hamiltonian_fingerprint": self.hamiltonian.fingerprint,
             "model": self.name,
             "model_fingerprint": self.fingerprint,
-            "arlattice_version": arlattice.__version__,
+            "arlattice_version": __version__,
             "boltzmann_constant": boltzmann_constant(self.hamiltonian.units),
         }
 

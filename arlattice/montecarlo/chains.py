@@ -20,6 +20,7 @@ from arlattice.montecarlo.moves import make_sweep
 from arlattice.montecarlo.replica_exchange import CHAINS, ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
+from arlattice.version import __version__
 
 __all__ = ["check_schedule", "origin", "sample_chains", "sample_replicas"]
 
@@ -146,8 +147,6 @@ def origin(
     hamiltonian: Hamiltonian, sampler: str, chains: int, sweeps: int, burn_in: int, thin: int, seed: int
 ) -> dict[str, str | int | float | bool]:
     """Metadata of Monte Carlo samples; ``draws`` times ``chains`` is their number."""
-    import arlattice
-
     return {
         "hamiltonian": hamiltonian.name,
         "hamiltonian_options": json.dumps(dict(hamiltonian.options)),
@@ -158,7 +157,7 @@ def origin(
         "sweeps": sweeps,
         "burn_in": burn_in,
         "thin": thin,
-        "arlattice_version": arlattice.__version__,
+        "arlattice_version": __version__,
         "seed": seed,
         "boltzmann_constant": boltzmann_constant(hamiltonian.units),
     }

@@ -1,6 +1,6 @@
 """How much the samples of chains are worth: autocorrelation time, R-hat and effective sample sizes.
 
-Mean, error and autocorrelation time: `arlattice.thermo.autocorrelation`. R-hat and ESS are those of A. Vehtari, A. Gelman,
+Mean, error and autocorrelation time: `arlattice.montecarlo.autocorrelation`. R-hat and ESS are those of A. Vehtari, A. Gelman,
 D. Simpson, B. Carpenter and P.-C. Buerkner, Bayesian Analysis 16, 667 (2021), rank-normalised, every chain split in two, as
 arviz-stats computes them. Not done: choosing the burn-in.
 """
@@ -17,8 +17,8 @@ from torch import Tensor
 from arlattice.arguments import of_type
 from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
+from arlattice.montecarlo.autocorrelation import autocorrelation_time, mean_error, number_of_chains
 from arlattice.samples import Observable, SampleSet
-from arlattice.thermo.autocorrelation import autocorrelation_time, mean_error, number_of_chains
 
 __all__ = ["LEAST_DRAWS", "ChainDiagnostics", "diagnose"]
 

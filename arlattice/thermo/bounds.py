@@ -26,11 +26,11 @@ from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import mean_error, number_of_chains
 from arlattice.montecarlo.chains import sample_replicas
 from arlattice.random_numbers import known_seed
 from arlattice.reliability import LostModeWarning, give, quiet
 from arlattice.samples import SampleSet
-from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.mbar import check_pool
 
 __all__ = ["Bracket", "LostModeWarning", "bracket", "check_modes"]

@@ -18,9 +18,9 @@ import warnings
 from collections.abc import Sequence
 
 from arlattice.ensemble import Ensemble
+from arlattice.montecarlo.autocorrelation import number_of_chains
 from arlattice.montecarlo.diagnostics import LEAST_DRAWS, diagnose
 from arlattice.samples import Observable, SampleSet
-from arlattice.thermo.autocorrelation import number_of_chains
 
 __all__ = ["FALSE_ALARM", "HIGHEST_R_HAT", "LEAST_EFFECTIVE", "UnequilibratedWarning", "describe", "warn_unequilibrated"]
 

@@ -35,10 +35,10 @@ from arlattice.errors import InputError, MissingExtraError
 from arlattice.estimate import Estimate
 from arlattice.independence import check_independent
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import mean_error, number_of_chains
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.samples import SampleSet, differing_options
-from arlattice.thermo.autocorrelation import mean_error, number_of_chains
 from arlattice.thermo.equilibration import describe, warn_unequilibrated
 from arlattice.thermo.overlap import check_overlap
 

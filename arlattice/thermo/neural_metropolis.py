@@ -23,10 +23,10 @@ from arlattice.arguments import of_type, whole_number
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import autocorrelation_time
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
-from arlattice.thermo.autocorrelation import autocorrelation_time
 
 __all__ = ["Pairs", "metropolis_step", "neural_metropolis"]
 

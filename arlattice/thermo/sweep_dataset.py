@@ -13,6 +13,7 @@ import torch
 from arlattice.ensemble import SemiGrandCanonical, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.hooks.manager import default_manager
 from arlattice.random_numbers import known_seed
 from arlattice.reliability import EVEN_ESS, MAX_KHAT
 from arlattice.samples import SampleSet
@@ -80,8 +81,6 @@ def layout(probe: SampleSet, grid: Grid, observables: Mapping[str, Mapping[str, 
 
 
 def _observed(name: str, probe: SampleSet, options: Mapping[str, Any], taken: dict[str, tuple[str, ...]]) -> Variable:
-    from arlattice.hooks.manager import default_manager
-
     if name in (*_OWN, *taken):
         raise InputError("observables", name, "is the name of a variable that every sweep has; register it under another name")
     values = observe(name, probe, options, f"observables[{name}]")

@@ -85,7 +85,7 @@ class Trainer:
         if len(hamiltonians) > 1:
             self.origin["hamiltonians"] = [described(h) for h in hamiltonians]
         self._group = group_size(self.objective, options)
-        self.model = new_model(model, hamiltonians[0], model_options, self.stream.seed).to(self.device)
+        self.model = new_model(model, hamiltonians[0], model_options, type(self.states.corners()[0]), self.stream.seed).to(self.device)
         self.average = copy.deepcopy(self.model).eval()
         self.model.precision = options.precision
         check_footprint(options, self.states, max(h.lattice.n_sites for h in self.hamiltonians))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from arlattice.conditions import Conditions
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
@@ -19,9 +20,11 @@ from arlattice.models.checkpoint import load
 __all__ = ["new_model", "scale_states", "start_from"]
 
 
-def new_model(name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None, seed: int) -> Model:
-    """A model with the weights of a seed."""
-    model = build_model(name, hamiltonian, model_options, "model", by_hand=True)
+def new_model(
+    name: str, hamiltonian: Hamiltonian, model_options: Options | dict[str, Any] | None, ensemble: type[Ensemble], seed: int
+) -> Model:
+    """A model of a kind of states, with the weights of a seed."""
+    model = build_model(name, hamiltonian, model_options, "model", by_hand=True, ensemble=ensemble)
     model.initialise(seed)
     return model
 
