@@ -12,7 +12,7 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
-from arlattice.decoding.orders import draw_plan
+from arlattice.decoding.plans import draw_plan
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange

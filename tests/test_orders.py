@@ -10,7 +10,8 @@ from ase.neighborlist import neighbor_list
 from torch import Tensor
 
 import arlattice as arl
-from arlattice.decoding.orders import ORDERS, draw_orders, levels, resolve_plan
+from arlattice.decoding.orders import ORDERS, draw_orders, levels
+from arlattice.decoding.plans import resolve_plan
 from arlattice.random_numbers import Stream
 
 FCC = bulk("Cu", "fcc", a=4.0)

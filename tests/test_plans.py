@@ -11,7 +11,7 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
-from arlattice.decoding.orders import draw_plan
+from arlattice.decoding.plans import draw_plan
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.plan import Plan

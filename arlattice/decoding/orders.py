@@ -19,10 +19,9 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
-from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 
-__all__ = ["ORDERS", "draw_orders", "draw_plan", "levels", "resolve_plan"]
+__all__ = ["ORDERS", "draw_orders", "levels"]
 
 ORDERS = ("coarse-to-fine", "random", "raster")
 """Kinds of order by name."""
@@ -58,46 +57,6 @@ def _shifted_levels(lattice: Lattice, device: torch.device) -> Tensor:
     if device not in kept:
         kept[device] = levels(lattice)[lattice.translations].to(device)
     return kept[device]
-
-
-def draw_plan(lattice: Lattice, n: int, kind: str, stream: Stream) -> Plan:
-    """A plan of ``n`` rows of the given kind: one of `ORDERS`, or ``"levels"``, the sites of each level of coarse to fine at once."""
-    if kind != "levels":
-        return Plan(draw_orders(lattice, n, kind, stream))
-    sizes = torch.bincount(levels(lattice))
-    return Plan(draw_orders(lattice, n, "coarse-to-fine", stream), tuple(sizes[sizes > 0].tolist()))
-
-
-def resolve_plan(lattice: Lattice, n: int, plan: str | Plan | Tensor, stream: Stream, known: Tensor | None = None) -> Plan:
-    """A plan of ``n`` rows from a kind, a plan, or site numbers (sites,) or (n, sites), with the known sites given.
-
-    Raises:
-        InputError: an unknown kind, or rows that are not permutations of the sites.
-    """
-    if isinstance(plan, str):
-        found = draw_plan(lattice, n, plan, stream)
-    elif isinstance(plan, Plan):
-        found = Plan(_check_orders(lattice, n, plan.order).to(stream.device), plan.sizes)
-    else:
-        found = Plan(_check_orders(lattice, n, _tensor(plan)).to(stream.device))
-    return found.with_given(known)
-
-
-def _tensor(order: object) -> Tensor:
-    try:
-        return torch.as_tensor(order)
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError("order", order, f"give one of {', '.join(ORDERS)}, or site numbers") from None
-
-
-def _check_orders(lattice: Lattice, n: int, order: Tensor) -> Tensor:
-    sites = lattice.n_sites
-    if order.is_floating_point() or order.dtype == torch.bool or order.shape not in ((sites,), (n, sites)):
-        raise InputError("order", tuple(order.shape), f"give site numbers of shape ({sites},) or ({n}, {sites})")
-    order = order.long().expand(n, sites)
-    if not torch.equal(order.sort(1).values, torch.arange(sites, device=order.device).expand(n, sites)):
-        raise InputError("order", order[0].tolist(), f"every row must be a permutation of 0..{sites - 1}")
-    return order
 
 
 def _cell_levels(supercell: np.ndarray, cell: np.ndarray, offsets: np.ndarray) -> np.ndarray:

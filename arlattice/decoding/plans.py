@@ -14,7 +14,7 @@ from arlattice.lattice import Lattice
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 
-__all__ = ["coarse_to_fine", "draw_plan", "levels_at_once", "random", "raster"]
+__all__ = ["coarse_to_fine", "draw_plan", "levels_at_once", "random", "raster", "resolve_plan"]
 
 
 def draw_plan(lattice: Lattice, n: int, kind: str, stream: Stream) -> Plan:
@@ -31,7 +31,7 @@ def draw_plan(lattice: Lattice, n: int, kind: str, stream: Stream) -> Plan:
     """
     registered = default_manager().plans
     if kind not in registered:
-        raise InputError("order", kind, f"one of {', '.join(entry.name for entry in registered)}, or a tensor of site numbers")
+        raise InputError("order", kind, f"one of {_kinds()}, or a tensor of site numbers")
     made: Any = registered[kind].call(lattice, n, stream)
     with registered[kind].contained("returned no plan"):
         plan = Plan.of(made).to(stream.device)
@@ -39,6 +39,45 @@ def draw_plan(lattice: Lattice, n: int, kind: str, stream: Stream) -> Plan:
         if not torch.equal(plan.order.sort(1).values, whole):
             raise registered[kind].error(f"returned no plan of {n} rows, each a permutation of the {lattice.n_sites} sites")
     return plan
+
+
+def resolve_plan(lattice: Lattice, n: int, plan: str | Plan | Tensor, stream: Stream, known: Tensor | None = None) -> Plan:
+    """A plan of ``n`` rows from a kind, a plan, or site numbers (sites,) or (n, sites), with the known sites given.
+
+    Raises:
+        InputError: an unknown kind, or rows that are not permutations of the sites.
+    """
+    if isinstance(plan, str):
+        found = draw_plan(lattice, n, plan, stream)
+    elif isinstance(plan, Plan):
+        found = Plan(_check_orders(lattice, n, plan.order).to(stream.device), plan.sizes)
+    else:
+        found = Plan(_check_orders(lattice, n, _tensor(plan)).to(stream.device))
+    return found.with_given(known)
+
+
+def _tensor(order: object) -> Tensor:
+    try:
+        return torch.as_tensor(order)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError("order", order, f"give one of {_kinds()}, or site numbers") from None
+
+
+def _check_orders(lattice: Lattice, n: int, order: Tensor) -> Tensor:
+    sites = lattice.n_sites
+    if order.is_floating_point() or order.dtype == torch.bool or order.shape not in ((sites,), (n, sites)):
+        raise InputError("order", tuple(order.shape), f"give site numbers of shape ({sites},) or ({n}, {sites})")
+    order = order.long().expand(n, sites)
+    if not torch.equal(order.sort(1).values, torch.arange(sites, device=order.device).expand(n, sites)):
+        raise InputError("order", order[0].tolist(), f"every row must be a permutation of 0..{sites - 1}")
+    return order
+
+
+def _kinds() -> str:
+    return ", ".join(entry.name for entry in default_manager().plans)
+
+
+# -- the kinds that ship -------------------------------------------------------------------------
 
 
 def coarse_to_fine(lattice: Lattice, n: int, stream: Stream) -> Tensor:

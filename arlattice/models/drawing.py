@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from arlattice.decoding.orders import resolve_plan
+from arlattice.decoding.plans import resolve_plan
 from arlattice.decoding.sampling import check_fits, check_known, log_marginal, log_prob, sample
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
@@ -120,7 +120,7 @@ class Drawing:
         return log_marginal(self, rows, state, order, seed)
 
     def resolve_plan(self: Any, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
-        """A plan of ``n`` rows, known sites given; see `arlattice.decoding.orders.resolve_plan`.
+        """A plan of ``n`` rows, known sites given; see `arlattice.decoding.plans.resolve_plan`.
 
         Raises:
             InputError: a kind that this family does not draw in.
