@@ -204,7 +204,9 @@ class Ensemble(ABC):
             return cls(**fields)
         except TypeError:
             known = [name for name in inspect.signature(cls).parameters if name != "self"]
-            raise InputError("state", dict(fields), f"{cls.name or cls.__name__} takes {', '.join(known)}") from None
+            unknown = next((name for name in fields if name not in known), None)
+            name, value = ("state", dict(fields)) if unknown is None else (unknown, fields[unknown])
+            raise InputError(name, value, f"{cls.name or cls.__name__} takes {', '.join(known)}") from None
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
