@@ -121,12 +121,3 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
 def test_the_readme_opens_with_what_it_is_for_and_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert BLOCK.findall(text)[0] == ("console", "make demo\nmake test\n")
-
-
-def test_every_hook_is_documented_with_its_arguments() -> None:
-    from arlattice.hooks import hookspecs
-
-    text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-    for name in (name for name in hookspecs.__all__ if name.startswith("arlattice_register_")):
-        code = getattr(hookspecs, name).__code__
-        assert f"`{name}({', '.join(code.co_varnames[: code.co_argcount])})`" in text

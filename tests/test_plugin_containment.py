@@ -41,6 +41,11 @@ FACTORIES = {
     "model": HEAD + "def build(hamiltonian, options):\n    {fault}\n" + HOOK.format("model"),
     "observable": HEAD + "def build(samples, options):\n    {fault}\n" + HOOK.format("observable"),
     "objective": HEAD + "def build(model, batch):\n    {fault}\n" + HOOK.format("objective"),
+    "plan": HEAD + "def build(lattice, n, stream):\n    {fault}\n" + HOOK.format("plan"),
+    "exporter": HEAD + "def build():\n    {fault}\n" + HOOK.format("exporter"),
+    "export": HEAD
+    + "from arlattice.io.exporter import Exporter\nclass build(Exporter):\n  def write(self, samples, path, vacancies):\n    {fault}\n"
+    + HOOK.format("exporter"),
     "command": HEAD
     + "@click.command()\ndef odd():\n    {fault}\n@arl.hookimpl\ndef arlattice_register_commands(cli):\n"
     + "    cli.add_command(odd)\n",
@@ -56,6 +61,9 @@ COMMANDS = {
     "model": "train odd_model.toml -o run --quiet --device cpu",
     "observable": "sweep model --temperature 2 -n 4 --observable odd --quiet -o out.nc",
     "objective": "train odd_objective.toml -o run --quiet --device cpu",
+    "plan": "sample model --temperature 2 -n 4 --quiet --order odd",
+    "exporter": "sample model --temperature 2 -n 4 --quiet -o out --format odd",
+    "export": "sample model --temperature 2 -n 4 --quiet -o out --format odd",
     "command": "odd",
     "energy": "hamiltonians odd --compile x.safetensors",
     "lazy": "hamiltonians odd --set x=1",
@@ -167,7 +175,7 @@ NONSENSE = {"nothing": "return None", "text": "return 'text'", "a number": "retu
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-@pytest.mark.parametrize("place", ["hamiltonian", "model", "observable", "objective"])
+@pytest.mark.parametrize("place", ["hamiltonian", "model", "observable", "objective", "plan", "exporter"])
 def test_nonsense_that_a_plugin_returns_is_told(place: str, nonsense: str, workplace: Path, run_cli: Callable[..., Any]) -> None:
     _write(place, NONSENSE[nonsense])
     ran = run_cli("-p", "odd.py", *COMMANDS[place].split())
