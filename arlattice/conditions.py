@@ -47,9 +47,11 @@ class Conditions:
             raise InputError("states", len(states), "all states must be of one kind, SemiGrandCanonical or Canonical, say")
         beta = torch.tensor([s.beta(hamiltonian.units) for s in states], dtype=torch.float64, device=device)
         mu = torch.tensor([s.mu_vector(lattice) for s in states], dtype=torch.float64, device=device)
-        targets = torch.tensor([s.targets(lattice) for s in states], device=device).view(len(states), -1)
+        fixed = [tuple(s.targets(lattice)) for s in states]
+        for state in dict(zip(fixed, states, strict=True)).values():  # one of all that fix the same
+            _check_met(state, lattice)
+        targets = torch.tensor(fixed, device=device).view(len(states), -1)
         ensemble = type(states[0]) if states else Ensemble
-        _check_met(states, lattice)
         return cls(beta, centred(mu, lattice), targets, ensemble)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditions:
@@ -86,12 +88,10 @@ class Conditions:
         return -self.beta * (energy - mu)
 
 
-def _check_met(states: Sequence[Ensemble], lattice: Lattice) -> None:
-    """Refuse a state that allows no configuration; one of each kind of targets is asked."""
-    nothing = torch.full((1, lattice.n_sites), -1)
-    for state in {tuple(state.targets(lattice)): state for state in states}.values():
-        if not bool(state.allows(lattice, nothing)):
-            raise InputError("state", str(state), "no configuration of the lattice meets it; give other numbers or another supercell")
+def _check_met(state: Ensemble, lattice: Lattice) -> None:
+    """Refuse a state that allows no configuration."""
+    if not bool(state.allows(lattice, torch.full((1, lattice.n_sites), -1))):
+        raise InputError("state", str(state), "no configuration of the lattice meets it; give other numbers or another supercell")
 
 
 def species_components(lattice: Lattice) -> Tensor:

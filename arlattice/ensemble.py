@@ -212,11 +212,13 @@ class Ensemble(ABC):
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The state that `to_dict` described, of a registered ensemble."""
         from arlattice.build import ensemble_class
+        from arlattice.hooks.manager import default_manager
 
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
         kind = ensemble_class(fields.pop("ensemble", ""))
         try:
-            return kind(**fields)
+            with default_manager().ensembles[kind.name].contained("cannot make a state", passing=(TypeError,)):
+                return kind(**fields)
         except TypeError:
             raise InputError("ensemble", data, "give what to_dict gave") from None
 

@@ -162,11 +162,12 @@ def test_inpainting_keeps_what_is_known_and_is_neutral(plan: str | None) -> None
 
 
 def test_what_is_known_and_cannot_be_neutral_is_refused() -> None:
-    """Two Na of at most one negative site left."""
+    """Four Na, and one site left for what would have to balance them."""
     lattice = HAMILTONIAN.lattice
     sodium, vacancy = lattice.species.index("Na"), lattice.species.index("X")
     known = torch.where(lattice.allowed[:, sodium], sodium, vacancy)
-    with pytest.raises(arl.InputError, match="known"):
+    known[(known == vacancy).nonzero()[0]] = -1
+    with pytest.raises(arl.InputError, match="cannot be completed: the sites that remain cannot make what ChargeNeutral"):
         model_of("any-order-mlp").inpaint(known, 5, neutral())
 
 
@@ -232,6 +233,26 @@ def test_training_brings_the_model_to_the_distribution() -> None:
     samples = trained.sample(2000, neutral(), seed=1)
     assert samples.ess > max(before, 0.8)
     assert abs(samples.log_z().value - Enumeration.of(HAMILTONIAN).log_z(neutral())) < 5 * samples.log_z().error
+
+
+class Broken(arl.SemiGrandCanonical):
+    """Cannot be made."""
+
+    name = "broken"
+
+    def __init__(self, temperature: float) -> None:
+        raise ValueError("no states today")
+
+
+def test_an_ensemble_that_cannot_be_made_is_told_by_the_name_of_its_plugin(plugin: Manager) -> None:
+    plugin.ensembles.register("broken", Broken, plugin="p")
+    with pytest.raises(arl.InputError, match="ensemble = 'broken': plugin 'p' cannot make a state: ValueError: no states today"):
+        Ensemble.from_dict({"ensemble": "broken", "temperature": 2.0})
+    plugin.ensembles.register("other", Broken, plugin="p")
+    with pytest.raises(
+        arl.InputError, match=r"ensemble = 'other': plugin 'p' registered .* no subclass of arlattice.Ensemble of that name"
+    ):
+        Ensemble.from_dict({"ensemble": "other", "temperature": 2.0})
 
 
 # -- files and the command line --------------------------------------------------------------------
