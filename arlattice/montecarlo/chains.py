@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from arlattice.arguments import items_of, of_type, whole_number
 from arlattice.conditions import Conditions
@@ -95,25 +96,37 @@ def sample_replicas(
     device = check_device(device)
     kept_bytes = 16 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
     check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")
-    exact, stream = hamiltonian.to(device, torch.float64).unchecked(), Stream(seed, CHAINS, device)
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
+    exact, stream = hamiltonian.to(device, torch.float64).unchecked(), Stream(seed, CHAINS, device)
     sweep = make_sweep(move, type(states[0]), exact)
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
     replicas = ReplicaExchange(exact, conditions, (*_grid(grid, len(states)), chains), stream, sweep=sweep)
     replicas.run(burn_in)
-    kept, rate = [], torch.zeros((), device=stream.device)
+    kept, rate = _recorded(replicas, sweeps, thin)
+    metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, sweeps, burn_in, thin, stream.seed)
+    if len(states) > 1:
+        metadata["exchange_rate"] = rate
+    return _sample_sets(hamiltonian, states, kept.view(len(kept), len(states), chains, -1), stream.seed, metadata)
+
+
+def _recorded(replicas: ReplicaExchange, sweeps: int, thin: int) -> tuple[Tensor, float]:
+    """Configurations of every ``thin``-th sweep, (draws, chains, sites), and the mean exchange rate."""
+    kept, rate = [], torch.zeros((), device=replicas.stream.device)
     for step in range(1, sweeps // thin * thin + 1):
         replicas.run(1)
         rate = rate + (replicas.exchange_rate - rate) / step
         if step % thin == 0:
-            kept.append(replicas.occupations.view(len(states), chains, -1).cpu())
-    metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, sweeps, burn_in, thin, stream.seed)
-    if len(states) > 1:
-        metadata["exchange_rate"] = float(rate)
+            kept.append(replicas.occupations.cpu())
+    return torch.stack(kept), float(rate)
+
+
+def _sample_sets(
+    hamiltonian: Hamiltonian, states: Sequence[Ensemble], kept: Tensor, seed: int, metadata: dict[str, str | int | float | bool]
+) -> list[SampleSet]:
+    """One set a state, of configurations (draws, states, chains, sites)."""
     at_home = hamiltonian.to("cpu", torch.float64)
-    by_state = torch.stack(kept, 1).flatten(1, 2)
-    number = torch.arange(len(kept) * len(states) * chains).view(-1, len(states), chains).movedim(1, 0).flatten(1)
+    number = torch.arange(kept[..., 0].numel()).view(kept.shape[:3])
     return [
         SampleSet(
             hamiltonian.lattice,
@@ -121,10 +134,10 @@ def sample_replicas(
             at_home.energy(x),
             state,
             hamiltonian.units,
-            stream=stream_of(stream.seed, CHAINS, numbers),
+            stream=stream_of(seed, CHAINS, numbers),
             metadata=metadata,
         )
-        for state, x, numbers in zip(states, by_state, number, strict=True)
+        for state, x, numbers in zip(states, kept.movedim(1, 0).flatten(1, 2), number.movedim(1, 0).flatten(1), strict=True)
     ]
 
 
