@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def arlattice_register_moves(register):
 """
 
 
-def test_one_file_gives_an_ensemble_and_its_move(tmp_path: Path) -> None:
+def test_one_file_gives_an_ensemble_and_its_move(tmp_path: Path, run_cli: Callable[..., Any]) -> None:
     """2,000 chains; energy within 4 sigma of the enumeration: fails for nothing in 6e-5 of the seeds."""
     (tmp_path / "even.py").write_text(EVEN)
     with using(Manager([str(tmp_path / "even.py")])) as loaded:
@@ -124,6 +124,8 @@ def test_one_file_gives_an_ensemble_and_its_move(tmp_path: Path) -> None:
         samples = sample_chains(ISING, state, chains=2000, sweeps=1, thin=1, burn_in=20)
         samples.write(tmp_path / "out.nc")
         assert arl.SampleSet.read(tmp_path / "out.nc").state == state
+    listed = run_cli("-p", tmp_path / "even.py", "plugins").out
+    assert re.search(r"^even .* loaded +ensembles +even\n +moves +two-at-once\n", listed, re.MULTILINE)
     assert (loaded.plugins()[-1].ensembles, loaded.plugins()[-1].moves) == (("even",), ("two-at-once",))
     assert samples.metadata["sampler"] == "monte-carlo/two-at-once"
     assert bool((samples.occupations.sum(1) % 2 == 0).all())

@@ -112,6 +112,14 @@ def test_floors_count_the_longest_chain() -> None:
     assert structure.floors(structure.imports(GOOD)) == 5  # cli, training, models, decoding, lattice
 
 
+def test_the_table_of_the_structure_is_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["structure.py", "--lazy", str(ROOT)])
+    structure.main()
+    printed = capsys.readouterr().out
+    assert "| back arrows, when imported | 0 |" in printed and "| back arrows, in functions | 0 |" in printed
+    assert "arlattice.samples (physics) imports write of arlattice.io.formats (io) in a function" in printed
+
+
 # -- private methods -------------------------------------------------------------------------------
 
 Class = tuple[str, str]

@@ -199,10 +199,10 @@ def test_samples_do_not_depend_on_the_batch(model: Model) -> None:
 
 def test_a_stream_used_for_two_samples_is_seen(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every batch with the numbers of the first."""
-    from arlattice.models import base
+    from arlattice.decoding import sampling
 
     monkeypatch.setattr(
-        base, "uniform", lambda seed, purpose, steps, samples, device: uniform(seed, purpose, steps, (0, samples[1]), device)
+        sampling, "uniform", lambda seed, purpose, steps, samples, device: uniform(seed, purpose, steps, (0, samples[1]), device)
     )
     with pytest.raises(AssertionError):
         check_batches(model)
