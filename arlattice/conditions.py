@@ -39,7 +39,7 @@ class Conditions:
         """One row a state, float64.
 
         Raises:
-            InputError: states of several ensembles, or one that does not fit the lattice.
+            InputError: states of several ensembles, or one that does not fit the lattice or allows none of its configurations.
         """
         lattice = hamiltonian.lattice
         for state in states:
@@ -48,7 +48,10 @@ class Conditions:
             raise InputError("states", len(states), "all states must be of one kind, SemiGrandCanonical or Canonical, say")
         beta = torch.tensor([s.beta(hamiltonian.units) for s in states], dtype=torch.float64, device=device)
         mu = torch.tensor([s.mu_vector(lattice) for s in states], dtype=torch.float64, device=device)
-        targets = torch.tensor([s.targets(lattice) for s in states], device=device).view(len(states), -1)
+        fixed = [tuple(s.targets(lattice)) for s in states]
+        for state in dict(zip(fixed, states, strict=True)).values():  # one of all that fix the same
+            _check_met(state, lattice)
+        targets = torch.tensor(fixed, device=device).view(len(states), -1)
         ensemble = type(states[0]) if states else Ensemble
         return cls(beta, centred(mu, lattice), targets, ensemble)
 
@@ -90,6 +93,12 @@ class Conditions:
         """-beta (E - sum mu_i N_i), (batch,). What the states forbid is taken as not there."""
         mu = self.mu.gather(1, occupations).sum(1)
         return -self.beta * (energy - mu)
+
+
+def _check_met(state: Ensemble, lattice: Lattice) -> None:
+    """Refuse a state that allows no configuration."""
+    if not bool(state.allows(lattice, torch.full((1, lattice.n_sites), -1))):
+        raise InputError("state", str(state), "no configuration of the lattice meets it; give other numbers or another supercell")
 
 
 def species_components(lattice: Lattice) -> Tensor:

@@ -210,17 +210,21 @@ class Ensemble(ABC):
             return cls(**fields)
         except TypeError:
             known = [name for name in inspect.signature(cls).parameters if name != "self"]
-            raise InputError("state", dict(fields), f"{cls.name or cls.__name__} takes {', '.join(known)}") from None
+            unknown = next((name for name in fields if name not in known), None)
+            name, value = ("state", dict(fields)) if unknown is None else (unknown, fields[unknown])
+            raise InputError(name, value, f"{cls.name or cls.__name__} takes {', '.join(known)}") from None
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Ensemble:
         """The state that `to_dict` described, of a registered ensemble."""
         from arlattice.build import ensemble_class
+        from arlattice.hooks.manager import default_manager
 
         fields = dict(of_type("ensemble", data, Mapping, "give what to_dict gave"))
         kind = ensemble_class(fields.pop("ensemble", ""))
         try:
-            return kind(**fields)
+            with default_manager().ensembles[kind.name].contained("cannot make a state", passing=(TypeError,)):
+                return kind(**fields)
         except TypeError:
             raise InputError("ensemble", data, "give what to_dict gave") from None
 

@@ -26,6 +26,8 @@ DRAWING = {
     "--delta-mu": "nan",
     "--field": "strong",
     "--composition": "up=0.5",
+    "--ensemble": "sideways",
+    "--state": "sideways=1",
     "--order": "sideways",
     "--seed": "-1",
     "--batch-size": "0",

@@ -47,6 +47,8 @@ def inpaint(
     delta_mu: float | None,
     field: float | None,
     composition: tuple[str, ...],
+    ensemble: str | None,
+    settings: tuple[str, ...],
     order: str | None,
     seed: int | None,
     batch_size: int | None,
@@ -77,7 +79,7 @@ def inpaint(
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
     from arlattice.models.checkpoint import load
 
-    state = read_state(temperature, chemical_potentials, delta_mu, field, composition)
+    state = read_state(temperature, chemical_potentials, delta_mu, field, composition, ensemble, settings)
     check_outputs(outputs, file_format)
     if picture is not None:
         check_picture(picture)

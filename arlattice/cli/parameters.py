@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from arlattice.arguments import finite_number
+from arlattice.build import ensemble_class
 from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
+from arlattice.hooks.manager import default_manager
 from arlattice.lattice import Lattice
 from arlattice.random_numbers import HIGHEST_SEED
 
@@ -52,7 +54,15 @@ _DRAWING = (
     click.option("--temperature", type=float, required=True, metavar="T", help="In kelvin (in J/k for Hamiltonians in reduced units)."),
     potential_options("VALUE", float),
     click.option("--composition", multiple=True, metavar="SPECIES=N", help="Fix the number of atoms, or the fraction of sites, instead."),
-    click.option("--order", help="Order of the sites: coarse-to-fine, random or raster; by default the first that the model has."),
+    click.option("--ensemble", metavar="NAME", help="Kind of states; by default canonical with --composition, else semi-grand-canonical."),
+    click.option("--state", "settings", multiple=True, metavar="NAME=VALUE", help="What else the kind of states takes. May be repeated."),
+    click.option(
+        "--order",
+        "--plan",
+        "order",
+        metavar="NAME",
+        help="What is drawn after what: coarse-to-fine, random, raster, levels or a plugin's; by default the first that the model has.",
+    ),
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory."),
     click.option(
@@ -87,19 +97,42 @@ def _decorate(command: Any, options: Sequence[Decorator]) -> Any:
 
 
 def read_state(
-    temperature: float, mu: Sequence[str], delta_mu: float | None, field: float | None, composition: Sequence[str]
+    temperature: float,
+    mu: Sequence[str],
+    delta_mu: float | None,
+    field: float | None,
+    composition: Sequence[str],
+    ensemble: str | None = None,
+    settings: Sequence[str] = (),
 ) -> Callable[[Lattice], Ensemble]:
-    """The ensemble of ``--temperature`` with ``--mu``, ``--delta-mu``, ``--field`` or ``--composition``, on a lattice."""
-    check_one_way({"--mu": mu, "--delta-mu": delta_mu, "--field": field, "--composition": composition})
-    if composition:
-        fixed = Canonical(temperature, read_assignments("--composition", composition))
-        return lambda lattice: fixed
-    named = SemiGrandCanonical(temperature, read_assignments("--mu", mu))
+    """The state of ``--temperature`` with ``--mu``, ``--delta-mu``, ``--field``, ``--composition`` or ``--state``, on a lattice.
+
+    The ensemble, a registered one, reads what was given (`Ensemble.parse`); without ``--ensemble`` it follows from the flags.
+    """
+    potentials = {"--mu": mu, "--delta-mu": delta_mu, "--field": field}
+    check_one_way(potentials if ensemble else {**potentials, "--composition": composition})
+    name = ensemble or (Canonical.name if composition else SemiGrandCanonical.name)
+    given = read_assignments("--state", settings)
+    if "temperature" in given:
+        raise InputError("--state", f"temperature={given['temperature']}", "give --temperature")
+    for setting, flag, texts in (("mu", "--mu", mu), ("composition", "--composition", composition)):
+        if texts:
+            given[setting] = read_assignments(flag, texts)
     flag, value = ("--field", field) if delta_mu is None else ("--delta-mu", delta_mu)
     if value is None:
-        return lambda lattice: named
-    finite_number(flag, value)
-    return lambda lattice: SemiGrandCanonical(temperature, _potentials(flag, value, lattice))
+        state = _parsed(name, temperature, given)
+        return lambda lattice: state
+    number = finite_number(flag, value)
+    return lambda lattice: _parsed(name, temperature, {**given, "mu": _potentials(flag, number, lattice)})
+
+
+def _parsed(name: str, temperature: float, given: Mapping[str, Any]) -> Ensemble:
+    kind, entry = ensemble_class(name), default_manager().ensembles[name]
+    with entry.contained("cannot read a state"):
+        state: Any = kind.parse(temperature, given)
+    if not isinstance(state, Ensemble):
+        raise entry.error(f"read a {type(state).__name__}, not a state")
+    return state
 
 
 def check_one_way(given: Mapping[str, Any]) -> None:

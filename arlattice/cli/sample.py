@@ -36,6 +36,8 @@ def sample(
     delta_mu: float | None,
     field: float | None,
     composition: tuple[str, ...],
+    ensemble: str | None,
+    settings: tuple[str, ...],
     order: str | None,
     seed: int | None,
     batch_size: int | None,
@@ -63,7 +65,7 @@ def sample(
       arlattice sample cuau-4x4x4 -n 100 --temperature 500 --composition Au=32 -o folder --format cif
       arlattice sample ising-10x10 -n 1000 --temperature 2.27 --field 0.1 --json
     """
-    state = read_state(temperature, chemical_potentials, delta_mu, field, composition)
+    state = read_state(temperature, chemical_potentials, delta_mu, field, composition, ensemble, settings)
     check_outputs(outputs, file_format)
     loaded = load_model(model, hamiltonian_file, device)
     samples = loaded.sample(n, state(loaded.lattice), order=order, seed=seed, batch_size=batch_size, progress=not quiet)

@@ -61,13 +61,13 @@ class MarginalModel(Model):
     def free_energies(self, features: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         """A(x_S) from features (batch, k, width): (batch, k), and of the whole lattice (batch, 1) where the state alone gives it.
 
-        In full precision: these are tens to hundreds of nats, and their differences count. Where the states fix numbers besides
-        (a composition), A depends on these too, and the marginal head says it.
+        In full precision: these are tens to hundreds of nats, and their differences count. Where the states forbid
+        configurations (all but those of a composition), A depends on that too, and the marginal head says it.
         """
         dtype = self.state_mean.dtype
         with torch.autocast(features.device.type, enabled=False):
             free: Tensor = self.marginal(features.to(dtype))[..., 0]
-            whole = self.whole(self.standardised(conditions)) if self.energies and conditions.targets.shape[1] == 0 else None
+            whole = self.whole(self.standardised(conditions)) if self.energies and self.steps.constraint(conditions.ensemble).free else None
         return free, whole
 
     def forward(  # type: ignore[override]

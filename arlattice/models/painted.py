@@ -177,9 +177,10 @@ class Painted(Model):
         raise InputError("model", self.name, "has no weights of its own; save the small model and paint again")
 
     def conditions_of(self, state: Ensemble) -> Conditions:
-        """See `Model.conditions_of`; a state that fixes numbers for the whole lattice is refused."""
-        if isinstance(state, Ensemble) and state.targets(self.lattice):
-            raise InputError("state", str(state), "a window cannot know the composition of the whole; give a SemiGrandCanonical state")
+        """See `Model.conditions_of`; a state that fixes something of the whole lattice is refused."""
+        if isinstance(state, Ensemble) and not state.constraint(self.lattice).free:
+            cure = "a window cannot know the composition of the whole, or what else the state fixes; give a SemiGrandCanonical state"
+            raise InputError("state", str(state), cure)
         return super().conditions_of(state)
 
 

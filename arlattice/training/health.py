@@ -53,10 +53,10 @@ def above_random(samples: SampleSet, hamiltonian: Hamiltonian) -> float:
 
     Returns:
         <log f - log q> of the samples less that of random configurations, plus three standard errors of the difference; infinite where
-        the state fixes numbers (a composition), which random species would not meet.
+        the state forbids configurations (all but those of a composition, say), which random species would not meet.
     """
     state, lattice = samples.state, hamiltonian.lattice
-    if state.targets(lattice):
+    if not state.constraint(lattice).free:
         return math.inf
     ours, random = samples.elbo(), _random_log_f(hamiltonian, state)
     choices = float(lattice.allowed.sum(1).double().log().sum())
