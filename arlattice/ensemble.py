@@ -138,6 +138,11 @@ class Ensemble(ABC):
         return Unconstrained(lattice)
 
     @classmethod
+    def unconstrained(cls) -> bool:
+        """Whether states of this kind forbid nothing, on any lattice."""
+        return cls.constraint.__func__ is Ensemble.constraint.__func__  # type: ignore[attr-defined]
+
+    @classmethod
     def feature_names(cls, lattice: Lattice) -> tuple[str, ...]:
         """What a network reads of a state, in words, one for each column of `features`."""
         return ("beta", "1 / beta", *(f"mu {s}" for s in lattice.species), *(f"beta mu {s}" for s in lattice.species))

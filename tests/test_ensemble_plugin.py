@@ -235,6 +235,32 @@ def test_training_brings_the_model_to_the_distribution() -> None:
     assert abs(samples.log_z().value - Enumeration.of(HAMILTONIAN).log_z(neutral())) < 5 * samples.log_z().error
 
 
+def test_a_run_file_trains_it(tmp_path: Path) -> None:
+    """A box of temperatures and chemical potentials with the charges as a setting; the record and the range say the ensemble."""
+    box: dict[str, Any] = {"temperature": (1.0, 2.5), "chemical_potentials": {"Na": (-0.2, 0.2)}}
+    states = arl.StateRange(**box, ensemble="charge-neutral", settings={"charges": CHARGES})
+    options, training = OPTIONS["any-order-transformer"], TRAINING | {"objective": "hybrid"}
+    trained = arl.train(HAMILTONIAN, states, model_options=options, training=training, folder=tmp_path, progress=False)
+    assert trained.trained_range is not None and trained.trained_range.ensemble == "charge-neutral"
+    assert not net_charge(trained.sample(200, states.corners()[0], seed=0).occupations).any()
+    with pytest.warns(arl.OutOfRangeWarning, match="a state that is not charge-neutral is not in"):
+        trained.sample(200, arl.SemiGrandCanonical(1.5), seed=0).log_z()
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"ensemble": "charge-neutrl"}, "ensemble = 'charge-neutrl': not registered by any plugin; did you mean 'charge-neutral'"),
+        ({"settings": {"charges": {}}}, "settings = .*: belong to an ensemble"),
+        ({"ensemble": "charge-neutral", "compositions": [{"Na": 1}]}, "ensemble = 'charge-neutral': compositions are of the canonical"),
+        ({"ensemble": "charge-neutral", "settings": {"charge": {}}}, "takes temperature, charges"),
+    ],
+)
+def test_a_run_file_that_names_no_states_is_told(more: dict[str, Any], line: str) -> None:
+    with pytest.raises(arl.InputError, match=line):
+        arl.StateRange(temperature=1.0, **more).corners()
+
+
 class Broken(arl.SemiGrandCanonical):
     """Cannot be made."""
 

@@ -31,12 +31,14 @@ class TrainedRange:
         temperature: lowest and highest, K (J/k in reduced units).
         chemical_potentials: species -> lowest and highest; a species that is not named was held at 0.
         compositions: species -> lowest and highest fraction of all sites, where compositions were fixed; else empty.
+        ensemble: kind of the states where they forbid something else; empty otherwise, and in older files.
     """
 
     units: str
     temperature: Interval
     chemical_potentials: Mapping[str, Interval] = field(default_factory=dict)
     compositions: Mapping[str, Interval] = field(default_factory=dict)
+    ensemble: str = ""
 
     @classmethod
     def of_states(cls, states: Sequence[Ensemble], lattice: Lattice, units: str) -> TrainedRange:
@@ -47,7 +49,8 @@ class TrainedRange:
             return cls(units, temperature, compositions={s: _hull([f[s] for f in fixed]) for s in lattice.species})
         rows = [_from_first(s.mu_vector(lattice), lattice) for s in states]  # only differences matter: one way to write each
         hulls = {s: _hull(column) for s, column in zip(lattice.species, zip(*rows, strict=True), strict=True)}
-        return cls(units, temperature, {s: ends for s, ends in hulls.items() if ends != (0.0, 0.0)})
+        kind = "" if states[0].unconstrained() else states[0].name
+        return cls(units, temperature, {s: ends for s, ends in hulls.items() if ends != (0.0, 0.0)}, ensemble=kind)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> TrainedRange | None:
@@ -60,8 +63,10 @@ class TrainedRange:
         if not isinstance(given, Mapping):
             return None
         try:
-            boxes = ({s: _hull(ends) for s, ends in given.get(name, {}).items()} for name in ("chemical_potentials", "compositions"))
-            return cls(str(given["units"]), _hull(given["temperature"]), *boxes)
+            names = ("chemical_potentials", "compositions")
+            potentials, compositions = ({s: _hull(ends) for s, ends in given.get(name, {}).items()} for name in names)
+            temperature, kind = _hull(given["temperature"]), str(given.get("ensemble", ""))
+            return cls(str(given["units"]), temperature, potentials, compositions, kind)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             cure = f"damaged ({type(error).__name__}); remove the entry from the record in model.json, or train the model again"
             raise InputError(KEY, given, cure) from None
@@ -70,7 +75,8 @@ class TrainedRange:
         """Plain data for the record."""
         boxes = {"chemical_potentials": self.chemical_potentials, "compositions": self.compositions}
         named = {name: {s: list(ends) for s, ends in box.items()} for name, box in boxes.items() if box}
-        return {"units": self.units, "temperature": list(self.temperature), **named}
+        kind = {"ensemble": self.ensemble} if self.ensemble else {}
+        return {"units": self.units, "temperature": list(self.temperature), **named, **kind}
 
     def __str__(self) -> str:
         unit, kelvin = ("eV", "K") if self.units == "eV" else ("J", "J/k")
@@ -91,6 +97,8 @@ class TrainedRange:
     def _reason(self, state: Ensemble, lattice: Lattice) -> str | None:
         if not _inside(state.temperature, self.temperature):
             return f"temperature {state.temperature:g} is outside"
+        if self.ensemble and state.name != self.ensemble:
+            return f"a state that is not {self.ensemble} is not in"
         if self.compositions:
             fractions = state.fractions(lattice)
             if not fractions:

@@ -17,13 +17,13 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.moves import for_ensembles
+from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
 __all__ = ["HeatBath", "fused_heat_bath_sweep", "heat_bath_sweep", "visit"]
 
 
-@for_ensembles("semi-grand-canonical")
+@for_ensembles(UNCONSTRAINED)
 class HeatBath:
     """The move ``heat-bath``: every site once. On a GPU the sweep is recorded once and replayed.
 

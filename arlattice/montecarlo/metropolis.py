@@ -15,13 +15,13 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.moves import Sweep, for_ensembles
+from arlattice.montecarlo.moves import UNCONSTRAINED, Sweep, for_ensembles
 from arlattice.random_numbers import Stream
 
 __all__ = ["metropolis", "metropolis_step", "metropolis_sweep", "offer"]
 
 
-@for_ensembles("semi-grand-canonical")
+@for_ensembles(UNCONSTRAINED)
 def metropolis(hamiltonian: Hamiltonian) -> Sweep:
     """The move ``metropolis``: as many offers as there are sites, at random sites."""
     allowed = hamiltonian.lattice.allowed

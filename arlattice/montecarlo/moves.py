@@ -24,7 +24,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.hooks.registry import Entry
 from arlattice.random_numbers import Stream
 
-__all__ = ["RegisteredSweep", "Sweep", "choose_move", "for_ensembles", "make_sweep"]
+__all__ = ["UNCONSTRAINED", "RegisteredSweep", "Sweep", "choose_move", "for_ensembles", "make_sweep"]
 
 Sweep = Callable[[Tensor, Conditions, Stream], Tensor]
 """(occupations (chains, sites), states of the chains, random numbers of the chains) -> new occupations.
@@ -36,8 +36,12 @@ method ``compile()``: compile what is worth compiling on a GPU.
 Factory = TypeVar("Factory", bound=Callable[[Hamiltonian], Sweep])
 
 
+UNCONSTRAINED = "unconstrained"
+"""Stands for all ensembles that forbid nothing (`Ensemble.unconstrained`)."""
+
+
 def for_ensembles(*names: str) -> Callable[[Factory], Factory]:
-    """Mark the factory of a move with the registered names of the ensembles whose distribution it keeps."""
+    """Mark the factory of a move with the registered names of the ensembles whose distribution it keeps, or `UNCONSTRAINED`."""
 
     def marked(factory: Factory) -> Factory:
         factory.ensembles = names  # type: ignore[attr-defined]
@@ -54,12 +58,13 @@ def choose_move(name: str | None, ensemble: type[Ensemble]) -> str:
     """
     registered = default_manager().moves
     if name is None:
-        name = next((entry.name for entry in registered if ensemble.name in _ensembles(entry)), None)
-    if name is not None and name in registered and ensemble.name in _ensembles(registered[name]):
+        name = next((entry.name for entry in registered if _keeps(entry, ensemble)), None)
+    if name is not None and name in registered and _keeps(registered[name], ensemble):
         return name
-    fitting = [entry.name for entry in registered if ensemble.name in _ensembles(entry)]
+    fitting = [entry.name for entry in registered if _keeps(entry, ensemble)]
     if not fitting:
-        raise InputError("state", ensemble.__name__, f"no registered move samples {ensemble.name!r} states")
+        cure = f"no registered move samples {ensemble.name!r} states; register one (docs: plugins), or train with the objective reverse"
+        raise InputError("state", ensemble.__name__, cure)
     return one_of("move", name, fitting, f"for a {ensemble.__name__} state give one of ")
 
 
@@ -97,6 +102,11 @@ class RegisteredSweep:
         """Compile what is worth compiling, for GPUs; nothing unless the move says so."""
         if hasattr(self.sweep, "compile"):
             self.sweep.compile()
+
+
+def _keeps(entry: Entry, ensemble: type[Ensemble]) -> bool:
+    marked = _ensembles(entry)
+    return ensemble.name in marked or (UNCONSTRAINED in marked and ensemble.unconstrained())
 
 
 def _ensembles(entry: Entry) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
-from arlattice.montecarlo.moves import Sweep, for_ensembles
+from arlattice.montecarlo.moves import UNCONSTRAINED, Sweep, for_ensembles
 from arlattice.random_numbers import Stream
 
 __all__ = ["cluster_logits", "swendsen_wang", "swendsen_wang_step"]
 
 
-@for_ensembles("semi-grand-canonical")
+@for_ensembles(UNCONSTRAINED)
 def swendsen_wang(hamiltonian: Hamiltonian) -> Sweep:
     """The move ``swendsen-wang``: all clusters."""
     bonds = Bonds.of(hamiltonian)

@@ -19,13 +19,13 @@ from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
 from arlattice.montecarlo.metropolis import offer
-from arlattice.montecarlo.moves import Sweep, for_ensembles
+from arlattice.montecarlo.moves import UNCONSTRAINED, Sweep, for_ensembles
 from arlattice.random_numbers import Stream
 
 __all__ = ["acceptance", "wolff", "wolff_step"]
 
 
-@for_ensembles("semi-grand-canonical")
+@for_ensembles(UNCONSTRAINED)
 def wolff(hamiltonian: Hamiltonian) -> Sweep:
     """The move ``wolff``: one cluster."""
     bonds = Bonds.of(hamiltonian)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
+from arlattice.build import ensemble_class
 from arlattice.ensemble import Canonical, Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
@@ -28,14 +29,19 @@ class StateRange(Options):
         temperature: one, or (lowest, highest); K, or J/k in reduced units.
         chemical_potentials: species -> mu or (lowest, highest), energy units per atom; a species that is not named has mu = 0.
         compositions: fixed compositions as in `Canonical`, instead of chemical potentials.
+        ensemble: registered kind of states, with chemical potentials; empty is `SemiGrandCanonical`, or `Canonical` with compositions.
+        settings: what else that kind of states takes, e.g. ``{"charges": {"Na": 1, "Cl": -1}}``; see `Ensemble.parse`.
 
     Raises:
-        InputError: a temperature <= 0, a highest value before the lowest, or both chemical potentials and compositions.
+        InputError: a temperature <= 0, a highest value before the lowest, chemical potentials or an ensemble beside compositions, or
+            settings without an ensemble.
     """
 
     temperature: Annotated[Range, Field(description="temperature, or [lowest, highest]; K, or J/k in reduced units")]
     chemical_potentials: Annotated[dict[str, Range], Field(description="species -> mu or [lowest, highest], energy units per atom")] = {}
     compositions: Annotated[tuple[dict[str, int | float], ...], Field(description="fixed compositions instead of chemical potentials")] = ()
+    ensemble: Annotated[str, Field(description="registered kind of states; by default the grand or, with compositions, canonical")] = ""
+    settings: Annotated[dict[str, Any], Field(description="what else that kind of states takes")] = {}
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -52,6 +58,10 @@ class StateRange(Options):
                 raise InputError(name, given, "give the lowest value first")
         if self.chemical_potentials and self.compositions:
             raise InputError("compositions", self.compositions, "give chemical potentials or compositions, not both")
+        if self.ensemble and self.compositions:
+            raise InputError("ensemble", self.ensemble, "compositions are of the canonical ensemble; give one of them")
+        if self.settings and not self.ensemble:
+            raise InputError("settings", self.settings, "belong to an ensemble; give its name as ensemble")
         return self
 
     def cells(self, points: tuple[int, int]) -> tuple[int, ...]:
@@ -72,7 +82,7 @@ class StateRange(Options):
         potentials: list[dict[str, float]] = [{s: _ends(r)[k] for s, r in self.chemical_potentials.items()} for k in (0, 1)]
         potentials.append({s: sum(_ends(r)) / 2 for s, r in self.chemical_potentials.items()})
         distinct = list({tuple(p.items()): p for p in potentials}.values())
-        return [SemiGrandCanonical(t, p) for t in temperatures for p in distinct]
+        return [self._state(t, p) for t in temperatures for p in distinct]
 
     def chains(self, points: tuple[int, int], copies: int, stream: Stream, group: int = 1) -> list[Ensemble]:
         """A state for every chain of the replica grid, cell by cell.
@@ -95,7 +105,11 @@ class StateRange(Options):
         values[:, 0] = values[:, 0].exp()
         if self.compositions:
             return [Canonical(t, self.compositions[k]) for (t,), k in zip(values.tolist(), cells[:, -1].tolist(), strict=True)]
-        return [SemiGrandCanonical(t, dict(zip(self.chemical_potentials, mu, strict=True))) for t, *mu in values.tolist()]
+        return [self._state(t, dict(zip(self.chemical_potentials, mu, strict=True))) for t, *mu in values.tolist()]
+
+    def _state(self, temperature: float, potentials: dict[str, float]) -> Ensemble:
+        kind = ensemble_class(self.ensemble) if self.ensemble else SemiGrandCanonical
+        return kind.parse(temperature, ({"mu": potentials} if potentials else {}) | self.settings)
 
     def _places(self, lengths: tuple[int, ...], copies: int, stream: Stream, group: int) -> tuple[Tensor, Tensor]:
         """Cell of every chain and its place in the box, from 0 to 1 along every axis, both (chains, axes)."""
@@ -106,14 +120,15 @@ class StateRange(Options):
 
     def trained_range(self, hamiltonian: Hamiltonian) -> TrainedRange:
         """The box, as the record of the trained model keeps it."""
-        if self.compositions:
+        if self.compositions or self.ensemble:
             return TrainedRange.of_states(self.corners(), hamiltonian.lattice, hamiltonian.units)
         potentials = {species: _ends(ends) for species, ends in self.chemical_potentials.items()}
         return TrainedRange(hamiltonian.units, _ends(self.temperature), potentials)
 
     def description(self) -> dict[str, Any]:
         """Plain data that tells this box from others."""
-        return self.model_dump(mode="json")
+        later = {name for name in ("ensemble", "settings") if not getattr(self, name)}  # runs of the last release do not say them
+        return self.model_dump(mode="json", exclude=later)
 
 
 def _ends(value: Range) -> tuple[float, float]:
