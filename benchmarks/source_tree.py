@@ -1,6 +1,6 @@
 """What the source says of its own structure, read with `ast` and never imported: who imports whom, and who overrides what.
 
-`LAYERS`, `NEVER`, `ONLY_NAMES` and `EXCEPTIONS` are the rules of docs/design.md as data; tests/test_import_direction.py holds the tree to
+`LAYERS`, `NEVER` and `ONLY_NAMES` are the rules of docs/design.md as data; tests/test_import_direction.py holds the tree to
 them, benchmarks/structure.py counts what breaks them in any revision.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LIBRARY = "arlattice"
-FACADE = {"arlattice", "arlattice.__main__", "arlattice.build", "arlattice.on_supercell"}
+FACADE = {"arlattice", "arlattice.build", "arlattice.on_supercell"}
 """Modules that put physics and the registry together: above physics, though they stand beside it."""
 
 _ALL = {"physics", "hooks", "facade", "io", "montecarlo", "decoding", "models", "training", "thermo", "testing", "cli"}
@@ -53,11 +53,6 @@ NEVER: dict[str, set[str]] = dict.fromkeys(("physics", "montecarlo", "io", "hook
 
 ONLY_NAMES: dict[tuple[str, str], set[str]] = {("thermo", "models"): {"Model"}}
 """Of these layers only these names are imported when the module is."""
-
-EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("arlattice.__main__", "arlattice.cli.main"): "python -m arlattice is the command line",
-}
-"""(module, module that it imports) -> why that is right against the rules."""
 
 _MODULE_METHODS = ("_apply", "_call_impl", "_get_name", "_load_from_state_dict", "_named_members", "_save_to_state_dict", "_version")
 """Private methods of torch.nn.Module that a subclass might be tempted to override."""
@@ -155,20 +150,21 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 def layer(module: str, sources: Sources) -> str:
-    """The layer of a module: its package below arlattice/, else ``"physics"``; ``"facade"``, or ``"plugins"``."""
+    """The layer of a module: its package below arlattice/, else ``"physics"``; ``"facade"``, or ``"plugins"``. ``python -m`` is the cli."""
     first, _, rest = module.partition(".")
     if first != LIBRARY:
         return "plugins"
     if module in FACADE:
         return "facade"
     package = rest.split(".")[0]
+    if package == "__main__":
+        return "cli"
     return package if any(other.startswith(f"{LIBRARY}.{package}.") for other in sources) else "physics"
 
 
-def back_arrows(sources: Sources, exceptions: Iterable[tuple[str, str]] = EXCEPTIONS) -> list[str]:
+def back_arrows(sources: Sources) -> list[str]:
     """Every import against the rules, told in one line."""
-    left = set(exceptions)
-    return [f"{i}: {why}" for i in imports(sources) if (i.module, i.target) not in left and (why := _wrong(i, sources))]
+    return [f"{found}: {why}" for found in imports(sources) if (why := _wrong(found, sources))]
 
 
 def _wrong(found: Import, sources: Sources) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import arlattice as arl
+from arlattice.composition import FixedComposition
 from arlattice.conditions import Conditions
 from arlattice.decoding.plans import draw_plan
 from arlattice.hooks import Manager, hookspecs, using
@@ -166,15 +167,26 @@ class Odd(arl.SemiGrandCanonical):
     name = "odd"
 
 
+class Bound(Odd):
+    """States that forbid something."""
+
+    name = "bound"
+
+    @classmethod
+    def constraint(cls, lattice: arl.Lattice) -> FixedComposition:
+        return FixedComposition(lattice)
+
+
 def test_the_first_move_of_an_ensemble_is_its_default(manager: Manager) -> None:
-    assert choose_move(None, arl.SemiGrandCanonical) == "heat-bath"
+    """Moves of `UNCONSTRAINED` are those of every ensemble that forbids nothing."""
+    assert choose_move(None, arl.SemiGrandCanonical) == choose_move(None, Odd) == "heat-bath"
     assert choose_move(None, arl.Canonical) == "swap"
-    with pytest.raises(arl.InputError, match="no registered move samples 'odd' states"):
-        choose_move(None, Odd)
-    manager.moves.register("still", still, plugin="p")
-    assert choose_move(None, Odd) == choose_move("still", Odd) == "still"
-    with pytest.raises(arl.InputError, match="move = 'swap': for a Odd state give one of still"):
-        choose_move("swap", Odd)
+    with pytest.raises(arl.InputError, match="no registered move samples 'bound' states"):
+        choose_move(None, Bound)
+    manager.moves.register("still", for_ensembles("bound")(lambda hamiltonian: lambda x, state, stream: x), plugin="p")
+    assert choose_move(None, Bound) == choose_move("still", Bound) == "still"
+    with pytest.raises(arl.InputError, match="move = 'swap': for a Bound state give one of still"):
+        choose_move("swap", Bound)
 
 
 MOVES = {

@@ -36,11 +36,6 @@ def test_no_import_goes_against_the_layers() -> None:
     assert tree.back_arrows(SOURCES) == []
 
 
-def test_every_exception_is_needed() -> None:
-    for exception in tree.EXCEPTIONS:
-        assert tree.back_arrows(SOURCES, set(tree.EXCEPTIONS) - {exception}), f"{exception} can go"
-
-
 @pytest.mark.parametrize("packages", [False, True], ids=["modules", "packages"])
 def test_imports_have_no_cycle(packages: bool) -> None:
     assert tree.cycles(tree.arrows(SOURCES, packages)) == []

@@ -103,9 +103,9 @@ def arlattice_register_objectives(register: Register) -> None:
 def arlattice_register_moves(register: Register) -> None:
     """Register Monte Carlo moves. The factory is called as ``factory(hamiltonian)`` and returns a `Sweep`.
 
-    It is marked with `arlattice.montecarlo.for_ensembles`, which says by name the ensembles whose distribution the move keeps; the
-    first move that is registered for an ensemble is its default. The Hamiltonian is on the device of the chains and does not check
-    what it is given. See `arlattice.montecarlo.moves`.
+    It is marked with `arlattice.montecarlo.for_ensembles`, which says by name the ensembles whose distribution the move keeps, or
+    ``"unconstrained"``: all that forbid nothing. The first move that is registered for an ensemble is its default. The Hamiltonian is on
+    the device of the chains and does not check what it is given. See `arlattice.montecarlo.moves`.
     """
 
 
