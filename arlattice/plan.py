@@ -53,10 +53,12 @@ class Plan:
         return plan if isinstance(plan, Plan) else cls(plan)
 
     @classmethod
-    def ending_with(cls, sites: Tensor, given: Tensor) -> Plan:
-        """One site a block: given sites as they are numbered, then ``sites`` (batch, k), which are all the others."""
+    def ending_with(cls, sites: Tensor, given: Tensor, sizes: Sequence[int] | None = None) -> Plan:
+        """Given sites as they are numbered, then ``sites`` (batch, k), all the others, in blocks of ``sizes`` or one by one."""
         place = torch.arange(1, 1 + sites.shape[1], device=sites.device).expand_as(sites)
-        return cls(torch.zeros_like(given, dtype=torch.long).scatter(1, sites, place).argsort(dim=1, stable=True), None, given)
+        order = torch.zeros_like(given, dtype=torch.long).scatter(1, sites, place).argsort(dim=1, stable=True)
+        first = order.shape[1] - sites.shape[1]
+        return cls(order, None if sizes is None else (*((1,) * first), *sizes), given)
 
     @property
     def one_by_one(self) -> bool:
@@ -109,6 +111,25 @@ class Plan:
             return replace(self, given=given)
         later = (~given).gather(1, self.order).to(torch.int8)
         return Plan(self.order.gather(1, later.argsort(dim=1, stable=True)), None, given)
+
+    def known_first(self, known: Tensor) -> Plan:
+        """The same blocks of one row, first those of the known sites, then those of the others: nothing is given.
+
+        Args:
+            known: (sites,) species, -1 where unknown.
+        """
+        here = known.to(self.order.device)[self.order[0]] >= 0
+        parts, sizes = [], []
+        for wanted in (here, ~here):
+            for start, end in self.spans:
+                block = self.order[:, start:end][:, wanted[start:end]]
+                parts.append(block)
+                sizes.append(block.shape[1])
+        return Plan(torch.cat(parts, 1), tuple(size for size in sizes if size))
+
+    def given_places(self) -> int:
+        """How many places at the start of the order are given in every row."""
+        return 0 if self.given is None else int(self.given.gather(1, self.order).cumprod(1).sum(1).min())
 
     def __len__(self) -> int:
         return len(self.order)

@@ -114,15 +114,14 @@ class _Loop:
     def __init__(self, model: Model, decoder: Decoder, plan: Plan, conditions: Conditions) -> None:
         self.decoder, self.gauge, self.plan, self.conditions = decoder, model.gauge, plan, conditions
         self.constraint: Constraint = model.steps.constraint(conditions.ensemble)
-        self.skipped = 0
-        if plan.one_by_one and plan.given is not None and not decoder.reads_given:
-            self.skipped = int(plan.given.sum(1).min())  # these come first, and are seen from the start
+        given = 0 if decoder.reads_given else plan.given_places()  # these are seen from the start
+        self.skipped = max((end for _, end in plan.spans if end <= given), default=0)
         weights = (t.data_ptr() for t in (*model.parameters(), *model.buffers()))
         self.key = (conditions.ensemble, decoder.reads_given, self.skipped, *weights)
 
     def schedule(self, recorded: bool) -> list[tuple[int, int]]:
         """Size and reach of every block to visit; recorded ones have few different reaches."""
-        spans, n = self.plan.spans[self.skipped :], self.plan.order.shape[1]
+        spans, n = [span for span in self.plan.spans if span[0] >= self.skipped], self.plan.order.shape[1]
         if not recorded:
             return [(end - start, end) for start, end in spans]
         length = -(-n // (8 * _REACHES)) * 8 if self.decoder.reads_given else n

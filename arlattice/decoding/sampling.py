@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
@@ -117,18 +119,28 @@ def log_marginal(model: Model, rows: Tensor, state: Ensemble, plan: str | Plan |
     conditions = model.conditions_of(state)
     if len(rows) == 0:
         return torch.zeros(0, dtype=torch.float64)
-    each = plan if isinstance(plan, Tensor) and plan.ndim == 2 and len(plan) == len(rows) else [plan] * len(rows)
-    resolved = [model.resolve_plan(1, o, stream, row) for o, row in zip(each, rows, strict=True)]
-    if not all(one.one_by_one for one in resolved):
-        raise InputError("plan", "blocks", "a marginal needs one site a block; give an order")
-    orders = Plan(torch.cat([one.order for one in resolved]))  # the known sites come first, and are weighed
-    size = max(1, model.batch_size() // model.passes)
-    values = []
-    for x, part in zip(rows.split(size), orders.split(size), strict=True):
-        with model.autocast():
-            found = model.log_prob_of_known(x.to(model.device), part.to(model.device), conditions.expand(len(x)))
-        values.append(found.double().cpu())
+    plans = [_known_first(model, one, row, stream) for one, row in zip(_of_each(plan, len(rows)), rows, strict=True)]
+    values, first = [], 0
+    for _, alike in groupby(plans, key=lambda each: each.sizes):
+        for part in Plan.concatenate(list(alike)).split(max(1, model.batch_size() // model.passes)):
+            x, first = rows[first : first + len(part)].to(model.device), first + len(part)
+            with model.autocast():
+                found = model.log_prob_of_known(x, part.to(model.device), conditions.expand(len(x)))
+            values.append(found.double().cpu())
     return torch.cat(values).where(state.allows(model.lattice, rows), -torch.inf)
+
+
+def _of_each(plan: str | Plan | Tensor | None, n: int) -> Sequence[str | Plan | Tensor | None]:
+    """The plan of every one of ``n`` rows."""
+    if isinstance(plan, Plan) and len(plan) == n:
+        return [plan[row : row + 1] for row in range(n)]
+    return list(plan) if isinstance(plan, Tensor) and plan.ndim == 2 and len(plan) == n else [plan] * n
+
+
+def _known_first(model: Model, plan: str | Plan | Tensor | None, row: Tensor, stream: Stream) -> Plan:
+    """The plan of one row with its known sites (sites,) first, none of them given: they are weighed."""
+    found = model.resolve_plan(1, plan, stream, row)
+    return Plan(found.order, found.sizes) if found.one_by_one else found.known_first(row)
 
 
 def check_fits(model: Model, n: int, batch_size: int | None = None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -152,14 +153,17 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         given = None if known is None else known.expand_as(found.order)
         return draw(self, self.decoder(found), self._drawing, noise, found, conditions, given)
 
-    def redraw(self, occupations: Tensor, block: Tensor, noise: Tensor, conditions: Conditions) -> Tensor:
-        """Occupations with some sites drawn anew given the others, one after another: a step of block Gibbs, without gradients.
+    def redraw(
+        self, occupations: Tensor, block: Tensor, noise: Tensor, conditions: Conditions, sizes: Sequence[int] | None = None
+    ) -> Tensor:
+        """Occupations with some sites drawn anew given the others: a step of block Gibbs, without gradients.
 
         Args:
             occupations: (batch, sites).
             block: sites to draw anew, (batch, k).
             noise: (k, batch) float64 in [0, 1).
             conditions: one row a configuration.
+            sizes: how many of them are drawn at once, as in a `Plan`; None: one after another.
 
         Raises:
             InputError: a family of one order, which cannot draw a site given those after it.
@@ -167,7 +171,7 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         if "random" not in self.orders:
             raise InputError("model", self.name, f"draws in these orders only: {', '.join(self.orders)}; block Gibbs needs any order")
         known = occupations.scatter(1, block, -1)
-        plan = Plan.ending_with(block, known >= 0)
+        plan = Plan.ending_with(block, known >= 0, sizes)
         padded = torch.cat([noise.new_zeros(occupations.shape[1] - len(noise), len(occupations)), noise])
         own = self.decoder(plan)
         decoder = BlockDecoder(self) if own.reads_given else own  # that would read the whole configuration for a few sites

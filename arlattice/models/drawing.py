@@ -101,7 +101,15 @@ class Drawing:
         given = None if known is None else check_known(known, self.lattice)
         return log_prob(self, rows, state, _one(order, plan), given, seed, batch_size)
 
-    def log_marginal(self: Any, partial: Tensor, state: Ensemble, *, order: str | Tensor | None = None, seed: int | None = None) -> Tensor:
+    def log_marginal(
+        self: Any,
+        partial: Tensor,
+        state: Ensemble,
+        *,
+        order: str | Tensor | None = None,
+        plan: str | Plan | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
         """Log-probability of partial configurations: what is known, summed over what is not.
 
         The sum of the conditionals of the known sites, which come first in the order; families with a marginal
@@ -111,13 +119,14 @@ class Drawing:
             partial: (batch, sites) species indices, -1 where unknown.
             state: the thermodynamic state.
             order: a kind, or site numbers (sites,) or (batch, sites); known sites are read first. Different orders differ a little.
+            plan: instead of an order; the known sites of its blocks come first.
             seed: of orders that are drawn; None takes a fresh one.
 
         Returns:
             (batch,) float64, on the CPU; -inf where the state allows no completion.
         """
         rows = self.lattice.check_occupations(partial, allow_unknown=True, argument="partial").cpu()
-        return log_marginal(self, rows, state, order, seed)
+        return log_marginal(self, rows, state, _one(order, plan), seed)
 
     def resolve_plan(self: Any, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
         """A plan of ``n`` rows, known sites given; see `arlattice.decoding.plans.resolve_plan`.
