@@ -193,7 +193,8 @@ def _chains(
 def _conditions(hamiltonian: arl.Hamiltonian, beta: np.ndarray, mu: np.ndarray, copies: int) -> Conditions:
     """Every beta with every Delta mu, ``copies`` times in a row."""
     b, m = (torch.from_numpy(a.flatten()).repeat_interleave(copies) for a in np.meshgrid(beta, mu, indexing="ij"))
-    return Conditions(b, centred(torch.stack([torch.zeros_like(m), m], 1), hamiltonian.lattice))
+    mu_vector = centred(torch.stack([torch.zeros_like(m), m], 1), hamiltonian.lattice)
+    return Conditions(b, mu_vector, torch.zeros(len(b), 0), arl.SemiGrandCanonical)
 
 
 def _annealing(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace) -> dict[str, np.ndarray]:

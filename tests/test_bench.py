@@ -371,10 +371,10 @@ def test_a_model_in_one_file_gets_the_table_with_one_more_row(run_cli: RunCli, t
         (["paper-table-1", "--systems", "8x8", "--rows", "fixed-order-mlp-energies"], "--rows = 'fixed-order-mlp-energies': not in 8x8"),
         (["mam-ising", "--model", "bias"], "model = 'bias': not registered"),
         (["mam-ising", "--model", "any-order-mlp"], "--model = 'any-order-mlp': is a row of this table; name yours with --label"),
-        (["mam-ising", "--model", "any-order-mlp", "--label", "mine", "--set", "wide=1"], "--set.wide"),
+        (["mam-ising", "--model", "any-order-mlp", "--label", "mine", "--set", "wide=1"], "--set wide"),
         (["mam-ising", "--model", "any-order-mlp", "--label", "a/b"], "--label = 'a/b': use letters, digits"),
         (["mam-ising", "--model", "any-order-mlp", "--label", "mine", "--objective", "back"], "objective = 'back': not registered"),
-        (["mam-ising", "--training", "step=3"], "--training.step"),
+        (["mam-ising", "--training", "step=3"], "--training step"),
         (["mam-ising", "--set", "width=3"], "--set = 'width=3': belongs to --model"),
     ],
 )

@@ -36,15 +36,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def row(finished: Path, tmp_path: Path) -> Path:
-    """Its run folder, to be damaged."""
+def row(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its run folder, to be damaged, in the folder where commands run: long paths are shortened in messages."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "runs" / "mam-ising-small" / "4x4" / "fixed-order-mlp"
 
 
 def again(run_cli: RunCli, row: Path) -> Any:
-    top = row.parents[3]
-    return run_cli(*CALL, "--runs", top / "runs", "-o", top / "results", "--json")
+    return run_cli(*CALL, "--runs", "runs", "-o", "results", "--json")
 
 
 def refused(ran: Any, *told: str) -> None:

@@ -101,6 +101,8 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "temperature": "test_training:test_chains_lie_each_in_its_own_cell_of_the_box",
         "chemical_potentials": "test_training:test_chains_lie_each_in_its_own_cell_of_the_box",
         "compositions": "test_training:test_compositions_make_an_axis",
+        "ensemble": "test_ensemble_plugin:test_a_run_file_trains_it",
+        "settings": "test_ensemble_plugin:test_a_run_file_trains_it",
     },
     "SweepOptions": {
         "n": f"{HERE}:test_a_state_of_a_sweep_is_drawn_as_the_options_say",

@@ -166,7 +166,7 @@ class Model(StateReader, Drawing, FormerNames, ABC):
             sizes: how many of them are drawn at once, as in a `Plan`; None: one after another.
 
         Raises:
-            InputError: a family of one order, which cannot draw a site given those after it.
+            InputError: a family of one order.
         """
         if "random" not in self.orders:
             raise InputError("model", self.name, f"draws in these orders only: {', '.join(self.orders)}; block Gibbs needs any order")

@@ -66,5 +66,5 @@ class System:
         states = self.trained_on
         return {
             "hamiltonian": {"name": self.hamiltonian, **self.options},
-            "trained_on": states.model_dump(mode="json") if isinstance(states, StateRange) else states.to_dict(),
+            "trained_on": states.description() if isinstance(states, StateRange) else states.to_dict(),
         }
