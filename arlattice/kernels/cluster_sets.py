@@ -36,7 +36,7 @@ def one_cell(merged: Merged, lattice: Lattice) -> tuple[Merged, Translations]:
         inverse = inverse.reshape(-1)
         if (number != number[first][inverse]).any() or (count * times[first] != lattice.n_cells).any():
             return merged, none
-        found[k] = distinct, np.arange(len(distinct)), named[number[first]] / times[first].reshape(-1, *[1] * k)
+        found[k] = distinct, np.arange(len(distinct)), named[number[first]] / times[first].reshape(-1, *[1] * (k + 1))
     return found, every
 
 
@@ -47,7 +47,7 @@ def absorbed(merged: Merged, translations: Translations) -> Merged:
     kept = {k: np.ones(len(sites), bool) for k, (sites, _, _) in merged.items()}
     for k in sorted(merged):
         for larger in sorted(merged):
-            if larger > k and tables[larger][:1].size <= _LARGEST_TABLE:
+            if larger > k and tables[larger][:1, ..., 0].size <= _LARGEST_TABLE:
                 _take_in(k, larger, merged, tables, names, kept, translations)
     out = {}
     for k in sorted(merged):
@@ -82,10 +82,11 @@ def _take_in(
         if len(at) == 0:
             continue
         guest = guest[at]
-        part = tables[k][guest] / holders[which[at]].reshape(-1, *[1] * k)
+        part = tables[k][guest] / holders[which[at]].reshape(-1, *[1] * (k + 1))
         part, _ = _moved(part, names[k][1][guest], order[at])
-        shape = [tables[larger].shape[-1] if j in columns else 1 for j in range(larger)]
-        tables[larger][at] += part.reshape(len(at), *shape)
+        n_species, members = part.shape[-2:]
+        shape = [n_species if j in columns else 1 for j in range(larger)]
+        tables[larger][at] += part.reshape(len(at), *shape, members)
     kept[k] &= holders[own] == 0
 
 
@@ -96,7 +97,7 @@ def _moved(tables: np.ndarray, own: np.ndarray, order: np.ndarray) -> tuple[np.n
     distinct, which = np.unique(axes, axis=0, return_inverse=True)
     for number, each in enumerate(distinct):
         chosen = which.reshape(-1) == number
-        out[chosen] = np.transpose(tables[chosen], (0, *(1 + each)))
+        out[chosen] = np.transpose(tables[chosen], (0, *(1 + each), tables.ndim - 1))
     return out, axes
 
 
@@ -104,6 +105,6 @@ def _reordered(energies: np.ndarray, table: np.ndarray, columns: np.ndarray) -> 
     """Tables with their axes in the order of the name, shared, and the number of each cluster's."""
     pairs = np.column_stack([table, columns])
     distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    turned = np.stack([np.transpose(energies[t], axes) for t, *axes in distinct.tolist()])
+    turned = np.stack([np.transpose(energies[t], (*axes, len(axes))) for t, *axes in distinct.tolist()])
     shared, number = shared_tables(turned)
     return shared, number[inverse.reshape(-1)]

@@ -22,7 +22,10 @@ from arlattice.kernels.translations import Translations
 __all__ = ["SiteTable", "site_table"]
 
 Merged = Mapping[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Body order k -> sites (C, k), number of the table (C,), tables (T, species, ..., species)."""
+"""Body order k -> sites (C, k), number of the table (C,), tables (T, species, ..., species, members).
+
+Members are Hamiltonians that share their clusters; one alone is a family of one.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class SiteTable:
         row: first row of the table of each cluster, (clusters,) int32.
         slot_starts: where the slots of each cluster begin, (clusters,) int32: p others take p entries, one cluster after the other.
         slots: of the other sites of the clusters, int32.
-        rows: energies by species of the site, (rows, species) float64; those of a cluster with p others are species^p rows.
+        rows: energies by species of the site, (members, rows, species) float64; those of a cluster with p others are species^p rows.
     """
 
     kind: np.ndarray
@@ -50,7 +53,7 @@ class SiteTable:
     @property
     def n_species(self) -> int:
         """Columns of `rows`."""
-        return self.rows.shape[1]
+        return self.rows.shape[2]
 
     @property
     def most_others(self) -> int:
@@ -72,7 +75,7 @@ def site_table(merged: Merged, translations: Translations, *, first_only: bool =
         translations: that repeat them.
         first_only: list each cluster at its first site alone: the sum over the sites is then the energy.
     """
-    n_species = next((t.shape[-1] for _, _, t in merged.values()), 1)
+    n_species, members = next((t.shape[-2:] for _, _, t in merged.values()), (translations.lattice.n_species, 1))
     listed: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for k, (sites, table, energies) in merged.items():
         listed[k - 1] = _turned(sites, table, energies, translations, 1 if first_only else k)
@@ -91,30 +94,33 @@ def site_table(merged: Merged, translations: Translations, *, first_only: bool =
         shared, inverse = shared_tables(tables)
         row[number] = sum(map(len, blocks)) + inverse * n_species**p
         width[number] = p
-        blocks.append(shared.reshape(-1, n_species))
+        blocks.append(shared.reshape(-1, n_species, members))
     slot_starts = np.concatenate([[0], width.cumsum()])
     slots = np.zeros(slot_starts[-1], np.int64)
     for p, (kinds, labels, _) in listed.items():
         at = slot_starts[_numbers(starts, kinds, p)][:, None] + np.arange(p)
         slots[at] = slot_of(kinds, labels)
-    rows = np.concatenate([*blocks, np.zeros((1, n_species))])
+    rows = np.concatenate([*blocks, np.zeros((1, n_species, members))])
     whole = (translations.kind, neighbours, starts, row, slot_starts[:-1], slots)
-    return SiteTable(*(np.ascontiguousarray(a, np.int32) for a in whole), rows)
+    return SiteTable(*(np.ascontiguousarray(a, np.int32) for a in whole), np.ascontiguousarray(np.moveaxis(rows, 2, 0)))
 
 
 def _turned(
     sites: np.ndarray, table: np.ndarray, energies: np.ndarray, translations: Translations, positions: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clusters seen from their sites: kind (M,), labels of the others (M, k-1) rising, tables (M, species^(k-1), species); merged, by kind."""
-    k, n_species = sites.shape[1], energies.shape[-1]
+    """Clusters seen from their sites, merged, by kind.
+
+    Returns:
+        kind (M,), labels of the others (M, k-1) rising, tables (M, species^(k-1), species, members).
+    """
     kinds, labels, tables = [], [], []
     for a in range(positions):
         seen = np.delete(translations.labels(sites, a), a, axis=1)
         order = np.argsort(seen, 1)
-        turned = np.moveaxis(energies, 1 + a, -1)
+        turned = np.moveaxis(energies, 1 + a, -2)
         kinds.append(translations.kind[sites[:, a]])
         labels.append(np.take_along_axis(seen, order, 1))
-        tables.append(_permuted(turned, table, order).reshape(len(sites), -1, n_species))
+        tables.append(_permuted(turned, table, order).reshape(len(sites), -1, *energies.shape[-2:]))
     kind, label, values = np.concatenate(kinds), np.concatenate(labels), np.concatenate(tables)
     key = np.column_stack([kind, label])
     distinct, inverse = np.unique(key, axis=0, return_inverse=True)
@@ -127,12 +133,12 @@ def _turned(
 
 
 def _permuted(energies: np.ndarray, table: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """``energies[table]``, the axes of the others (all but the last) put into an order of each row."""
+    """``energies[table]``, the axes of the others (all but the last two) put into an order of each row."""
     out = np.empty((len(table), *energies.shape[1:]))
     distinct, which = np.unique(order, axis=0, return_inverse=True)
     for number, axes in enumerate(distinct):
         chosen = which.reshape(-1) == number
-        out[chosen] = np.transpose(energies, (0, *(1 + axes), energies.ndim - 1))[table[chosen]]
+        out[chosen] = np.transpose(energies, (0, *(1 + axes), energies.ndim - 2, energies.ndim - 1))[table[chosen]]
     return out
 
 
