@@ -12,7 +12,7 @@ A Hamiltonian without translations has one kind a site.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ Members are Hamiltonians that share their clusters; one alone is a family of one
 """
 
 
-@dataclass(frozen=True)
-class SiteTable:
+class SiteTable(NamedTuple):
     """Clusters listed by kind of site.
 
     Attributes:

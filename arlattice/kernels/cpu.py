@@ -1,0 +1,164 @@
+"""`CpuKernels`: energies and sweeps of a cluster expansion by loops that numba compiles.
+
+A few configurations are looked up one after the other; many are counted side by side (`arlattice.kernels.count_table`). Chains are
+handed to as many threads as torch uses; results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import pairwise
+from math import ceil, factorial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arlattice.kernels import loops
+from arlattice.kernels.count_table import CountTable, count_table
+from arlattice.kernels.numbers import Numbers
+from arlattice.kernels.tables import Tables
+
+__all__ = ["CpuKernels"]
+
+_FEW = 6  # configurations that are looked up faster than counted
+_LANES = 256  # side by side: their bytes stay in the cache of a core
+_WORTH_A_THREAD = 20_000  # lookups
+
+
+class CpuKernels:
+    """Compiled loops over the tables of a Hamiltonian.
+
+    Args:
+        tables: what to read.
+        dtype: float64, or float32 for speed.
+        member: which of a family each configuration of a batch belongs to, (batch,); None: there is one alone.
+    """
+
+    def __init__(self, tables: Tables, dtype: torch.dtype, member: Tensor | None = None) -> None:
+        self.tables, self.dtype = tables, dtype
+        self._real = np.float32 if dtype == torch.float32 else np.float64
+        self._member = np.zeros(1, np.int64) if member is None else member.numpy()
+        self._sites, self._listed, self._anchored = (
+            t._replace(rows=t.rows.astype(self._real)) for t in (tables.sites, tables.listed, tables.anchored)
+        )
+        self._clusters = len(tables.listed.row) / max(1, len(tables.listed.starts))
+
+    # -- energies: see the methods of `arlattice.Hamiltonian` ------------------------------------
+
+    def energy(self, x: Tensor) -> Tensor:
+        rows, out = x.numpy(), np.empty(len(x), self._real)
+        if len(x) > _FEW and (counts := self._energy_counts) is not None:
+            around = counts, self._anchored.neighbours, self._anchored.kind, self.tables.constant, self._member
+            self._side_by_side(lambda a, b: loops.lane_energies(*around, rows, out, a, b), len(x))
+        else:
+            self._in_threads(lambda a, b: loops.energies(self._anchored, self.tables.constant, self._member, rows, out, a, b), len(x))
+        return torch.from_numpy(out)
+
+    def site_energies(self, x: Tensor, site: Tensor) -> Tensor:
+        rows, sites, out = x.numpy(), site.expand(len(x)).numpy(), self._by_species(len(x))
+        self._in_threads(lambda a, b: loops.site_energies(self._sites, self._member, rows, sites, out, a, b), len(x), 1)
+        return torch.from_numpy(out)
+
+    def flip_differences(self, x: Tensor) -> Tensor:
+        rows, out = x.numpy(), self._by_species(*x.shape)
+        if (counts := self._site_counts) is not None:
+            around = counts, self._sites.neighbours, self._sites.kind, self._member
+            self._side_by_side(lambda a, b: loops.lane_flips(*around, rows, out, a, b), len(x))
+        else:
+            self._in_threads(lambda a, b: loops.flips(self._sites, self._member, rows, out, a, b), len(x))
+        return torch.from_numpy(out)
+
+    def swap_differences(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        rows, out = x.numpy(), self._by_species(len(x))
+        pair = first.numpy(), second.numpy()
+        self._in_threads(lambda a, b: loops.swap_differences(self._sites, self._member, rows, *pair, out, a, b), len(x), 2)
+        return torch.from_numpy(out[:, 0].copy())
+
+    def completed_energies(self, x: Tensor, rank: Tensor) -> Tensor:
+        rows, ranks, out = x.numpy(), rank.numpy(), self._by_species(*x.shape)
+        self._in_threads(lambda a, b: loops.completed(self._listed, self._member, rows, ranks, out, a, b), len(x))
+        return torch.from_numpy(out)
+
+    def completed_site_energies(self, x: Tensor, site: Tensor) -> Tensor:
+        rows, sites, out = x.numpy(), site.expand(len(x)).numpy(), self._by_species(len(x))
+        self._in_threads(lambda a, b: loops.completed_sites(self._listed, self._member, rows, sites, out, a, b), len(x), 1)
+        return torch.from_numpy(out)
+
+    # -- sweeps ----------------------------------------------------------------------------------
+
+    def sweep(self, rule: str, x: Tensor, beta: Tensor, mu: Tensor, numbers: Numbers, sweeps: int) -> Tensor:
+        """New occupations after sweeps of a move; see `arlattice.kernels.sweeps`."""
+        new = x.numpy().copy()
+        member = np.broadcast_to(self._member, len(x)) if len(self._member) == 1 else self._member
+        chains = loops.Chains(beta.double().numpy(), mu.double().contiguous().numpy(), np.ascontiguousarray(member))
+        noise, places = (loops.Purpose(np.uint32(word), np.int64(step)) for word, step in numbers.purposes)
+        random = chains, new, np.uint64(numbers.seed), noise, places, *(t.numpy() for t in numbers.given(rule)), sweeps
+        allowed = self.tables.allowed
+        if rule == "heat-bath" and len(x) >= _FEW and (counts := self._site_counts) is not None:
+            around = counts, self._sites.neighbours, self._sites.kind, allowed, _exponential(self._real)
+            self._side_by_side(lambda a, b: loops.lane_sweeps(*around, *random, a, b), len(x))
+        else:
+            one_by_one = {"heat-bath": loops.chain_sweeps, "metropolis": loops.metropolis_sweeps, "swap": loops.swap_sweeps}[rule]
+            self._in_threads(lambda a, b: one_by_one(self._sites, allowed, *random, a, b), len(x), sweeps * x.shape[1])
+        return torch.from_numpy(new)
+
+    # -- what lies behind ------------------------------------------------------------------------
+
+    @cached_property
+    def _site_counts(self) -> CountTable | None:
+        return self._counts(False)
+
+    @cached_property
+    def _energy_counts(self) -> CountTable | None:
+        return self._counts(True)
+
+    def _counts(self, energies: bool) -> CountTable | None:
+        table = count_table(self.tables.anchored if energies else self.tables.sites, self.tables.allowed, energies=energies)
+        return None if table is None else table._replace(weights=table.weights.astype(self._real))
+
+    def _by_species(self, *shape: int) -> np.ndarray:
+        return np.empty((*shape, self.tables.allowed.shape[1]), self._real)
+
+    def _in_threads(self, work: Callable[[int, int], Any], n: int, sites: int | None = None) -> None:
+        """Split n configurations, where each reads so many sites, among threads."""
+        sites = len(self._sites.kind) if sites is None else sites
+        parts = max(1, min(torch.get_num_threads(), n, int(n * sites * self._clusters / _WORTH_A_THREAD)))
+        _run(work, [(n * i // parts, n * (i + 1) // parts) for i in range(parts)])
+
+    def _side_by_side(self, work: Callable[[int, int], Any], n: int) -> None:
+        _run(work, [*self._blocks(n)])
+
+    def _blocks(self, n: int) -> Iterator[tuple[int, int]]:
+        """Neighbouring configurations of one member, few enough to lie side by side, and as many blocks as threads."""
+        ends = [0, n] if len(self._member) == 1 else [0, *(np.flatnonzero(np.diff(self._member)) + 1).tolist(), n]
+        for first, last in pairwise(ends):
+            parts = ceil((last - first) / _LANES)
+            threads = torch.get_num_threads()
+            parts = min(ceil(parts / threads) * threads, ceil((last - first) / _FEW)) if parts else 0
+            for i in range(parts):
+                yield first + (last - first) * i // parts, first + (last - first) * (i + 1) // parts
+
+
+def _run(work: Callable[[int, int], Any], parts: list[tuple[int, int]]) -> None:
+    if len(parts) == 1 or torch.get_num_threads() == 1:
+        for part in parts:
+            work(*part)
+    else:
+        with ThreadPoolExecutor(min(len(parts), torch.get_num_threads())) as pool:
+            for done in [pool.submit(work, *part) for part in parts]:
+                done.result()
+
+
+def _exponential(real: type) -> loops.Exponential:
+    """Cody and Waite: exp(v) = 2^k exp(v - k ln 2), the last by its Taylor series to less than a rounding error."""
+    single = real is np.float32
+    high = 0.693359375 if single else 6.93145751953125e-1
+    low = -2.12194440e-4 if single else 1.42860682030941723212e-6
+    series = [1 / factorial(j) for j in range(7 if single else 13, -1, -1)]
+    numbers = ([1.4426950408889634], [high, low], series, [-80.0 if single else -700.0])
+    integers = np.array([127, 23], np.int32) if single else np.array([1023, 52], np.int64)
+    return loops.Exponential(*(np.array(n, real) for n in numbers), integers)

@@ -1,0 +1,664 @@
+"""The loops that numba compiles for the CPU: lookups for one chain, counts for many side by side.
+
+They stand in one file because the cache of compiled code looks at the file of a function, not at what it calls. All take plain arrays;
+`arlattice.kernels.cpu` knows what they mean and hands out the chains to threads. Random numbers are those of `arlattice.random_numbers`:
+a function of the seed, the purpose, the number of the chain and the step.
+
+`Lanes` of chains lie side by side in memory, so that one instruction works on many of them. No sum is reordered there: what a chain does
+depends neither on how many others run beside it nor on threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from arlattice.kernels.count_table import CountTable
+from arlattice.kernels.site_table import SiteTable
+
+__all__ = [
+    "Chains",
+    "Exponential",
+    "Purpose",
+    "chain_sweeps",
+    "completed",
+    "completed_sites",
+    "energies",
+    "flips",
+    "lane_energies",
+    "lane_flips",
+    "lane_sweeps",
+    "metropolis_sweeps",
+    "site_energies",
+    "swap_differences",
+    "swap_sweeps",
+]
+
+_U32, _U64 = np.uint32, np.uint64
+_M0, _M1 = _U64(0xD2511F53), _U64(0xCD9E8D57)
+_W0, _W1 = _U32(0x9E3779B9), _U32(0xBB67AE85)
+_LOW = _U64(0xFFFFFFFF)
+_TINY = 2.0**-53
+_MOST_COUNTED = 255  # by a byte
+
+loop = njit(cache=True, nogil=True, error_model="numpy")
+sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
+"""Compiled sums may be reordered: those of one chain, where a sum has no lanes."""
+
+
+class Purpose(NamedTuple):
+    """Where the numbers of one purpose begin: the word of `arlattice.random_numbers.purpose_word`, and the step."""
+
+    word: np.uint32
+    step: np.int64
+
+
+class Chains(NamedTuple):
+    """States of chains: inverse temperature (chains,), chemical potentials (chains, species), member of the family (chains,)."""
+
+    beta: np.ndarray
+    mu: np.ndarray
+    member: np.ndarray
+
+
+class Exponential(NamedTuple):
+    """Constants of exp() in one precision, in arrays of its floating-point and integer types."""
+
+    log2e: np.ndarray
+    ln2: np.ndarray
+    series: np.ndarray
+    lowest: np.ndarray
+    integers: np.ndarray
+
+
+# -- random numbers --------------------------------------------------------------------------------
+
+
+@loop
+def _keys(seed):
+    keys = np.empty((10, 2), np.uint32)
+    a, b = _U32(seed & _LOW), _U32(seed >> _U64(32))
+    for r in range(10):
+        keys[r, 0] = a
+        keys[r, 1] = b
+        a = _U32(a + _W0)
+        b = _U32(b + _W1)
+    return keys
+
+
+@njit(inline="always")
+def _round(a, b, c, d, k0, k1):
+    p, r = _U64(a) * _M0, _U64(c) * _M1
+    return _U32(r >> _U64(32)) ^ b ^ k0, _U32(r), _U32(p >> _U64(32)) ^ d ^ k1, _U32(p)
+
+
+@njit(inline="always")
+def _philox(a, b, c, d, keys):
+    a, b, c, d = _round(a, b, c, d, keys[0, 0], keys[0, 1])
+    a, b, c, d = _round(a, b, c, d, keys[1, 0], keys[1, 1])
+    a, b, c, d = _round(a, b, c, d, keys[2, 0], keys[2, 1])
+    a, b, c, d = _round(a, b, c, d, keys[3, 0], keys[3, 1])
+    a, b, c, d = _round(a, b, c, d, keys[4, 0], keys[4, 1])
+    a, b, c, d = _round(a, b, c, d, keys[5, 0], keys[5, 1])
+    a, b, c, d = _round(a, b, c, d, keys[6, 0], keys[6, 1])
+    a, b, c, d = _round(a, b, c, d, keys[7, 0], keys[7, 1])
+    a, b, c, d = _round(a, b, c, d, keys[8, 0], keys[8, 1])
+    return _round(a, b, c, d, keys[9, 0], keys[9, 1])
+
+
+@njit(inline="always")
+def _number(high, low):
+    return np.float64((_U64(high) << _U64(21)) | (_U64(low) >> _U64(11))) * _TINY
+
+
+@loop
+def _uniform(keys, purpose, sample, step, pair):
+    """The number of one step; ``pair`` keeps the words made last and the step they are of, (5,) uint64."""
+    half = step >> 1
+    if pair[4] != _U64(half):
+        a, b, c, d = _philox(_U32(_U64(half) & _LOW), _U32(_U64(half) >> _U64(32)), _U32(sample), purpose.word, keys)
+        pair[0], pair[1], pair[2], pair[3], pair[4] = a, b, c, d, half
+    if step & 1:
+        return _number(pair[2], pair[3])
+    return _number(pair[0], pair[1])
+
+
+@njit(inline="always")
+def _nothing_made():
+    return np.full(5, _U64(0xFFFFFFFFFFFFFFFF))
+
+
+@loop
+def _scan(keys, purpose, sweep, order, noise, pair):
+    """The order of visits of a sweep: sites by rising random numbers."""
+    n = len(order)
+    for i in range(n):
+        noise[i] = _uniform(keys, purpose, 0, purpose.step + sweep * n + i, pair)
+    order[:] = np.argsort(noise)
+
+
+@loop
+def _lane_words(keys, purpose, half, first, words):
+    """Four words of each lane, (4, lanes)."""
+    low, high = _U32(_U64(half) & _LOW), _U32(_U64(half) >> _U64(32))
+    for c in range(words.shape[1]):
+        words[0, c], words[1, c], words[2, c], words[3, c] = _philox(low, high, _U32(first + c), purpose.word, keys)
+
+
+@loop
+def _lane_numbers(words, odd, out):
+    """Numbers in [0, 1): 53 bits in float64, the first 24 of them in float32."""
+    high, low = words[2 * odd], words[2 * odd + 1]
+    if out.itemsize == 8:
+        for c in range(len(out)):
+            out[c] = _number(high[c], low[c])
+    else:
+        for c in range(len(out)):
+            out[c] = np.float32(high[c] >> _U32(8)) * np.float32(2.0**-24)
+
+
+# -- one configuration: lookups --------------------------------------------------------------------
+
+
+@sums
+def _rows(table: SiteTable, kind, local, found):
+    """First rows of the clusters of a site, its neighbours' species given; returns how many there are."""
+    q, n = table.rows.shape[2], 0
+    for p in range(table.starts.shape[1] - 1):
+        first, last = table.starts[kind, p], table.starts[kind, p + 1]
+        if first == last:
+            continue
+        at = table.slot_starts[first]
+        if p == 0:
+            for c in range(first, last):
+                found[n + c - first] = table.row[c]
+        elif p == 1:
+            for c in range(first, last):
+                found[n + c - first] = table.row[c] + local[table.slots[at + c - first]]
+        elif p == 2:
+            for c in range(first, last):
+                s = at + 2 * (c - first)
+                found[n + c - first] = table.row[c] + local[table.slots[s]] * q + local[table.slots[s + 1]]
+        elif p == 3:
+            for c in range(first, last):
+                s = at + 3 * (c - first)
+                code = (local[table.slots[s]] * q + local[table.slots[s + 1]]) * q + local[table.slots[s + 2]]
+                found[n + c - first] = table.row[c] + code
+        else:
+            for c in range(first, last):
+                code = 0
+                for j in range(p):
+                    code = code * q + local[table.slots[at + p * (c - first) + j]]
+                found[n + c - first] = table.row[c] + code
+        n += last - first
+    return n
+
+
+@sums
+def _site(table: SiteTable, member, x, site, local, found, out):
+    """Energies of a site by its species, (species,)."""
+    for s in range(table.neighbours.shape[1]):
+        local[s] = x[table.neighbours[site, s]]
+    n = _rows(table, table.kind[site], local, found)
+    rows = table.rows[member]
+    for s in range(rows.shape[1]):
+        total = rows[0, 0] * 0
+        for c in range(n):
+            total += rows[found[c], s]
+        out[s] = total
+
+
+@sums
+def _energy(table: SiteTable, member, x, local, found):
+    """Energy of one configuration by a table that lists each cluster once."""
+    rows, total = table.rows[member], 0.0
+    for site in range(len(x)):
+        for s in range(table.neighbours.shape[1]):
+            local[s] = x[table.neighbours[site, s]]
+        n = _rows(table, table.kind[site], local, found)
+        species = x[site]
+        for c in range(n):
+            total += rows[found[c], species]
+    return total
+
+
+@njit(inline="always")
+def _scratch(table):
+    most = 0
+    for k in range(table.starts.shape[0]):
+        most = max(most, table.starts[k, -1] - table.starts[k, 0])
+    return np.zeros(max(1, table.neighbours.shape[1]), np.int32), np.zeros(max(1, most), np.int32)
+
+
+@loop
+def energies(table: SiteTable, constant, member, x, out, first, last):
+    """Energies of rows ``first`` to ``last`` of x (batch, sites)."""
+    local, found = _scratch(table)
+    for b in range(first, last):
+        out[b] = constant + _energy(table, member[b % len(member)], x[b], local, found)
+
+
+@loop
+def site_energies(table: SiteTable, member, x, site, out, first, last):
+    """Energies (batch, species) of one site a row, site (batch,)."""
+    local, found = _scratch(table)
+    for b in range(first, last):
+        _site(table, member[b % len(member)], x[b], site[b], local, found, out[b])
+
+
+@loop
+def flips(table: SiteTable, member, x, out, first, last):
+    """E(x with site i set to s) - E(x), (batch, sites, species)."""
+    local, found = _scratch(table)
+    for b in range(first, last):
+        for site in range(x.shape[1]):
+            _site(table, member[b % len(member)], x[b], site, local, found, out[b, site])
+            out[b, site] -= out[b, site, x[b, site]]
+
+
+@loop
+def _swap_difference(table, member, x, a, b, local, found, one, two):
+    """Energy of exchanging the species of two sites; x is left as it was."""
+    first, second = x[a], x[b]
+    _site(table, member, x, a, local, found, one)
+    x[a] = second
+    _site(table, member, x, b, local, found, two)
+    x[a] = first
+    return one[second] - one[first] + two[first] - two[second]
+
+
+@loop
+def swap_differences(table: SiteTable, member, x, a, b, out, first, last):
+    """Energy differences (batch,) of exchanging sites a and b of each row."""
+    local, found = _scratch(table)
+    one, two = np.empty(out.shape[1], out.dtype), np.empty(out.shape[1], out.dtype)
+    row = np.empty(x.shape[1], np.int64)
+    for i in range(first, last):
+        row[:] = x[i]
+        out[i, 0] = _swap_difference(table, member[i % len(member)], row, a[i], b[i], local, found, one, two)
+
+
+@loop
+def _complete(table, member, x, rank, site, out):
+    """Energies of a site by its species, of the clusters whose other sites have a lower rank."""
+    q, kind, rows = table.rows.shape[2], table.kind[site], table.rows[member]
+    out[:] = 0
+    own = rank[site]
+    for p in range(table.starts.shape[1] - 1):
+        first, last = table.starts[kind, p], table.starts[kind, p + 1]
+        if first == last:
+            continue
+        at = table.slot_starts[first]
+        for c in range(first, last):
+            code = 0
+            whole = True
+            for j in range(p):
+                other = table.neighbours[site, table.slots[at + j]]
+                if rank[other] >= own:
+                    whole = False
+                    break
+                code = code * q + x[other]
+            at += p
+            if whole:
+                row = table.row[c] + code
+                for s in range(q):
+                    out[s] += rows[row, s]
+
+
+@loop
+def completed(table: SiteTable, member, x, rank, out, first, last):
+    """Energies (batch, sites, species) of the clusters that each site completes; rank (batch, sites) in the order."""
+    for b in range(first, last):
+        for site in range(x.shape[1]):
+            _complete(table, member[b % len(member)], x[b], rank[b], site, out[b, site])
+
+
+@loop
+def completed_sites(table: SiteTable, member, x, site, out, first, last):
+    """Energies (batch, species) of the clusters that one site a row completes; x is -1 where nothing is placed."""
+    rank = np.empty(x.shape[1], np.int8)
+    for b in range(first, last):
+        for i in range(x.shape[1]):
+            rank[i] = x[b, i] < 0
+        rank[site[b]] = 1
+        _complete(table, member[b % len(member)], x[b], rank, site[b], out[b])
+
+
+# -- one chain -------------------------------------------------------------------------------------
+
+
+@njit(inline="always")
+def _draw(energy, beta, mu, allowed, u, weight):
+    """The species of a heat bath: the first whose cumulative weight exceeds the number u."""
+    q, top = len(energy), -np.inf
+    for s in range(q):
+        weight[s] = beta * (mu[s] - energy[s])
+        if allowed[s] and weight[s] > top:
+            top = weight[s]
+    total = 0.0
+    for s in range(q):
+        if allowed[s]:
+            total += math.exp(weight[s] - top)
+        weight[s] = total
+    species = 0
+    for s in range(q - 1):
+        species += weight[s] <= u * total
+    return species
+
+
+@loop
+def chain_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last):
+    """Heat baths, chain by chain: all chains visit the sites of a sweep in one random order.
+
+    ``given`` (visits, chains) and ``order`` (sweeps, sites) stand for random numbers, if they are not empty.
+    """
+    n, q = x.shape[1], allowed.shape[1]
+    local, found = _scratch(table)
+    energy, weight = np.empty(q, table.rows.dtype), np.empty(q)
+    keys, pair, scan_pair = _keys(seed), _nothing_made(), _nothing_made()
+    visits, ranks = np.empty(n, np.int64), np.empty(n)
+    for c in range(first, last):
+        pair[4] = scan_pair[4] = _U64(0xFFFFFFFFFFFFFFFF)
+        for r in range(sweeps):
+            if len(order):
+                visits[:] = order[r]
+            else:
+                _scan(keys, scan, r, visits, ranks, scan_pair)
+            for t in range(n):
+                step = r * n + t
+                u = given[step, c] if len(given) else _uniform(keys, noise, c, noise.step + step, pair)
+                site = visits[t]
+                _site(table, chains.member[c], x[c], site, local, found, energy)
+                x[c, site] = _draw(energy, chains.beta[c], chains.mu[c], allowed[site], u, weight)
+
+
+@loop
+def metropolis_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, sites, given, order, sweeps, first, last):
+    """Metropolis, chain by chain, each at its own random sites.
+
+    ``given`` (visits, chains) and ``order`` (visits, chains) stand for random numbers, if they are not empty.
+    """
+    n, q = x.shape[1], allowed.shape[1]
+    local, found = _scratch(table)
+    energy = np.empty(q, table.rows.dtype)
+    keys, pair, site_pair = _keys(seed), _nothing_made(), _nothing_made()
+    for c in range(first, last):
+        pair[4] = site_pair[4] = _U64(0xFFFFFFFFFFFFFFFF)
+        beta, mu = chains.beta[c], chains.mu[c]
+        for step in range(sweeps * n):
+            u = given[step, c] if len(given) else _uniform(keys, noise, c, noise.step + step, pair)
+            site = order[step, c] if len(order) else np.int64(_uniform(keys, sites, c, sites.step + step, site_pair) * n)
+            old, others = x[c, site], -1
+            for s in range(q):
+                others += allowed[site, s]
+            if others < 1:
+                continue
+            pick = min(np.int64(u * others), others - 1)
+            rest = u * others - pick
+            new = 0
+            for s in range(q):
+                if allowed[site, s] and s != old:
+                    if pick == 0:
+                        new = s
+                        break
+                    pick -= 1
+            _site(table, chains.member[c], x[c], site, local, found, energy)
+            if rest < math.exp(beta * (energy[old] - mu[old] - energy[new] + mu[new])):
+                x[c, site] = new
+
+
+@loop
+def swap_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, pairs, given, order, sweeps, first, last):
+    """Swaps, chain by chain, each of its own random pairs.
+
+    ``given`` (visits, chains) and ``order`` (visits, 2, chains) stand for random numbers, if they are not empty.
+    """
+    n, q = x.shape[1], allowed.shape[1]
+    local, found = _scratch(table)
+    one, two = np.empty(q, table.rows.dtype), np.empty(q, table.rows.dtype)
+    keys, pair, site_pair = _keys(seed), _nothing_made(), _nothing_made()
+    for c in range(first, last):
+        pair[4] = site_pair[4] = _U64(0xFFFFFFFFFFFFFFFF)
+        for step in range(sweeps * n):
+            if len(order):
+                a, b = order[step, 0, c], order[step, 1, c]
+            else:
+                at = pairs.step + 2 * step
+                a = np.int64(_uniform(keys, pairs, c, at, site_pair) * n)
+                b = np.int64(_uniform(keys, pairs, c, at + 1, site_pair) * n)
+            first_species, second_species = x[c, a], x[c, b]
+            if first_species == second_species or not (allowed[a, second_species] and allowed[b, first_species]):
+                continue
+            u = given[step, c] if len(given) else _uniform(keys, noise, c, noise.step + step, pair)
+            if u < math.exp(-chains.beta[c] * _swap_difference(table, chains.member[c], x[c], a, b, local, found, one, two)):
+                x[c, a], x[c, b] = second_species, first_species
+
+
+# -- many chains side by side: counts --------------------------------------------------------------
+
+
+@loop
+def _planes(table: CountTable, x, first, planes):
+    """Bytes [x_i = a] (features, lanes) of rows of x (batch, sites)."""
+    for i in range(table.feature.shape[0]):
+        for a in range(table.feature.shape[1]):
+            f = table.feature[i, a]
+            if f >= 0:
+                for c in range(planes.shape[1]):
+                    planes[f, c] = x[first + c, i] == a
+
+
+@loop
+def _near(table: CountTable, neighbours, site, near):
+    """Feature of every (slot, species) around a site, and of the site itself."""
+    q, m = table.feature.shape[1], neighbours.shape[1]
+    for s in range(m):
+        for a in range(q):
+            near[s * q + a] = table.feature[neighbours[site, s], a]
+    for a in range(q):
+        near[m * q + a] = table.feature[site, a]
+
+
+@loop
+def _add_products(planes, near, places, f, at, size, count):
+    """How many products of a group are 1 in each lane, added to count (lanes,) bytes."""
+    if f == 1:
+        for j in range(at, at + size):
+            a = planes[near[places[j]]]
+            for c in range(len(count)):
+                count[c] += a[c]
+    elif f == 2:
+        for j in range(at, at + 2 * size, 2):
+            a, b = planes[near[places[j]]], planes[near[places[j + 1]]]
+            for c in range(len(count)):
+                count[c] += a[c] & b[c]
+    elif f == 3:
+        for j in range(at, at + 3 * size, 3):
+            a, b, d = planes[near[places[j]]], planes[near[places[j + 1]]], planes[near[places[j + 2]]]
+            for c in range(len(count)):
+                count[c] += a[c] & b[c] & d[c]
+    elif f == 4:
+        for j in range(at, at + 4 * size, 4):
+            a, b = planes[near[places[j]]], planes[near[places[j + 1]]]
+            d, e = planes[near[places[j + 2]]], planes[near[places[j + 3]]]
+            for c in range(len(count)):
+                count[c] += a[c] & b[c] & d[c] & e[c]
+    else:
+        whole = np.empty_like(count)
+        for j in range(at, at + f * size, f):
+            whole[:] = 1
+            for k in range(f):
+                a = planes[near[places[j + k]]]
+                for c in range(len(count)):
+                    whole[c] &= a[c]
+            for c in range(len(count)):
+                count[c] += whole[c]
+
+
+@loop
+def _lane_site(table: CountTable, member, planes, near, kind, count, out):
+    """Energies of a site relative to its first species, (species, lanes)."""
+    out[:] = 0
+    for g in range(table.starts[kind], table.starts[kind + 1]):
+        f, at, left = table.factors[g], table.first[g], table.sizes[g]
+        while left > 0:
+            size = min(left, _MOST_COUNTED)
+            count[:] = 0
+            if f == 0:
+                count[:] = 1
+            else:
+                _add_products(planes, near, table.places, f, at, size, count)
+            for s in range(out.shape[0]):
+                weight = table.weights[member, g, s]
+                if weight != 0:
+                    total = out[s]
+                    for c in range(len(count)):
+                        total[c] += weight * count[c]
+            at += f * size
+            left -= size
+
+
+@loop
+def _lane_exponential(constants: Exponential, v, power, series):
+    """exp(v) of lanes, v <= 0, in place; power and series are scratch (lanes,)."""
+    log2e, high, low, lowest = constants.log2e[0], constants.ln2[0], constants.ln2[1], constants.lowest[0]
+    bias, shift = constants.integers[0], constants.integers[1]
+    for c in range(len(v)):
+        a = max(v[c], lowest)
+        k = np.rint(a * log2e)
+        v[c] = (a - k * high) - k * low
+        power[c] = k
+    for c in range(len(v)):
+        power[c] = (power[c] + bias) << shift
+    whole = power.view(v.dtype)
+    series[:] = constants.series[0]
+    for j in range(1, len(constants.series)):
+        term = constants.series[j]
+        for c in range(len(v)):
+            series[c] = series[c] * v[c] + term
+    for c in range(len(v)):
+        v[c] = series[c] * whole[c]
+
+
+@loop
+def lane_sweeps(
+    table: CountTable, neighbours, kinds, allowed, constants, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last
+):
+    """Heat baths of chains ``first`` to ``last`` side by side; all of one member. See `chain_sweeps`."""
+    n, q, lanes = x.shape[1], allowed.shape[1], last - first
+    real = table.weights.dtype
+    planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
+    _planes(table, x, first, planes)
+    near = np.empty((neighbours.shape[1] + 1) * q, np.int32)
+    count, words = np.empty(lanes, np.uint8), np.empty((4, lanes), np.uint32)
+    energy, u, scratch = np.empty((q, lanes), real), np.empty(lanes, real), np.empty((3, lanes), real)
+    power, state = np.empty(lanes, constants.integers.dtype), np.empty((n, lanes), np.uint8)
+    for c in range(lanes):
+        for i in range(n):
+            state[i, c] = x[first + c, i]
+    beta, mu = np.empty(lanes, real), np.empty((q, lanes), real)
+    for c in range(lanes):
+        beta[c] = chains.beta[first + c]
+        for s in range(q):
+            mu[s, c] = chains.mu[first + c, s]
+    keys, scan_pair, member = _keys(seed), _nothing_made(), chains.member[first]
+    visits, ranks = np.empty(n, np.int64), np.empty(n)
+    made = np.int64(-1)
+    for r in range(sweeps):
+        if len(order):
+            visits[:] = order[r]
+        else:
+            _scan(keys, scan, r, visits, ranks, scan_pair)
+        for t in range(n):
+            step = noise.step + r * n + t
+            if len(given):
+                for c in range(lanes):
+                    u[c] = given[r * n + t, first + c]
+            else:
+                if step >> 1 != made:
+                    made = step >> 1
+                    _lane_words(keys, noise, made, first, words)
+                _lane_numbers(words, step & 1, u)
+            site = visits[t]
+            _near(table, neighbours, site, near)
+            _lane_site(table, member, planes, near, kinds[site], count, energy)
+            species = state[site]
+            _lane_draw(constants, allowed[site], beta, mu, u, energy, scratch, power, species)
+            for a in range(q):
+                f = table.feature[site, a]
+                if f >= 0:
+                    plane = planes[f]
+                    for c in range(lanes):
+                        plane[c] = species[c] == a
+    for c in range(lanes):
+        for i in range(n):
+            x[first + c, i] = state[i, c]
+
+
+@loop
+def _lane_draw(constants, allowed, beta, mu, u, energy, scratch, power, species):
+    """Species of a heat bath in each lane; energy (species, lanes) is overwritten, scratch is (3, lanes)."""
+    q, lanes = energy.shape
+    top, total = scratch[0], scratch[1]
+    top[:] = -np.inf
+    for s in range(q):
+        if allowed[s]:
+            v, m = energy[s], mu[s]
+            for c in range(lanes):
+                v[c] = beta[c] * (m[c] - v[c])
+                top[c] = max(top[c], v[c])
+    total[:] = 0
+    for s in range(q):
+        v = energy[s]
+        if allowed[s]:
+            for c in range(lanes):
+                v[c] = v[c] - top[c]
+            _lane_exponential(constants, v, power, scratch[2])
+            for c in range(lanes):
+                total[c] += v[c]
+        v[:] = total
+    species[:] = 0
+    for c in range(lanes):
+        total[c] = u[c] * total[c]
+    for s in range(q - 1):
+        v = energy[s]
+        for c in range(lanes):
+            species[c] += v[c] <= total[c]
+
+
+@loop
+def lane_energies(table: CountTable, neighbours, kinds, constant, member, x, out, first, last):
+    """Energies of rows ``first`` to ``last`` of x (batch, sites), side by side; all of one member."""
+    lanes, q = last - first, table.feature.shape[1]
+    planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
+    _planes(table, x, first, planes)
+    near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
+    one, total = np.empty((1, lanes), table.weights.dtype), np.full(lanes, constant)
+    for site in range(x.shape[1]):
+        _near(table, neighbours, site, near)
+        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, one)
+        v = one[0]
+        for c in range(lanes):
+            total[c] += v[c]
+    for c in range(lanes):
+        out[first + c] = total[c]
+
+
+@loop
+def lane_flips(table: CountTable, neighbours, kinds, member, x, out, first, last):
+    """E(x with site i set to s) - E(x) of rows ``first`` to ``last``, (batch, sites, species); all of one member."""
+    lanes, q = last - first, table.feature.shape[1]
+    planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
+    _planes(table, x, first, planes)
+    near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
+    energy = np.empty((q, lanes), table.weights.dtype)
+    for site in range(x.shape[1]):
+        _near(table, neighbours, site, near)
+        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, energy)
+        for c in range(lanes):
+            own = energy[x[first + c, site], c]
+            for s in range(q):
+                out[first + c, site, s] = energy[s, c] - own
