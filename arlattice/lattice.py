@@ -24,7 +24,7 @@ from arlattice.errors import InputError
 from arlattice.memory import check_memory
 from arlattice.species import vacancy_index
 from arlattice.structures import Structures
-from arlattice.supercell import MOST_SITES, SupercellLike, check_size, fold, supercell_matrix
+from arlattice.supercell import MOST_SITES, SupercellLike, cell_numbers, check_size, hermite_form, lattice_points, supercell_matrix
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -139,10 +139,7 @@ class Lattice(Structures):
 
     @cached_property
     def _points(self) -> np.ndarray:
-        from ase.build.supercells import lattice_points_in_supercell
-
-        fractional = lattice_points_in_supercell(self.supercell)
-        return np.rint(fractional @ self.supercell).astype(int)
+        return lattice_points(self.supercell)
 
     @property
     def n_cells(self) -> int:
@@ -199,16 +196,28 @@ class Lattice(Structures):
     # -- translations ----------------------------------------------------------------------------
 
     @cached_property
-    def _site_of(self) -> dict[tuple[int, ...], int]:
-        cells = map(tuple, fold(self.cell_offsets, self.supercell))
-        return {(*cell, int(b)): i for i, (cell, b) in enumerate(zip(cells, self.sublattice, strict=True))}
+    def _hermite(self) -> np.ndarray:
+        return hermite_form(self.supercell)
+
+    @cached_property
+    def _cell_of(self) -> np.ndarray:
+        """The cell that each of `cell_numbers` stands for."""
+        return np.argsort(cell_numbers(self._points, self._hermite))
+
+    def _cells(self, offsets: np.ndarray) -> np.ndarray:
+        return self._cell_of[cell_numbers(offsets, self._hermite)]
 
     def site_index(self, offsets: np.ndarray, sublattice: np.ndarray | int) -> np.ndarray:
-        """Site numbers of primitive cells at integer ``offsets`` (..., 3), folded into the supercell."""
-        folded = fold(np.asarray(offsets), self.supercell)
-        basis = np.broadcast_to(np.asarray(sublattice), folded.shape[:-1])
-        flat = [self._site_of[(*key, int(b))] for key, b in zip(map(tuple, folded.reshape(-1, 3)), basis.ravel(), strict=True)]
-        return np.array(flat, dtype=np.int64).reshape(basis.shape)
+        """Site numbers of primitive cells at integer ``offsets`` (..., 3), folded into the supercell.
+
+        Raises:
+            InputError: a sublattice that is not there.
+        """
+        whole, basis = np.asarray(offsets), np.asarray(sublattice)
+        if basis.size and not 0 <= basis.min() <= basis.max() < len(self.basis):
+            raise InputError("sublattice", basis.tolist(), f"sublattices run from 0 to {len(self.basis) - 1}")
+        cells = self._cells(whole if whole.dtype.kind == "i" else np.rint(whole).astype(int))
+        return cells * len(self.basis) + np.broadcast_to(basis, cells.shape)
 
     @cached_property
     def translations(self) -> torch.Tensor:
@@ -218,8 +227,9 @@ class Lattice(Structures):
             InputError: a supercell whose table would not fit into memory.
         """
         check_memory("supercell", self.supercell.tolist(), 64 * self.n_cells * self.n_sites, "take a smaller supercell")
-        shifted = self._points[:, None, :] + self.cell_offsets[None, :, :]
-        return torch.from_numpy(self.site_index(shifted, self.sublattice[None, :]))
+        cells = self._cells(self._points[:, None, :] + self._points[None, :, :])
+        sites = cells[:, :, None] * len(self.basis) + np.arange(len(self.basis))
+        return torch.from_numpy(sites.reshape(self.n_cells, self.n_sites))
 
     # -- validation and identity -----------------------------------------------------------------
 

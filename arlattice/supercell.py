@@ -10,7 +10,16 @@ import numpy as np
 
 from arlattice.errors import InputError
 
-__all__ = ["MOST_SITES", "SupercellLike", "check_size", "fold", "periodic_matrix", "supercell_matrix"]
+__all__ = [
+    "MOST_SITES",
+    "SupercellLike",
+    "cell_numbers",
+    "check_size",
+    "hermite_form",
+    "lattice_points",
+    "periodic_matrix",
+    "supercell_matrix",
+]
 
 MOST_SITES = 2**18
 """Sites that a supercell may have; what is asked of one on top of that needs memory of its own."""
@@ -81,8 +90,32 @@ def check_size(supercell: np.ndarray, n_basis: int) -> None:
         raise InputError("supercell", rows, "is too long and thin; give the shortest vectors of this supercell")
 
 
-def fold(offsets: np.ndarray, supercell: np.ndarray) -> np.ndarray:
-    """Canonical representative of integer offsets (..., 3) modulo a supercell, in units of its volume."""
-    volume = abs(round(float(np.linalg.det(supercell))))
-    adjugate = np.rint(np.linalg.inv(supercell) * volume).astype(int)
-    return np.asarray((offsets @ adjugate) % volume)
+def hermite_form(supercell: np.ndarray) -> np.ndarray:
+    """Upper triangular integer 3x3 matrix, positive on the diagonal, whose rows span the same lattice as those of a supercell."""
+    rows = supercell.astype(int)
+    for k in range(3):
+        while rows[k + 1 :, k].any():  # Euclid's algorithm on column k
+            least = k + min(np.flatnonzero(rows[k:, k]), key=lambda i: abs(rows[k + i, k]))
+            rows[[k, least]] = rows[[least, k]]
+            rows[k + 1 :] -= rows[k + 1 :, k : k + 1] // rows[k, k] * rows[k]
+        rows[k] *= np.sign(rows[k, k])
+    return rows
+
+
+def cell_numbers(offsets: np.ndarray, hermite: np.ndarray) -> np.ndarray:
+    """One number, 0 to volume - 1, for all integer offsets (..., 3) that differ by supercell vectors; `hermite_form` gives the matrix."""
+    rest, number = np.moveaxis(np.asarray(offsets), -1, 0), np.zeros((), int)
+    for k in range(3):
+        times, digit = np.divmod(rest[k], hermite[k, k])
+        number = number * hermite[k, k] + digit
+        rest = [rest[j] - times * hermite[k, j] for j in range(3)]
+    return number
+
+
+def lattice_points(supercell: np.ndarray) -> np.ndarray:
+    """Integer offsets of the cells in a supercell, (volume, 3), in the order of `ase.build.make_supercell`: by x, then y, then z."""
+    volume, (a, b, c) = round(np.linalg.det(supercell)), supercell.astype(int)
+    one_each = np.indices(hermite_form(supercell).diagonal()).reshape(3, -1).T
+    shares = one_each @ np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], 1) % volume  # of the supercell vectors
+    points = shares @ supercell // volume
+    return points[np.lexsort(points.T[::-1])]

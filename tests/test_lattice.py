@@ -7,10 +7,12 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, make_supercell
+from ase.build.supercells import lattice_points_in_supercell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arlattice as arl
+from arlattice.supercell import cell_numbers, hermite_form, lattice_points
 
 FCC = bulk("Cu", "fcc", a=3.8)
 ROCK_SALT = bulk("NaCl", "rocksalt", a=5.6)
@@ -39,6 +41,17 @@ def random_occupations(lattice: arl.Lattice, n: int, seed: int = 0) -> torch.Ten
 supercells = (
     st.lists(st.integers(-3, 4), min_size=9, max_size=9).map(lambda v: np.reshape(v, (3, 3))).filter(lambda m: 1 <= np.linalg.det(m) <= 40)
 )
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(supercells)
+def test_cells_are_in_the_order_of_ase_and_numbered_alike_with_their_images(matrix: np.ndarray) -> None:
+    points, hermite = lattice_points(matrix), hermite_form(matrix)
+    assert np.array_equal(points, np.rint(lattice_points_in_supercell(matrix) @ matrix))
+    assert np.array_equal(hermite, np.triu(hermite))
+    numbers = cell_numbers(points, hermite)
+    assert sorted(numbers) == list(range(len(points)))
+    assert (cell_numbers(points + [2, -3, 1] @ matrix, hermite) == numbers).all()
 
 
 @pytest.mark.parametrize("name", LATTICES)
@@ -78,6 +91,12 @@ def test_site_index_inverts_the_offsets_and_is_periodic(lattice: arl.Lattice) ->
     assert (lattice.site_index(lattice.cell_offsets, lattice.sublattice) == sites).all()
     for vector in lattice.supercell:
         assert (lattice.site_index(lattice.cell_offsets - 3 * vector, lattice.sublattice) == sites).all()
+
+
+@pytest.mark.parametrize("sublattice", [-1, 2])
+def test_a_sublattice_that_is_not_there_has_no_sites(sublattice: int) -> None:
+    with pytest.raises(arl.InputError, match="run from 0 to 1"):
+        arl.Lattice.from_ase(ROCK_SALT, ["Na", "Cl"], 2).site_index(np.zeros((1, 3), int), sublattice)
 
 
 def test_fractional_positions_lie_in_the_cell(lattice: arl.Lattice) -> None:
