@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from arlattice.arguments import finite_number, of_type, path_text
-from arlattice.clusters import Clusters, SiteClusters, fold_cluster, list_by_site, pairs_of, stack
+from arlattice.clusters import Clusters, SiteClusters, expanded, list_by_site, merge_cell, merge_terms
 from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian, fixed_configurations
@@ -32,7 +32,7 @@ FORMAT = "arlattice-hamiltonian-1"
 
 
 class ClusterHamiltonian(Hamiltonian):
-    """A sum of cluster energies. Build with `from_terms`.
+    """A sum of cluster energies. Build with `from_cell`, or with `from_terms` where clusters are not the same in every cell.
 
     Sites of a cluster may be any sites of the supercell; body order and number of species are free.
     """
@@ -43,6 +43,7 @@ class ClusterHamiltonian(Hamiltonian):
         clusters: Mapping[int, tuple[Tensor, Tensor, Tensor]],
         constant: float = 0.0,
         *,
+        translated: bool = False,
         units: str = "eV",
         name: str = "clusters",
         options: Mapping[str, Any] | None = None,
@@ -50,6 +51,8 @@ class ClusterHamiltonian(Hamiltonian):
         super().__init__(lattice, units=units, name=name, options=options)
         self.constant = finite_number("constant", constant)
         self._clusters = {k: Clusters(*parts) for k, parts in sorted(clusters.items())}
+        if translated:
+            self._clusters = {k: Clusters(*parts) for k, parts in expanded(lattice, self._clusters).items()}
         self._by_site = {k: list_by_site(lattice, c) for k, c in self._clusters.items()}
 
     @classmethod
@@ -68,14 +71,37 @@ class ClusterHamiltonian(Hamiltonian):
             constant: energy of the whole supercell that no cluster carries.
             keywords: ``units``, ``name``, ``options`` of `Hamiltonian`.
         """
-        merged: dict[tuple[int, ...], np.ndarray] = {}
         of_type("lattice", lattice, Lattice, "give a Lattice")
-        for sites, table in pairs_of(terms):
-            key, folded = fold_cluster(sites, table, lattice)
-            merged[key] = merged[key] + folded if key in merged else folded
-        constant = finite_number("constant", constant) + float(merged.pop((), np.zeros(())))
-        clusters = {k: stack(merged, k) for k in sorted({len(s) for s in merged})}
-        return cls(lattice, clusters, constant, **keywords)
+        clusters, energy = merge_terms(lattice, terms)
+        return cls(lattice, clusters, finite_number("constant", constant) + energy, **keywords)
+
+    @classmethod
+    def from_cell(
+        cls,
+        lattice: Lattice,
+        terms: Iterable[tuple[Sequence[tuple[Sequence[int], int]], np.ndarray]],
+        constant: float = 0.0,
+        **keywords: Any,
+    ) -> Self:
+        """Build from the terms of one primitive cell, which all translations of the lattice repeat.
+
+        What is kept and the time to build it grow with the clusters of a cell, not with those of the supercell.
+
+        Args:
+            terms: pairs of ``places`` and ``table``. A place is the offset of a cell (3 integers, in primitive cell vectors) and a
+                sublattice (row of ``lattice.basis``); offsets beyond the supercell are folded into it, and places that then are
+                one site take the diagonal. ``table``: energies of shape (species,) * k, axis j belonging to ``places[j]``.
+            constant: energy of the whole supercell that no cluster carries.
+            keywords: ``units``, ``name``, ``options`` of `Hamiltonian`.
+
+        Raises:
+            InputError: terms that are no such pairs, a sublattice that is not there, an offset along a direction that is not
+                periodic, or a table of another shape.
+        """
+        of_type("lattice", lattice, Lattice, "give a Lattice")
+        clusters, energy = merge_cell(lattice, terms)
+        constant = finite_number("constant", constant) + lattice.n_cells * energy
+        return cls(lattice, clusters, constant, translated=True, **keywords)
 
     # -- energies --------------------------------------------------------------------------------
 

@@ -92,30 +92,28 @@ def check_size(supercell: np.ndarray, n_basis: int) -> None:
 
 def hermite_form(supercell: np.ndarray) -> np.ndarray:
     """Upper triangular integer 3x3 matrix, positive on the diagonal, whose rows span the same lattice as those of a supercell."""
-    rows = supercell.astype(int)
+    rows: list[np.ndarray] = [*supercell.astype(int)]
     for k in range(3):
-        while rows[k + 1 :, k].any():  # Euclid's algorithm on column k
-            least = k + min(np.flatnonzero(rows[k:, k]), key=lambda i: abs(rows[k + i, k]))
-            rows[[k, least]] = rows[[least, k]]
-            rows[k + 1 :] -= rows[k + 1 :, k : k + 1] // rows[k, k] * rows[k]
-        rows[k] *= np.sign(rows[k, k])
-    return rows
+        while any(row[k] for row in rows[k + 1 :]):  # Euclid's algorithm on column k
+            rows[k:] = sorted(rows[k:], key=lambda row: abs(row[k]) or math.inf)
+            rows[k + 1 :] = [row - row[k] // rows[k][k] * rows[k] for row in rows[k + 1 :]]
+        rows[k] = rows[k] * np.sign(rows[k][k])
+    return np.stack(rows)
 
 
 def cell_numbers(offsets: np.ndarray, hermite: np.ndarray) -> np.ndarray:
     """One number, 0 to volume - 1, for all integer offsets (..., 3) that differ by supercell vectors; `hermite_form` gives the matrix."""
-    rest, number = np.moveaxis(np.asarray(offsets), -1, 0), np.zeros((), int)
-    for k in range(3):
-        times, digit = np.divmod(rest[k], hermite[k, k])
-        number = number * hermite[k, k] + digit
-        rest = [rest[j] - times * hermite[k, j] for j in range(3)]
-    return number
+    x, y, z = np.moveaxis(np.asarray(offsets), -1, 0)
+    along_x, x = np.divmod(x, hermite[0, 0])
+    along_y, y = np.divmod(y - along_x * hermite[0, 1], hermite[1, 1])
+    z = (z - along_x * hermite[0, 2] - along_y * hermite[1, 2]) % hermite[2, 2]
+    return np.asarray((x * hermite[1, 1] + y) * hermite[2, 2] + z)
 
 
 def lattice_points(supercell: np.ndarray) -> np.ndarray:
     """Integer offsets of the cells in a supercell, (volume, 3), in the order of `ase.build.make_supercell`: by x, then y, then z."""
     volume, (a, b, c) = round(np.linalg.det(supercell)), supercell.astype(int)
-    one_each = np.indices(hermite_form(supercell).diagonal()).reshape(3, -1).T
+    one_each = np.indices(tuple(hermite_form(supercell).diagonal().tolist())).reshape(3, -1).T
     shares = one_each @ np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], 1) % volume  # of the supercell vectors
     points = shares @ supercell // volume
     return points[np.lexsort(points.T[::-1])]

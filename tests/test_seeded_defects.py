@@ -144,15 +144,15 @@ HAMILTONIAN = (
     ),
     Defect(
         "of clusters on the same sites the last one only",
-        "arlattice.cluster_hamiltonian:ClusterHamiltonian.from_terms",
-        "merged[key] + folded if",
-        "folded if",
+        "arlattice.clusters:_merged",
+        "added.T)",
+        "added.T[-1:])",
         "test_hamiltonian:test_clusters_on_the_same_sites_merge",
     ),
     *(
         Defect(
             f"tables shared to 1e-{digits}",
-            "arlattice.clusters:stack",
+            "arlattice.kernels.shared_tables:shared_tables",
             "_DIGITS",
             str(digits),
             "test_hamiltonian:test_tables_that_differ_a_little_are_not_shared",
@@ -162,15 +162,15 @@ HAMILTONIAN = (
     ),
     Defect(
         "tables shared to 1e-5, nine pairs",
-        "arlattice.clusters:stack",
+        "arlattice.kernels.shared_tables:shared_tables",
         "_DIGITS",
         "3",
         "test_hamiltonian:test_nine_pairs_of_which_the_odd_ones_are_stronger",
     ),
     Defect(
         "tables shared by their absolute size",
-        "arlattice.clusters:stack",
-        "np.abs(tables).max() or 1.0",
+        "arlattice.kernels.shared_tables:shared_tables",
+        "np.abs(flat).max(initial=0.0) or 1.0",
         "1.0",
         "test_hamiltonian:test_tables_that_differ_a_little_are_not_shared",
         lambda m: {"stronger": 4e-6, "scale": 1e-20},

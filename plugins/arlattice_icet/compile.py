@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ase import Atoms
     from icet import ClusterExpansion, ClusterSpace
 
+Place = tuple[tuple[int, int, int], int]
+"""Offset of a cell, and index of a primitive site."""
+
 __all__ = ["SelfInteractionWarning", "compile_expansion", "require_icet"]
 
 _LARGEST_CELL_TRIED = 12
@@ -71,12 +74,12 @@ def compile_expansion(
     structure = _structure(lattice)
     if space.is_supercell_self_interacting(structure):
         _warn_self_interacting(space, lattice)
-    terms = list(_terms(space, structure, lattice, np.asarray(expansion.parameters, dtype=float)))
+    terms = list(_terms(space, lattice, np.asarray(expansion.parameters, dtype=float)))
     if reference_energies:
         site_table = -np.array([reference_energies.get(s, 0.0) for s in lattice.species])
-        terms += [((site,), site_table) for site in range(lattice.n_sites)]
+        terms += [([((0, 0, 0), b)], site_table) for b in range(len(lattice.basis))]
     constant = lattice.n_sites * float(expansion.parameters[0])
-    return arl.ClusterHamiltonian.from_terms(lattice, terms, constant, units="eV", name=name, options=options)
+    return arl.ClusterHamiltonian.from_cell(lattice, terms, constant, units="eV", name=name, options=options)
 
 
 def _structure(lattice: arl.Lattice) -> Atoms:
@@ -87,21 +90,26 @@ def _structure(lattice: arl.Lattice) -> Atoms:
     return Atoms(symbols, positions=lattice.positions, cell=lattice.supercell_vectors, pbc=True)
 
 
-def _terms(
-    space: ClusterSpace, structure: Atoms, lattice: arl.Lattice, parameters: np.ndarray
-) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-    orbits = space.orbit_list.get_supercell_orbit_list(structure, space.fractional_position_tolerance)
+def _terms(space: ClusterSpace, lattice: arl.Lattice, parameters: np.ndarray) -> Iterator[tuple[list[Place], np.ndarray]]:
+    """Terms of one primitive cell. icet repeats its orbits by all translations, clusters that meet their images too."""
     point_functions = [_point_functions(space, lattice, b) for b in range(len(lattice.basis))]
     first = 1  # parameter 0 is the constant
-    for k in range(len(orbits)):
-        orbit = orbits.get_orbit(k)
+    for orbit in _orbits(space):
         elements = orbit.cluster_vector_elements
-        weights = parameters[first : first + len(elements)] * lattice.n_sites
+        weights = parameters[first : first + len(elements)] * len(lattice.basis)
         first += len(elements)
         if weights.any():
-            clusters = [[site.index for site in cluster.lattice_sites] for cluster in orbit.clusters]
-            table = _orbit_table(elements, weights, [point_functions[lattice.sublattice[site]] for site in clusters[0]])
-            yield from ((sites, table) for sites in clusters)
+            clusters = [_places(cluster) for cluster in orbit.clusters]
+            table = _orbit_table(elements, weights, [point_functions[b] for _, b in clusters[0]])
+            yield from ((places, table) for places in clusters)
+
+
+def _orbits(space: ClusterSpace) -> list[Orbit]:
+    return [space.orbit_list.get_orbit(k) for k in range(len(space.orbit_list))]
+
+
+def _places(cluster: Cluster) -> list[Place]:
+    return [(tuple(site.unitcell_offset.tolist()), site.index) for site in cluster.lattice_sites]
 
 
 def _point_functions(space: ClusterSpace, lattice: arl.Lattice, sublattice: int) -> np.ndarray:
