@@ -16,7 +16,7 @@ class Translations:
     """The translations of a lattice, or the one that moves nothing.
 
     Sites are named as they are seen from one of them, by the *label* of a site: the site it would be if the one that looks were in the
-    first cell. Without translations a label is the number of the site.
+    cell at offset 0. Without translations a label is the number of the site.
 
     Attributes:
         lattice: whose sites they move.
@@ -38,8 +38,9 @@ class Translations:
 
     @property
     def origin(self) -> np.ndarray:
-        """The site of each kind that sees labels as sites, (kinds,): those of the first cell."""
-        return np.arange(self.n_kinds)
+        """The site of each kind that sees labels as sites, (kinds,): those of the cell at offset 0."""
+        kinds = np.arange(self.n_kinds)
+        return self.lattice.site_index(np.zeros((self.n_kinds, 3), int), kinds) if self.all_cells else kinds
 
     def labels(self, sites: np.ndarray, column: int) -> np.ndarray:
         """Sites (C, k) as the site of one column sees them, (C, k)."""
@@ -75,7 +76,8 @@ class Translations:
         for a in columns:
             best = np.where(_before(names[a], names[best, every]), a, best)
         name = names[best, every]
-        return name, order[best, every], (names == name).all(2).sum(0)
+        same_view = (names == name).all(2).sum(0)  # columns: those of one cell have the same view
+        return name, order[best, every], same_view // np.isin(name, self.origin).sum(1) if self.all_cells else same_view
 
 
 def _before(a: np.ndarray, b: np.ndarray) -> np.ndarray:
