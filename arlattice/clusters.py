@@ -1,4 +1,4 @@
-"""The clusters of an expansion: terms made of pairs of sites and table, merged, stacked by body order, and listed by site."""
+"""The clusters of an expansion: terms made of pairs of sites and table, merged, stacked by body order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arlattice.arguments import items_of, whole_number
 from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 
-__all__ = ["Clusters", "SiteClusters", "fold_cluster", "list_by_site", "pairs_of", "stack"]
+__all__ = ["Clusters", "check_clusters", "fold_cluster", "pairs_of", "stack"]
 
 _DIGITS = 14  # of table entries over the largest: all but the last bits, which sums in another order change
 
@@ -26,15 +26,6 @@ class Clusters:
     sites: Tensor  # (C, k)
     table: Tensor  # (C,) row of `energies`
     energies: Tensor  # (T, q, ..., q), the last axis is the last site
-
-
-@dataclass(frozen=True)
-class SiteClusters:
-    """The clusters of one body order, listed by site and padded to m with an all-zero table."""
-
-    others: Tensor  # (sites, m, k-1) the other sites of the cluster
-    row: Tensor  # (sites, m) first row of its table in `rows`
-    rows: Tensor  # (R, q) energies by species of the site; the last q^(k-1) rows are zero
 
 
 def pairs_of(terms: Iterable[Any]) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
@@ -73,18 +64,20 @@ def stack(merged: Mapping[tuple[int, ...], np.ndarray], k: int) -> tuple[Tensor,
     return torch.tensor(sites), torch.from_numpy(inverse.reshape(-1).astype(np.int64)), torch.from_numpy(tables[first])
 
 
-def list_by_site(lattice: Lattice, clusters: Clusters) -> SiteClusters:
-    """The clusters of one body order, for every site those that hold it."""
-    k, q, n = clusters.sites.shape[1], lattice.n_species, lattice.n_sites
-    # tables with each position in turn as the last axis; table t seen from position a starts at row (t * k + a) q^(k-1)
-    turned = torch.stack([clusters.energies.movedim(1 + a, -1).flatten(1) for a in range(k)], 1)
-    rows = torch.cat([turned.reshape(-1, q), turned.new_zeros(q ** (k - 1), q)])
-    zero = len(rows) - q ** (k - 1)
-    members: list[list[tuple[list[int], int]]] = [[] for _ in range(n)]
-    for site_list, t in zip(clusters.sites.tolist(), clusters.table.tolist(), strict=True):
-        for a, site in enumerate(site_list):
-            members[site].append((site_list[:a] + site_list[a + 1 :], (t * k + a) * q ** (k - 1)))
-    m = max(1, max(map(len, members)))
-    others = torch.tensor([[o for o, _ in row] + [[i] * (k - 1)] * (m - len(row)) for i, row in enumerate(members)])
-    first = torch.tensor([[r for _, r in row] + [zero] * (m - len(row)) for row in members])
-    return SiteClusters(others.reshape(n, m, k - 1).long().to(clusters.sites.device), first.to(clusters.sites.device), rows)
+def check_clusters(lattice: Lattice, k: int, clusters: Clusters) -> None:
+    """Refuse clusters that compiled loops would read beyond their tables.
+
+    Raises:
+        InputError: shapes that do not fit together, sites or tables that are not there, or energies that are not finite.
+    """
+    sites, table, energies = clusters.sites, clusters.table, clusters.energies
+    shaped = sites.shape == (len(sites), k) and table.shape == (len(sites),) and energies.shape[1:] == (lattice.n_species,) * k
+    if not shaped or sites.is_floating_point() or table.is_floating_point() or not energies.is_floating_point():
+        raise InputError("clusters", f"{k}-body", "their sites, tables and energies do not fit together")
+    rising = bool((sites[:, 1:] > sites[:, :-1]).all())
+    if len(sites) and not (rising and 0 <= int(sites.min()) <= int(sites.max()) < lattice.n_sites):
+        raise InputError("clusters", f"{k}-body", f"sites must be rising numbers from 0 to {lattice.n_sites - 1}")
+    if len(table) and not 0 <= int(table.min()) <= int(table.max()) < len(energies):
+        raise InputError("clusters", f"{k}-body", f"tables are numbered from 0 to {len(energies) - 1}")
+    if not bool(energies.isfinite().all()):
+        raise InputError("clusters", f"{k}-body", "give finite cluster energies")
