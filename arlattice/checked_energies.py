@@ -67,6 +67,8 @@ def _site(lattice: Lattice, occupations: Any, site: Any) -> Arguments:
 
 def _unplaced_site(lattice: Lattice, occupations: Any, site: Any) -> Arguments:
     rows = lattice.check_occupations(occupations, allow_unknown=True)
+    if (several := _indices(site, "site")).ndim == 2 and len(several) == len(rows):
+        return rows, _check_sites(lattice, rows.new_zeros(several.numel(), 1), several.flatten(), "site").view(several.shape)
     return rows, _check_sites(lattice, rows, site, "site")
 
 

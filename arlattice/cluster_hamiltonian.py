@@ -1,10 +1,10 @@
-"""`ClusterHamiltonian`: any cluster expansion on any supercell as gathers and table look-ups.
+"""`ClusterHamiltonian`: any cluster expansion on any supercell.
 
 E(x) = constant + sum_c V_c(x restricted to the sites of c). Each cluster c of k sites carries a table
 of species^k energies, so the number of species and sublattices, the point functions and the body order
-make no difference to the code. Clusters that fold onto the same sites are merged when built. For every
-site the clusters that hold it are listed too: flips, swaps, heat baths and completed-cluster energies
-read those lists. All sums run in a fixed order, so results are the same bits on every run.
+make no difference to the code. Clusters that fold onto the same sites are merged when built. What translations repeat is kept
+once (`arlattice.kernels.site_table`), and read by compiled loops: numba's on a CPU, CUDA's on a GPU, torch's gathers elsewhere. All
+sums run in a fixed order, so results are the same bits on every run.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import torch
 from torch import Tensor
 
 from arlattice.arguments import finite_number, of_type, path_text
-from arlattice.clusters import Clusters, SiteClusters, expanded, list_by_site, merge_cell, merge_terms
+from arlattice.clusters import Clusters, check_clusters, expanded, merge_cell, merge_terms, n_images
 from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian, fixed_configurations
+from arlattice.kernels.choose import Energies, choose_kernels
+from arlattice.kernels.cluster_sets import one_cell
+from arlattice.kernels.tables import Tables
+from arlattice.kernels.translations import Translations
 from arlattice.lattice import Lattice
 
 __all__ = ["ClusterHamiltonian"]
 
-_CHUNK = 2**24  # table look-ups held in memory at once
 FORMAT = "arlattice-hamiltonian-1"
 
 
@@ -48,12 +51,18 @@ class ClusterHamiltonian(Hamiltonian):
         name: str = "clusters",
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        """Clusters of distinct rising sites by body order: sites (C, k), table (C,), energies (T, species, ..., species).
+
+        With ``translated`` they are those of one cell, and the energy is the sum over all translations of the lattice of each of them.
+        """
         super().__init__(lattice, units=units, name=name, options=options)
         self.constant = finite_number("constant", constant)
         self._clusters = {k: Clusters(*parts) for k, parts in sorted(clusters.items())}
-        if translated:
-            self._clusters = {k: Clusters(*parts) for k, parts in expanded(lattice, self._clusters).items()}
-        self._by_site = {k: list_by_site(lattice, c) for k, c in self._clusters.items()}
+        for k, parts in self._clusters.items():
+            check_clusters(lattice, k, parts)
+        self._translated = translated
+        self._device, self._dtype = torch.device("cpu"), torch.float64
+        self._made: dict[Any, Any] = {}  # shared by all copies: tables, and kernels by device and precision
 
     @classmethod
     def from_terms(
@@ -107,96 +116,68 @@ class ClusterHamiltonian(Hamiltonian):
 
     @property
     def device(self) -> torch.device:
-        return next((c.energies.device for c in self._clusters.values()), torch.device("cpu"))
+        return self._device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next((c.energies.dtype for c in self._clusters.values()), torch.float64)
+        return self._dtype
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same Hamiltonian with its tables on another device or in float32 / float64."""
-        device = None if device is None else check_device(device)
-
-        def move(t: Tensor) -> Tensor:
-            return t.to(device=device, dtype=dtype if t.is_floating_point() else None)
-
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
-        new._clusters = {k: Clusters(move(c.sites), move(c.table), move(c.energies)) for k, c in self._clusters.items()}
-        new._by_site = {k: SiteClusters(move(c.others), move(c.row), move(c.rows)) for k, c in self._by_site.items()}
+        new._device = self._device if device is None else check_device(device)
+        new._dtype = self._dtype if dtype is None else dtype
         return new
 
     @property
     def n_clusters(self) -> dict[int, int]:
-        """Number of clusters by body order, after merging."""
-        return {k: len(c.sites) for k, c in self._clusters.items()}
+        """Number of clusters of the supercell by body order, after merging."""
+        return {k: n_images(self.lattice, c) if self._translated else len(c.sites) for k, c in self._clusters.items()}
+
+    @property
+    def tables(self) -> Tables:
+        """What compiled loops read."""
+        if "tables" not in self._made:
+            merged = {k: (c.sites.numpy(), c.table.numpy(), c.energies.numpy()[..., None]) for k, c in self._clusters.items()}
+            listed = (merged, Translations(self.lattice, True)) if self._translated else one_cell(merged, self.lattice)
+            self._made["tables"] = Tables.of(*listed, self.constant)
+        return self._made["tables"]
+
+    @property
+    def kernels(self) -> Energies:
+        """What computes the energies, on this device and in this precision; it checks nothing."""
+        key = self._device, self._dtype
+        if key not in self._made:
+            self._made[key] = choose_kernels(self.tables, *key)
+        return self._made[key]
+
+    @property
+    def compiled(self) -> Energies | None:
+        """`kernels`, unless a subclass computes energies in another way."""
+        methods = ("energy", "site_energies", "swap_differences")
+        return self.kernels if all(getattr(type(self), name) is getattr(ClusterHamiltonian, name) for name in methods) else None
 
     def energy(self, occupations: Tensor) -> Tensor:
-        per_row = max(1, sum(c.sites.numel() for c in self._clusters.values()))
-        return torch.cat([self._energy(x) for x in occupations.split(max(1, _CHUNK // per_row))])
-
-    def _energy(self, x: Tensor) -> Tensor:
-        total = torch.full((len(x),), self.constant, dtype=self.dtype, device=x.device)
-        q = self.lattice.n_species
-        for k, c in self._clusters.items():
-            code = _code(x[:, c.sites], q) + c.table * q**k
-            total = total + c.energies.flatten()[code].sum(-1)
-        return total
+        return self.kernels.energy(occupations)
 
     def site_energies(self, occupations: Tensor, site: Tensor | int) -> Tensor:
-        total = self._zeros(len(occupations))
-        for c in self._by_site.values():
-            others, row = c.others[site], c.row[site]
-            code = _code(_read(occupations, others), self.lattice.n_species)
-            total = total + c.rows[row + code].sum(-2)
-        return total
+        return self.kernels.site_energies(occupations, torch.as_tensor(site, device=occupations.device).view(-1))
 
     def flip_differences(self, occupations: Tensor) -> Tensor:
-        return torch.cat([self._flips(x) for x in occupations.split(self._rows_per_chunk)])
-
-    def _flips(self, x: Tensor) -> Tensor:
-        total = self._zeros(*x.shape)
-        for c in self._by_site.values():
-            total = total + c.rows[c.row + _code(x[:, c.others], self.lattice.n_species)].sum(-2)
-        return total - total.gather(2, x[:, :, None])
+        return self.kernels.flip_differences(occupations)
 
     def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        a, b = occupations.gather(1, first[:, None]), occupations.gather(1, second[:, None])
-        half = occupations.scatter(1, first[:, None], b)
-        one = self.site_energies(occupations, first)
-        two = self.site_energies(half, second)
-        return (one.gather(1, b) - one.gather(1, a) + two.gather(1, a) - two.gather(1, b))[:, 0]
+        return self.kernels.swap_differences(occupations, first, second)
 
     def completed_energies(self, occupations: Tensor, order: Tensor) -> Tensor:
         steps = torch.arange(order.shape[1], device=order.device).expand_as(order)
-        rank = torch.empty_like(order).scatter_(1, order, steps)
-        pairs = zip(occupations.split(self._rows_per_chunk), rank.split(self._rows_per_chunk), strict=True)
-        return torch.cat([self._completed(x, r) for x, r in pairs])
-
-    def _completed(self, x: Tensor, rank: Tensor) -> Tensor:
-        total = self._zeros(*x.shape)
-        for c in self._by_site.values():
-            complete = (rank[:, c.others] < rank[:, :, None, None]).all(-1)
-            index = c.row + _code(x[:, c.others], self.lattice.n_species)
-            total = total + c.rows[torch.where(complete, index, len(c.rows) - 1)].sum(-2)
-        return total
+        return self.kernels.completed_energies(occupations, torch.empty_like(order).scatter_(1, order, steps))
 
     def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
-        total = self._zeros(len(occupations))
-        for c in self._by_site.values():
-            others, row = c.others[site], c.row[site]
-            x = _read(occupations, others)
-            index = torch.where((x >= 0).all(-1), row + _code(x, self.lattice.n_species), len(c.rows) - 1)
-            total = total + c.rows[index].sum(-2)
-        return total
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(*shape, self.lattice.n_species, dtype=self.dtype, device=self.device)
-
-    @property
-    def _rows_per_chunk(self) -> int:
-        per_row = max(1, sum(c.others.numel() for c in self._by_site.values()))
-        return max(1, _CHUNK // per_row)
+        if site.ndim == 2:
+            return self.kernels.completed_site_energies(occupations, site)
+        return self.kernels.completed_site_energies(occupations, site.view(-1, 1).expand(len(occupations), 1))[:, 0]
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -227,9 +208,10 @@ class ClusterHamiltonian(Hamiltonian):
         return loaded
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Float64 CPU tensors and a plain description; `from_tensors` is the inverse."""
+        """Float64 CPU tensors of all clusters of the supercell and a plain description; `from_tensors` is the inverse."""
         tensors: dict[str, Tensor] = {}
-        for k, c in self.to("cpu", torch.float64)._clusters.items():
+        whole = expanded(self.lattice, self._clusters) if self._translated else self._clusters
+        for k, c in whole.items():
             tensors |= {f"clusters.{k}.sites": c.sites, f"clusters.{k}.table": c.table, f"clusters.{k}.energies": c.energies}
         description = {
             "lattice": self.lattice.to_dict(),
@@ -253,18 +235,3 @@ class ClusterHamiltonian(Hamiltonian):
             name=description["name"],
             options=description["options"],
         )
-
-
-def _code(x: Tensor, q: int) -> Tensor:
-    """Species on the last axis (..., k) -> table row, first site slowest. k = 0 gives 0."""
-    code = torch.zeros(x.shape[:-1], dtype=torch.int64, device=x.device)
-    for j in range(x.shape[-1]):
-        code = code * q + x[..., j]
-    return code
-
-
-def _read(occupations: Tensor, others: Tensor) -> Tensor:
-    """Occupations at (m, k) or (1, m, k) sites shared by the batch, or at (batch, m, k) sites of each row."""
-    if others.ndim == 2 or len(others) == 1:
-        return occupations[:, others.reshape(-1)].view(len(occupations), *others.shape[-2:])
-    return occupations.gather(1, others.flatten(1)).view(others.shape)

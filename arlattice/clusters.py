@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from arlattice.cluster_terms import Terms, terms_of_cell, terms_of_sites
+from arlattice.errors import InputError
 from arlattice.kernels.shared_tables import shared_tables
 from arlattice.kernels.translations import Translations
 from arlattice.lattice import Lattice
 
-__all__ = ["Clusters", "Parts", "SiteClusters", "expanded", "list_by_site", "merge_cell", "merge_terms"]
+__all__ = ["Clusters", "Parts", "check_clusters", "expanded", "merge_cell", "merge_terms", "n_images"]
 
 Parts = tuple[Tensor, Tensor, Tensor]
 """What `Clusters` is made of."""
@@ -29,15 +30,6 @@ class Clusters:
     sites: Tensor  # (C, k)
     table: Tensor  # (C,) row of `energies`
     energies: Tensor  # (T, q, ..., q), the last axis is the last site
-
-
-@dataclass(frozen=True)
-class SiteClusters:
-    """The clusters of one body order, listed by site and padded to m with an all-zero table."""
-
-    others: Tensor  # (sites, m, k-1) the other sites of the cluster
-    row: Tensor  # (sites, m) first row of its table in `rows`
-    rows: Tensor  # (R, q) energies by species of the site; the last q^(k-1) rows are zero
 
 
 def merge_terms(lattice: Lattice, terms: Iterable[Any]) -> tuple[dict[int, Parts], float]:
@@ -71,7 +63,7 @@ def merge_cell(lattice: Lattice, terms: Iterable[Any]) -> tuple[dict[int, Parts]
     return {k: _merged(parts) for k, parts in sorted(moved.items())}, constant
 
 
-def expanded(lattice: Lattice, clusters: Mapping[int, Clusters]) -> dict[int, Parts]:
+def expanded(lattice: Lattice, clusters: Mapping[int, Clusters]) -> dict[int, Clusters]:
     """The clusters of the whole supercell, from those of one cell."""
     cells = lattice.cell_offsets[:: len(lattice.basis)]
     whole = {}
@@ -79,8 +71,33 @@ def expanded(lattice: Lattice, clusters: Mapping[int, Clusters]) -> dict[int, Pa
         images = [lattice.site_index(lattice.cell_offsets[c] + cells[:, None], lattice.sublattice[c]) for c in part.sites.numpy()]
         sites = np.concatenate(images)
         terms = Terms(np.arange(len(sites)), sites, np.repeat(part.table.numpy(), len(cells)), part.energies.numpy())
-        whole[k] = _merged(_folded({k: terms})[0][k])
+        whole[k] = Clusters(*_merged(_folded({k: terms})[0][k]))
     return whole
+
+
+def n_images(lattice: Lattice, clusters: Clusters) -> int:
+    """How many clusters of the whole supercell those of one cell stand for."""
+    _, _, times = Translations(lattice, True).canonical(clusters.sites.numpy())
+    return int((lattice.n_cells // times).sum())
+
+
+def check_clusters(lattice: Lattice, k: int, clusters: Clusters) -> None:
+    """Refuse clusters that compiled loops would read beyond their tables.
+
+    Raises:
+        InputError: shapes that do not fit together, sites or tables that are not there, or energies that are not finite.
+    """
+    sites, table, energies = clusters.sites, clusters.table, clusters.energies
+    shaped = sites.shape == (len(sites), k) and table.shape == (len(sites),) and energies.shape[1:] == (lattice.n_species,) * k
+    if not shaped or sites.is_floating_point() or table.is_floating_point() or not energies.is_floating_point():
+        raise InputError("clusters", f"{k}-body", "their sites, tables and energies do not fit together")
+    rising = bool((sites[:, 1:] > sites[:, :-1]).all())
+    if len(sites) and not (rising and 0 <= int(sites.min()) <= int(sites.max()) < lattice.n_sites):
+        raise InputError("clusters", f"{k}-body", f"sites must be rising numbers from 0 to {lattice.n_sites - 1}")
+    if len(table) and not 0 <= int(table.min()) <= int(table.max()) < len(energies):
+        raise InputError("clusters", f"{k}-body", f"tables are numbered from 0 to {len(energies) - 1}")
+    if not bool(energies.isfinite().all()):
+        raise InputError("clusters", f"{k}-body", "give finite cluster energies")
 
 
 def _folded(terms: Mapping[int, Terms]) -> tuple[dict[int, list[Terms]], float]:
@@ -166,20 +183,3 @@ def _distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     which = np.empty(len(rows), np.int64)
     which[order] = new.cumsum() - 1
     return rising[new], which
-
-
-def list_by_site(lattice: Lattice, clusters: Clusters) -> SiteClusters:
-    """The clusters of one body order, for every site those that hold it."""
-    k, q, n = clusters.sites.shape[1], lattice.n_species, lattice.n_sites
-    # tables with each position in turn as the last axis; table t seen from position a starts at row (t * k + a) q^(k-1)
-    turned = torch.stack([clusters.energies.movedim(1 + a, -1).flatten(1) for a in range(k)], 1)
-    rows = torch.cat([turned.reshape(-1, q), turned.new_zeros(q ** (k - 1), q)])
-    zero = len(rows) - q ** (k - 1)
-    members: list[list[tuple[list[int], int]]] = [[] for _ in range(n)]
-    for site_list, t in zip(clusters.sites.tolist(), clusters.table.tolist(), strict=True):
-        for a, site in enumerate(site_list):
-            members[site].append((site_list[:a] + site_list[a + 1 :], (t * k + a) * q ** (k - 1)))
-    m = max(1, max(map(len, members)))
-    others = torch.tensor([[o for o, _ in row] + [[i] * (k - 1)] * (m - len(row)) for i, row in enumerate(members)])
-    first = torch.tensor([[r for _, r in row] + [zero] * (m - len(row)) for row in members])
-    return SiteClusters(others.reshape(n, m, k - 1).long().to(clusters.sites.device), first.to(clusters.sites.device), rows)

@@ -179,16 +179,17 @@ class Hamiltonian(ABC):
 
     @checked
     def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
-        """`completed_energies` of one site while sampling.
+        """`completed_energies` of one site while sampling, or of the sites of a block.
 
         Args:
             occupations: (batch, sites), -1 where not placed yet.
-            site: (batch,) the site about to be placed.
+            site: the site about to be placed, (batch,), or several, each on its own (batch, k).
 
         Returns:
-            (batch, species).
+            (batch, species), or (batch, k, species).
         """
-        return torch.zeros(len(occupations), self.lattice.n_species, dtype=self.dtype, device=occupations.device)
+        shape = occupations.shape[:1] if site.ndim < 2 else site.shape
+        return torch.zeros(*shape, self.lattice.n_species, dtype=self.dtype, device=occupations.device)
 
     @cached_property
     def fingerprint(self) -> str:

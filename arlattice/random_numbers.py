@@ -180,6 +180,11 @@ class Stream:
         self.step = end
         return taken
 
+    def take(self, steps: int) -> tuple[int, int]:
+        """The next ``steps`` numbers of every sample, made elsewhere: the word of the purpose and the first step."""
+        self.step += steps
+        return self._purpose, self.step - steps
+
     def integers(self, below: int, steps: int, samples: int) -> Tensor:
         """The next whole numbers from 0 to ``below`` - 1, (steps, samples) int64."""
         return (self.uniform(steps, samples) * below).long()

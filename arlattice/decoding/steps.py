@@ -83,11 +83,9 @@ class Steps:
 
     def of_block(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Step:
         """The steps that draw ``sites`` (batch, k) when ``partial`` (batch, sites), -1 = unknown, is there; (batch, k, ...)."""
-        k = sites.shape[1]
         energies = None
         if self.energies:
-            rows = partial if k == 1 else partial.repeat_interleave(k, 0)
-            energies = self.hamiltonian.completed_site_energies(rows, sites.flatten()).view(*sites.shape, self.q)
+            energies = self.hamiltonian.completed_site_energies(partial, sites)
         rule = self.constraint(conditions.ensemble).at(partial, sites, conditions.targets)
         return self._step(energies, sites, (partial >= 0).sum(1, keepdim=True).expand_as(sites), conditions, rule)
 

@@ -20,12 +20,14 @@ from torch import Tensor
 from arlattice.kernels import loops
 from arlattice.kernels.count_table import CountTable, count_table
 from arlattice.kernels.numbers import Numbers
+from arlattice.kernels.site_table import SiteTable
 from arlattice.kernels.tables import Tables
 
 __all__ = ["CpuKernels"]
 
 _FEW = 6  # configurations that are looked up faster than counted
 _LANES = 256  # side by side: their bytes stay in the cache of a core
+_VECTOR = 64  # bytes that one instruction works on, at most
 _WORTH_A_THREAD = 20_000  # lookups
 
 
@@ -42,15 +44,13 @@ class CpuKernels:
         self.tables, self.dtype = tables, dtype
         self._real = np.float32 if dtype == torch.float32 else np.float64
         self._member = np.zeros(1, np.int64) if member is None else member.numpy()
-        self._sites, self._listed, self._anchored = (
-            t._replace(rows=t.rows.astype(self._real)) for t in (tables.sites, tables.listed, tables.anchored)
-        )
+        self._sites, self._listed, self._anchored = (_in_precision(t, self._real) for t in (tables.sites, tables.listed, tables.anchored))
         self._clusters = len(tables.listed.row) / max(1, len(tables.listed.starts))
 
     # -- energies: see the methods of `arlattice.Hamiltonian` ------------------------------------
 
     def energy(self, x: Tensor) -> Tensor:
-        rows, out = x.numpy(), np.empty(len(x), self._real)
+        rows, out = _array(x), np.empty(len(x), self._real)
         if len(x) > _FEW and (counts := self._energy_counts) is not None:
             around = counts, self._anchored.neighbours, self._anchored.kind, self.tables.constant, self._member
             self._side_by_side(lambda a, b: loops.lane_energies(*around, rows, out, a, b), len(x))
@@ -59,44 +59,48 @@ class CpuKernels:
         return torch.from_numpy(out)
 
     def site_energies(self, x: Tensor, site: Tensor) -> Tensor:
-        rows, sites, out = x.numpy(), site.expand(len(x)).numpy(), self._by_species(len(x))
-        self._in_threads(lambda a, b: loops.site_energies(self._sites, self._member, rows, sites, out, a, b), len(x), 1)
+        rows, sites, out = _array(x), _array(site.expand(len(x))), self._by_species(len(x))
+        self._in_threads(
+            lambda a, b: loops.site_energies(self._sites, self.tables.allowed, self._member, rows, sites, out, a, b), len(x), 1
+        )
         return torch.from_numpy(out)
 
     def flip_differences(self, x: Tensor) -> Tensor:
-        rows, out = x.numpy(), self._by_species(*x.shape)
+        rows, out = _array(x), self._by_species(*x.shape)
         if (counts := self._site_counts) is not None:
             around = counts, self._sites.neighbours, self._sites.kind, self._member
             self._side_by_side(lambda a, b: loops.lane_flips(*around, rows, out, a, b), len(x))
         else:
-            self._in_threads(lambda a, b: loops.flips(self._sites, self._member, rows, out, a, b), len(x))
+            self._in_threads(lambda a, b: loops.flips(self._sites, self.tables.allowed, self._member, rows, out, a, b), len(x))
         return torch.from_numpy(out)
 
     def swap_differences(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        rows, out = x.numpy(), self._by_species(len(x))
-        pair = first.numpy(), second.numpy()
-        self._in_threads(lambda a, b: loops.swap_differences(self._sites, self._member, rows, *pair, out, a, b), len(x), 2)
-        return torch.from_numpy(out[:, 0].copy())
+        rows, out = _array(x), np.empty(len(x), self._real)
+        pair = _array(first), _array(second)
+        self._in_threads(
+            lambda a, b: loops.swap_differences(self._sites, self.tables.allowed, self._member, rows, *pair, out, a, b), len(x), 2
+        )
+        return torch.from_numpy(out)
 
     def completed_energies(self, x: Tensor, rank: Tensor) -> Tensor:
-        rows, ranks, out = x.numpy(), rank.numpy(), self._by_species(*x.shape)
+        rows, ranks, out = _array(x), _array(rank), self._by_species(*x.shape)
         self._in_threads(lambda a, b: loops.completed(self._listed, self._member, rows, ranks, out, a, b), len(x))
         return torch.from_numpy(out)
 
     def completed_site_energies(self, x: Tensor, site: Tensor) -> Tensor:
-        rows, sites, out = x.numpy(), site.expand(len(x)).numpy(), self._by_species(len(x))
-        self._in_threads(lambda a, b: loops.completed_sites(self._listed, self._member, rows, sites, out, a, b), len(x), 1)
+        rows, sites, out = _array(x), _array(site), self._by_species(*site.shape)
+        self._in_threads(lambda a, b: loops.completed_sites(self._listed, self._member, rows, sites, out, a, b), len(x), site.shape[1])
         return torch.from_numpy(out)
 
     # -- sweeps ----------------------------------------------------------------------------------
 
     def sweep(self, rule: str, x: Tensor, beta: Tensor, mu: Tensor, numbers: Numbers, sweeps: int) -> Tensor:
         """New occupations after sweeps of a move; see `arlattice.kernels.sweeps`."""
-        new = x.numpy().copy()
+        new = _array(x).copy()
         member = np.broadcast_to(self._member, len(x)) if len(self._member) == 1 else self._member
-        chains = loops.Chains(beta.double().numpy(), mu.double().contiguous().numpy(), np.ascontiguousarray(member))
+        chains = loops.Chains(_array(beta.double()), _array(mu.double()), np.ascontiguousarray(member))
         noise, places = (loops.Purpose(np.uint32(word), np.int64(step)) for word, step in numbers.purposes)
-        random = chains, new, np.uint64(numbers.seed), noise, places, *(t.numpy() for t in numbers.given(rule)), sweeps
+        random = chains, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
         allowed = self.tables.allowed
         if rule == "heat-bath" and len(x) >= _FEW and (counts := self._site_counts) is not None:
             around = counts, self._sites.neighbours, self._sites.kind, allowed, _exponential(self._real)
@@ -136,11 +140,9 @@ class CpuKernels:
         """Neighbouring configurations of one member, few enough to lie side by side, and as many blocks as threads."""
         ends = [0, n] if len(self._member) == 1 else [0, *(np.flatnonzero(np.diff(self._member)) + 1).tolist(), n]
         for first, last in pairwise(ends):
-            parts = ceil((last - first) / _LANES)
-            threads = torch.get_num_threads()
-            parts = min(ceil(parts / threads) * threads, ceil((last - first) / _FEW)) if parts else 0
-            for i in range(parts):
-                yield first + (last - first) * i // parts, first + (last - first) * (i + 1) // parts
+            share = ceil((last - first) / torch.get_num_threads() / _VECTOR) * _VECTOR
+            for start in range(first, last, min(_LANES, share) or 1):
+                yield start, min(start + min(_LANES, share), last)
 
 
 def _run(work: Callable[[int, int], Any], parts: list[tuple[int, int]]) -> None:
@@ -151,6 +153,17 @@ def _run(work: Callable[[int, int], Any], parts: list[tuple[int, int]]) -> None:
         with ThreadPoolExecutor(min(len(parts), torch.get_num_threads())) as pool:
             for done in [pool.submit(work, *part) for part in parts]:
                 done.result()
+
+
+def _in_precision(table: SiteTable, real: type) -> SiteTable:
+    """Energies in the precision asked for, indices without a sign: numba tests the sign of an index each time."""
+    indices = {name: getattr(table, name).astype(np.uint32) for name in table._fields if name != "rows"}
+    return table._replace(rows=table.rows.astype(real), **indices)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Of one layout: loops are compiled for each."""
+    return tensor.contiguous().numpy()
 
 
 def _exponential(real: type) -> loops.Exponential:

@@ -37,7 +37,7 @@ __all__ = [
     "swap_sweeps",
 ]
 
-_U32, _U64 = np.uint32, np.uint64
+_U8, _U32, _U64 = np.uint8, np.uint32, np.uint64
 _M0, _M1 = _U64(0xD2511F53), _U64(0xCD9E8D57)
 _W0, _W1 = _U32(0x9E3779B9), _U32(0xBB67AE85)
 _LOW = _U64(0xFFFFFFFF)
@@ -45,6 +45,7 @@ _TINY = 2.0**-53
 _MOST_COUNTED = 255  # by a byte
 
 loop = njit(cache=True, nogil=True, error_model="numpy")
+inlined = njit(inline="always", error_model="numpy")
 sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
 """Compiled sums may be reordered: those of one chain, where a sum has no lanes."""
 
@@ -89,13 +90,13 @@ def _keys(seed):
     return keys
 
 
-@njit(inline="always")
+@inlined
 def _round(a, b, c, d, k0, k1):
     p, r = _U64(a) * _M0, _U64(c) * _M1
     return _U32(r >> _U64(32)) ^ b ^ k0, _U32(r), _U32(p >> _U64(32)) ^ d ^ k1, _U32(p)
 
 
-@njit(inline="always")
+@inlined
 def _philox(a, b, c, d, keys):
     a, b, c, d = _round(a, b, c, d, keys[0, 0], keys[0, 1])
     a, b, c, d = _round(a, b, c, d, keys[1, 0], keys[1, 1])
@@ -109,7 +110,7 @@ def _philox(a, b, c, d, keys):
     return _round(a, b, c, d, keys[9, 0], keys[9, 1])
 
 
-@njit(inline="always")
+@inlined
 def _number(high, low):
     return np.float64((_U64(high) << _U64(21)) | (_U64(low) >> _U64(11))) * _TINY
 
@@ -126,7 +127,7 @@ def _uniform(keys, purpose, sample, step, pair):
     return _number(pair[0], pair[1])
 
 
-@njit(inline="always")
+@inlined
 def _nothing_made():
     return np.full(5, _U64(0xFFFFFFFFFFFFFFFF))
 
@@ -148,7 +149,7 @@ def _lane_words(keys, purpose, half, first, words):
         words[0, c], words[1, c], words[2, c], words[3, c] = _philox(low, high, _U32(first + c), purpose.word, keys)
 
 
-@loop
+@inlined
 def _lane_numbers(words, odd, out):
     """Numbers in [0, 1): 53 bits in float64, the first 24 of them in float32."""
     high, low = words[2 * odd], words[2 * odd + 1]
@@ -163,10 +164,10 @@ def _lane_numbers(words, odd, out):
 # -- one configuration: lookups --------------------------------------------------------------------
 
 
-@sums
-def _rows(table: SiteTable, kind, local, found):
-    """First rows of the clusters of a site, its neighbours' species given; returns how many there are."""
-    q, n = table.rows.shape[2], 0
+@inlined
+def _sum(table: SiteTable, kind, local, rows, species):
+    """Energy of a site that holds a species, its neighbours' species given (slots,)."""
+    q, total = _U64(table.rows.shape[2]), rows[0, 0] * 0
     for p in range(table.starts.shape[1] - 1):
         first, last = table.starts[kind, p], table.starts[kind, p + 1]
         if first == last:
@@ -174,111 +175,106 @@ def _rows(table: SiteTable, kind, local, found):
         at = table.slot_starts[first]
         if p == 0:
             for c in range(first, last):
-                found[n + c - first] = table.row[c]
+                total += rows[table.row[c], species]
         elif p == 1:
             for c in range(first, last):
-                found[n + c - first] = table.row[c] + local[table.slots[at + c - first]]
+                total += rows[table.row[c] + local[table.slots[at]], species]
+                at += 1
         elif p == 2:
             for c in range(first, last):
-                s = at + 2 * (c - first)
-                found[n + c - first] = table.row[c] + local[table.slots[s]] * q + local[table.slots[s + 1]]
+                total += rows[table.row[c] + local[table.slots[at]] * q + local[table.slots[at + 1]], species]
+                at += 2
         elif p == 3:
             for c in range(first, last):
-                s = at + 3 * (c - first)
-                code = (local[table.slots[s]] * q + local[table.slots[s + 1]]) * q + local[table.slots[s + 2]]
-                found[n + c - first] = table.row[c] + code
+                code = (local[table.slots[at]] * q + local[table.slots[at + 1]]) * q + local[table.slots[at + 2]]
+                total += rows[table.row[c] + code, species]
+                at += 3
         else:
             for c in range(first, last):
-                code = 0
-                for j in range(p):
-                    code = code * q + local[table.slots[at + p * (c - first) + j]]
-                found[n + c - first] = table.row[c] + code
-        n += last - first
-    return n
+                code = local[table.slots[at]]
+                for j in range(1, p):
+                    code = code * q + local[table.slots[at + j]]
+                total += rows[table.row[c] + code, species]
+                at += p
+    return total
 
 
-@sums
-def _site(table: SiteTable, member, x, site, local, found, out):
-    """Energies of a site by its species, (species,)."""
+@inlined
+def _site(table: SiteTable, allowed, member, x, site, local, out):
+    """Energies of a site by its species, relative to its first one, (species,); 0 where it may not be."""
     for s in range(table.neighbours.shape[1]):
         local[s] = x[table.neighbours[site, s]]
-    n = _rows(table, table.kind[site], local, found)
-    rows = table.rows[member]
+    rows, first = table.rows[member], True
     for s in range(rows.shape[1]):
-        total = rows[0, 0] * 0
-        for c in range(n):
-            total += rows[found[c], s]
-        out[s] = total
+        out[s] = 0
+        if allowed[site, s]:
+            if not first:
+                out[s] = _sum(table, table.kind[site], local, rows, s)
+            first = False
 
 
-@sums
-def _energy(table: SiteTable, member, x, local, found):
+@inlined
+def _energy(table: SiteTable, member, x, local):
     """Energy of one configuration by a table that lists each cluster once."""
     rows, total = table.rows[member], 0.0
     for site in range(len(x)):
         for s in range(table.neighbours.shape[1]):
             local[s] = x[table.neighbours[site, s]]
-        n = _rows(table, table.kind[site], local, found)
-        species = x[site]
-        for c in range(n):
-            total += rows[found[c], species]
+        total += _sum(table, table.kind[site], local, rows, x[site])
     return total
 
 
-@njit(inline="always")
-def _scratch(table):
-    most = 0
-    for k in range(table.starts.shape[0]):
-        most = max(most, table.starts[k, -1] - table.starts[k, 0])
-    return np.zeros(max(1, table.neighbours.shape[1]), np.int32), np.zeros(max(1, most), np.int32)
+@inlined
+def _local(table):
+    return np.zeros(max(1, table.neighbours.shape[1]), np.uint64)
 
 
-@loop
+@sums
 def energies(table: SiteTable, constant, member, x, out, first, last):
     """Energies of rows ``first`` to ``last`` of x (batch, sites)."""
-    local, found = _scratch(table)
+    local = _local(table)
     for b in range(first, last):
-        out[b] = constant + _energy(table, member[b % len(member)], x[b], local, found)
+        out[b] = constant + _energy(table, member[b % len(member)], x[b], local)
 
 
-@loop
-def site_energies(table: SiteTable, member, x, site, out, first, last):
+@sums
+def site_energies(table: SiteTable, allowed, member, x, site, out, first, last):
     """Energies (batch, species) of one site a row, site (batch,)."""
-    local, found = _scratch(table)
+    local = _local(table)
     for b in range(first, last):
-        _site(table, member[b % len(member)], x[b], site[b], local, found, out[b])
+        _site(table, allowed, member[b % len(member)], x[b], site[b], local, out[b])
 
 
-@loop
-def flips(table: SiteTable, member, x, out, first, last):
+@sums
+def flips(table: SiteTable, allowed, member, x, out, first, last):
     """E(x with site i set to s) - E(x), (batch, sites, species)."""
-    local, found = _scratch(table)
+    local = _local(table)
     for b in range(first, last):
         for site in range(x.shape[1]):
-            _site(table, member[b % len(member)], x[b], site, local, found, out[b, site])
+            _site(table, allowed, member[b % len(member)], x[b], site, local, out[b, site])
             out[b, site] -= out[b, site, x[b, site]]
 
 
-@loop
-def _swap_difference(table, member, x, a, b, local, found, one, two):
+@inlined
+def _swap_difference(table, allowed, member, x, a, b, local, one, two):
     """Energy of exchanging the species of two sites; x is left as it was."""
     first, second = x[a], x[b]
-    _site(table, member, x, a, local, found, one)
+    _site(table, allowed, member, x, a, local, one)
     x[a] = second
-    _site(table, member, x, b, local, found, two)
+    _site(table, allowed, member, x, b, local, two)
     x[a] = first
     return one[second] - one[first] + two[first] - two[second]
 
 
-@loop
-def swap_differences(table: SiteTable, member, x, a, b, out, first, last):
+@sums
+def swap_differences(table: SiteTable, allowed, member, x, a, b, out, first, last):
     """Energy differences (batch,) of exchanging sites a and b of each row."""
-    local, found = _scratch(table)
-    one, two = np.empty(out.shape[1], out.dtype), np.empty(out.shape[1], out.dtype)
-    row = np.empty(x.shape[1], np.int64)
+    local = _local(table)
+    q = table.rows.shape[2]
+    one, two, row = np.empty(q, table.rows.dtype), np.empty(q, table.rows.dtype), np.empty(x.shape[1], np.int64)
     for i in range(first, last):
         row[:] = x[i]
-        out[i, 0] = _swap_difference(table, member[i % len(member)], row, a[i], b[i], local, found, one, two)
+        out[i] = _swap_difference(table, allowed, member[i % len(member)], row, a[i], b[i], local, one, two)
 
 
 @loop
@@ -318,19 +314,22 @@ def completed(table: SiteTable, member, x, rank, out, first, last):
 
 @loop
 def completed_sites(table: SiteTable, member, x, site, out, first, last):
-    """Energies (batch, species) of the clusters that one site a row completes; x is -1 where nothing is placed."""
-    rank = np.empty(x.shape[1], np.int8)
+    """Energies (batch, k, species) of the clusters that each of k sites a row would complete; x is -1 where nothing is placed."""
+    rank = np.empty(x.shape[1], np.int64)
     for b in range(first, last):
         for i in range(x.shape[1]):
             rank[i] = x[b, i] < 0
-        rank[site[b]] = 1
-        _complete(table, member[b % len(member)], x[b], rank, site[b], out[b])
+        for j in range(site.shape[1]):
+            own = rank[site[b, j]]
+            rank[site[b, j]] = 1
+            _complete(table, member[b % len(member)], x[b], rank, site[b, j], out[b, j])
+            rank[site[b, j]] = own
 
 
 # -- one chain -------------------------------------------------------------------------------------
 
 
-@njit(inline="always")
+@inlined
 def _draw(energy, beta, mu, allowed, u, weight):
     """The species of a heat bath: the first whose cumulative weight exceeds the number u."""
     q, top = len(energy), -np.inf
@@ -349,14 +348,14 @@ def _draw(energy, beta, mu, allowed, u, weight):
     return species
 
 
-@loop
+@sums
 def chain_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last):
     """Heat baths, chain by chain: all chains visit the sites of a sweep in one random order.
 
     ``given`` (visits, chains) and ``order`` (sweeps, sites) stand for random numbers, if they are not empty.
     """
     n, q = x.shape[1], allowed.shape[1]
-    local, found = _scratch(table)
+    local = _local(table)
     energy, weight = np.empty(q, table.rows.dtype), np.empty(q)
     keys, pair, scan_pair = _keys(seed), _nothing_made(), _nothing_made()
     visits, ranks = np.empty(n, np.int64), np.empty(n)
@@ -371,18 +370,18 @@ def chain_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, scan
                 step = r * n + t
                 u = given[step, c] if len(given) else _uniform(keys, noise, c, noise.step + step, pair)
                 site = visits[t]
-                _site(table, chains.member[c], x[c], site, local, found, energy)
+                _site(table, allowed, chains.member[c], x[c], site, local, energy)
                 x[c, site] = _draw(energy, chains.beta[c], chains.mu[c], allowed[site], u, weight)
 
 
-@loop
+@sums
 def metropolis_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, sites, given, order, sweeps, first, last):
     """Metropolis, chain by chain, each at its own random sites.
 
     ``given`` (visits, chains) and ``order`` (visits, chains) stand for random numbers, if they are not empty.
     """
     n, q = x.shape[1], allowed.shape[1]
-    local, found = _scratch(table)
+    local = _local(table)
     energy = np.empty(q, table.rows.dtype)
     keys, pair, site_pair = _keys(seed), _nothing_made(), _nothing_made()
     for c in range(first, last):
@@ -405,19 +404,19 @@ def metropolis_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise,
                         new = s
                         break
                     pick -= 1
-            _site(table, chains.member[c], x[c], site, local, found, energy)
+            _site(table, allowed, chains.member[c], x[c], site, local, energy)
             if rest < math.exp(beta * (energy[old] - mu[old] - energy[new] + mu[new])):
                 x[c, site] = new
 
 
-@loop
+@sums
 def swap_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, pairs, given, order, sweeps, first, last):
     """Swaps, chain by chain, each of its own random pairs.
 
     ``given`` (visits, chains) and ``order`` (visits, 2, chains) stand for random numbers, if they are not empty.
     """
     n, q = x.shape[1], allowed.shape[1]
-    local, found = _scratch(table)
+    local = _local(table)
     one, two = np.empty(q, table.rows.dtype), np.empty(q, table.rows.dtype)
     keys, pair, site_pair = _keys(seed), _nothing_made(), _nothing_made()
     for c in range(first, last):
@@ -433,7 +432,7 @@ def swap_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, pairs
             if first_species == second_species or not (allowed[a, second_species] and allowed[b, first_species]):
                 continue
             u = given[step, c] if len(given) else _uniform(keys, noise, c, noise.step + step, pair)
-            if u < math.exp(-chains.beta[c] * _swap_difference(table, chains.member[c], x[c], a, b, local, found, one, two)):
+            if u < math.exp(-chains.beta[c] * _swap_difference(table, allowed, chains.member[c], x[c], a, b, local, one, two)):
                 x[c, a], x[c, b] = second_species, first_species
 
 
@@ -451,7 +450,7 @@ def _planes(table: CountTable, x, first, planes):
                     planes[f, c] = x[first + c, i] == a
 
 
-@loop
+@inlined
 def _near(table: CountTable, neighbours, site, near):
     """Feature of every (slot, species) around a site, and of the site itself."""
     q, m = table.feature.shape[1], neighbours.shape[1]
@@ -462,85 +461,90 @@ def _near(table: CountTable, neighbours, site, near):
         near[m * q + a] = table.feature[site, a]
 
 
-@loop
+@inlined
 def _add_products(planes, near, places, f, at, size, count):
     """How many products of a group are 1 in each lane, added to count (lanes,) bytes."""
+    lanes = len(count)
     if f == 1:
         for j in range(at, at + size):
-            a = planes[near[places[j]]]
-            for c in range(len(count)):
-                count[c] += a[c]
+            a = near[places[j]]
+            for c in range(lanes):
+                count[c] += planes[a, c]
     elif f == 2:
         for j in range(at, at + 2 * size, 2):
-            a, b = planes[near[places[j]]], planes[near[places[j + 1]]]
-            for c in range(len(count)):
-                count[c] += a[c] & b[c]
+            a, b = near[places[j]], near[places[j + 1]]
+            for c in range(lanes):
+                count[c] += planes[a, c] & planes[b, c]
     elif f == 3:
         for j in range(at, at + 3 * size, 3):
-            a, b, d = planes[near[places[j]]], planes[near[places[j + 1]]], planes[near[places[j + 2]]]
-            for c in range(len(count)):
-                count[c] += a[c] & b[c] & d[c]
+            a, b, d = near[places[j]], near[places[j + 1]], near[places[j + 2]]
+            for c in range(lanes):
+                count[c] += planes[a, c] & planes[b, c] & planes[d, c]
     elif f == 4:
         for j in range(at, at + 4 * size, 4):
-            a, b = planes[near[places[j]]], planes[near[places[j + 1]]]
-            d, e = planes[near[places[j + 2]]], planes[near[places[j + 3]]]
-            for c in range(len(count)):
-                count[c] += a[c] & b[c] & d[c] & e[c]
+            a, b, d, e = near[places[j]], near[places[j + 1]], near[places[j + 2]], near[places[j + 3]]
+            for c in range(lanes):
+                count[c] += planes[a, c] & planes[b, c] & planes[d, c] & planes[e, c]
     else:
         whole = np.empty_like(count)
         for j in range(at, at + f * size, f):
             whole[:] = 1
             for k in range(f):
-                a = planes[near[places[j + k]]]
-                for c in range(len(count)):
-                    whole[c] &= a[c]
-            for c in range(len(count)):
+                a = near[places[j + k]]
+                for c in range(lanes):
+                    whole[c] &= planes[a, c]
+            for c in range(lanes):
                 count[c] += whole[c]
 
 
-@loop
-def _lane_site(table: CountTable, member, planes, near, kind, count, out):
-    """Energies of a site relative to its first species, (species, lanes)."""
-    out[:] = 0
+@inlined
+def _lane_site(table: CountTable, member, planes, near, kind, count, value, out):
+    """Energies of a site relative to its first species, (species, lanes); count and value are scratch (lanes,)."""
+    lanes = len(count)
+    for s in range(out.shape[0]):
+        for c in range(lanes):
+            out[s, c] = 0
     for g in range(table.starts[kind], table.starts[kind + 1]):
         f, at, left = table.factors[g], table.first[g], table.sizes[g]
         while left > 0:
             size = min(left, _MOST_COUNTED)
-            count[:] = 0
-            if f == 0:
-                count[:] = 1
-            else:
+            none = _U8(f == 0)
+            for c in range(lanes):
+                count[c] = none
+            if f > 0:
                 _add_products(planes, near, table.places, f, at, size, count)
             for s in range(out.shape[0]):
                 weight = table.weights[member, g, s]
                 if weight != 0:
-                    total = out[s]
-                    for c in range(len(count)):
-                        total[c] += weight * count[c]
+                    for c in range(lanes):
+                        value[c] = count[c]
+                    for c in range(lanes):
+                        out[s, c] += weight * value[c]
             at += f * size
             left -= size
 
 
-@loop
-def _lane_exponential(constants: Exponential, v, power, series):
-    """exp(v) of lanes, v <= 0, in place; power and series are scratch (lanes,)."""
+@inlined
+def _lane_exponential(constants: Exponential, v, s, power, series):
+    """exp(v[s]) of lanes, v[s] <= 0, in place; power and series are scratch (lanes,)."""
     log2e, high, low, lowest = constants.log2e[0], constants.ln2[0], constants.ln2[1], constants.lowest[0]
-    bias, shift = constants.integers[0], constants.integers[1]
-    for c in range(len(v)):
-        a = max(v[c], lowest)
+    bias, shift, first = constants.integers[0], constants.integers[1], constants.series[0]
+    lanes = len(series)
+    for c in range(lanes):
+        a = max(v[s, c], lowest)
         k = np.rint(a * log2e)
-        v[c] = (a - k * high) - k * low
+        v[s, c] = (a - k * high) - k * low
         power[c] = k
-    for c in range(len(v)):
+        series[c] = first
+    for c in range(lanes):
         power[c] = (power[c] + bias) << shift
-    whole = power.view(v.dtype)
-    series[:] = constants.series[0]
     for j in range(1, len(constants.series)):
         term = constants.series[j]
-        for c in range(len(v)):
-            series[c] = series[c] * v[c] + term
-    for c in range(len(v)):
-        v[c] = series[c] * whole[c]
+        for c in range(lanes):
+            series[c] = series[c] * v[s, c] + term
+    whole = power.view(v.dtype)
+    for c in range(lanes):
+        v[s, c] = series[c] * whole[c]
 
 
 @loop
@@ -552,9 +556,10 @@ def lane_sweeps(
     real = table.weights.dtype
     planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
     _planes(table, x, first, planes)
-    near = np.empty((neighbours.shape[1] + 1) * q, np.int32)
+    near = np.empty((neighbours.shape[1] + 1) * q, np.uint32)
     count, words = np.empty(lanes, np.uint8), np.empty((4, lanes), np.uint32)
-    energy, u, scratch = np.empty((q, lanes), real), np.empty(lanes, real), np.empty((3, lanes), real)
+    energy, u = np.empty((q, lanes), real), np.empty(lanes, real)
+    top, total, scratch = np.empty(lanes, real), np.empty(lanes, real), np.empty(lanes, real)
     power, state = np.empty(lanes, constants.integers.dtype), np.empty((n, lanes), np.uint8)
     for c in range(lanes):
         for i in range(n):
@@ -584,49 +589,44 @@ def lane_sweeps(
                 _lane_numbers(words, step & 1, u)
             site = visits[t]
             _near(table, neighbours, site, near)
-            _lane_site(table, member, planes, near, kinds[site], count, energy)
+            _lane_site(table, member, planes, near, kinds[site], count, scratch, energy)
             species = state[site]
-            _lane_draw(constants, allowed[site], beta, mu, u, energy, scratch, power, species)
+            _lane_draw(constants, allowed[site], beta, mu, u, energy, top, total, scratch, power, species)
             for a in range(q):
                 f = table.feature[site, a]
                 if f >= 0:
-                    plane = planes[f]
                     for c in range(lanes):
-                        plane[c] = species[c] == a
+                        planes[f, c] = species[c] == a
     for c in range(lanes):
         for i in range(n):
             x[first + c, i] = state[i, c]
 
 
-@loop
-def _lane_draw(constants, allowed, beta, mu, u, energy, scratch, power, species):
-    """Species of a heat bath in each lane; energy (species, lanes) is overwritten, scratch is (3, lanes)."""
+@inlined
+def _lane_draw(constants, allowed, beta, mu, u, energy, top, total, scratch, power, species):
+    """Species of a heat bath in each lane; energy (species, lanes) is overwritten, the last four but species are scratch (lanes,)."""
     q, lanes = energy.shape
-    top, total = scratch[0], scratch[1]
-    top[:] = -np.inf
-    for s in range(q):
-        if allowed[s]:
-            v, m = energy[s], mu[s]
-            for c in range(lanes):
-                v[c] = beta[c] * (m[c] - v[c])
-                top[c] = max(top[c], v[c])
-    total[:] = 0
-    for s in range(q):
-        v = energy[s]
-        if allowed[s]:
-            for c in range(lanes):
-                v[c] = v[c] - top[c]
-            _lane_exponential(constants, v, power, scratch[2])
-            for c in range(lanes):
-                total[c] += v[c]
-        v[:] = total
-    species[:] = 0
     for c in range(lanes):
-        total[c] = u[c] * total[c]
-    for s in range(q - 1):
-        v = energy[s]
+        top[c] = -np.inf
+        total[c] = 0
+        species[c] = 0
+    for s in range(q):
+        if allowed[s]:
+            for c in range(lanes):
+                energy[s, c] = beta[c] * (mu[s, c] - energy[s, c])
+                top[c] = max(top[c], energy[s, c])
+    for s in range(q):
+        if allowed[s]:
+            for c in range(lanes):
+                energy[s, c] -= top[c]
+            _lane_exponential(constants, energy, s, power, scratch)
+            for c in range(lanes):
+                total[c] += energy[s, c]
         for c in range(lanes):
-            species[c] += v[c] <= total[c]
+            energy[s, c] = total[c]
+    for s in range(q - 1):
+        for c in range(lanes):
+            species[c] += energy[s, c] <= u[c] * total[c]
 
 
 @loop
@@ -637,9 +637,10 @@ def lane_energies(table: CountTable, neighbours, kinds, constant, member, x, out
     _planes(table, x, first, planes)
     near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
     one, total = np.empty((1, lanes), table.weights.dtype), np.full(lanes, constant)
+    scratch = np.empty(lanes, table.weights.dtype)
     for site in range(x.shape[1]):
         _near(table, neighbours, site, near)
-        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, one)
+        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, scratch, one)
         v = one[0]
         for c in range(lanes):
             total[c] += v[c]
@@ -654,10 +655,10 @@ def lane_flips(table: CountTable, neighbours, kinds, member, x, out, first, last
     planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
     _planes(table, x, first, planes)
     near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
-    energy = np.empty((q, lanes), table.weights.dtype)
+    energy, scratch = np.empty((q, lanes), table.weights.dtype), np.empty(lanes, table.weights.dtype)
     for site in range(x.shape[1]):
         _near(table, neighbours, site, near)
-        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, energy)
+        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, scratch, energy)
         for c in range(lanes):
             own = energy[x[first + c, site], c]
             for s in range(q):

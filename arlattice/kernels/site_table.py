@@ -66,18 +66,23 @@ class SiteTable(NamedTuple):
         return self.slots[begin : begin + (last - first) * others].reshape(last - first, others), self.row[first:last]
 
 
-def site_table(merged: Merged, translations: Translations, *, first_only: bool = False) -> SiteTable:
+def site_table(merged: Merged, translations: Translations, *, first_only: bool = False, relative: bool = False) -> SiteTable:
     """List clusters by kind of site.
 
     Args:
         merged: clusters of distinct sites; with translations those of one cell.
         translations: that repeat them.
         first_only: list each cluster at its first site alone: the sum over the sites is then the energy.
+        relative: energies less those of the first species that the site may hold.
     """
     n_species, members = next((t.shape[-2:] for _, _, t in merged.values()), (translations.lattice.n_species, 1))
     listed: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for k, (sites, table, energies) in merged.items():
-        listed[k - 1] = _turned(sites, table, energies, translations, 1 if first_only else k)
+        kinds, labels, tables = _turned(sites, table, energies, translations, 1 if first_only else k)
+        if relative:
+            first = translations.lattice.allowed.numpy().argmax(1)[translations.origin][kinds]
+            tables = tables - np.take_along_axis(tables, first[:, None, None, None], 2)
+        listed[k - 1] = kinds, labels, tables
     neighbours, slot_of = _neighbours(listed, translations)
     most = max(listed, default=0)
     starts = np.zeros((translations.n_kinds, most + 2), np.int64)

@@ -19,7 +19,7 @@ class Tables:
 
     Attributes:
         listed: every cluster at every of its sites: what a site completes.
-        sites: the same energies of a site, up to a constant, by fewer clusters: flips, swaps and sweeps.
+        sites: energies of a site relative to those of its first species, by fewer clusters: flips, swaps and sweeps.
         anchored: each cluster once: the energy is `constant` + the sum over the sites, each at its own species.
         constant: energy of the whole supercell that no cluster carries.
         allowed: which species each site may hold, (sites, species) bool.
@@ -37,7 +37,7 @@ class Tables:
         fewer = absorbed(merged, translations)
         return cls(
             site_table(merged, translations),
-            site_table(fewer, translations),
+            site_table(fewer, translations, relative=True),
             site_table(fewer, translations, first_only=True),
             constant,
             translations.lattice.allowed.numpy(),

@@ -113,11 +113,9 @@ def sample_replicas(
 def _recorded(replicas: ReplicaExchange, sweeps: int, thin: int) -> tuple[Tensor, float]:
     """Configurations of every ``thin``-th sweep, (draws, chains, sites), and the mean exchange rate."""
     kept, rate = [], torch.zeros((), device=replicas.stream.device)
-    for step in range(1, sweeps // thin * thin + 1):
-        replicas.run(1)
-        rate = rate + (replicas.exchange_rate - rate) / step
-        if step % thin == 0:
-            kept.append(replicas.occupations.cpu())
+    for _ in range(sweeps // thin):
+        rate = rate + replicas.run(thin) / (sweeps // thin)
+        kept.append(replicas.occupations.cpu())
     return torch.stack(kept), float(rate)
 
 

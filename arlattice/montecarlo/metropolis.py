@@ -15,24 +15,39 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.moves import UNCONSTRAINED, Sweep, for_ensembles
+from arlattice.montecarlo.compiled import compiled, sweep
+from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
-__all__ = ["metropolis", "metropolis_step", "metropolis_sweep", "offer"]
+__all__ = ["Metropolis", "metropolis_step", "metropolis_sweep", "offer"]
 
 
 @for_ensembles(UNCONSTRAINED)
-def metropolis(hamiltonian: Hamiltonian) -> Sweep:
-    """The move ``metropolis``: as many offers as there are sites, at random sites."""
-    allowed = hamiltonian.lattice.allowed
+class Metropolis:
+    """The move ``metropolis``: as many offers as there are sites, at random sites.
 
-    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "allowed": allowed.to(x.device)}
-        own = stream["sweep"]
-        scan, noise = own["site"].integers(x.shape[1], *x.T.shape), own.uniform(*x.T.shape)
-        return metropolis_sweep(hamiltonian, inputs | {"scan": scan, "noise": noise})[0]
+    Args:
+        hamiltonian: on the device and in the precision of the chains.
+    """
 
-    return sweep
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+
+    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `arlattice.montecarlo.moves.Sweep`."""
+        return self.repeat(x, state, stream, 1)
+
+    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many sweeps in one go."""
+        chains, sites = x.shape
+        noise, site = stream["sweep"], stream["sweep"]["site"]
+        if (kernels := compiled(self.hamiltonian)) is not None:
+            return sweep(kernels, "metropolis", x, state, (noise, sites), (site, sites), sweeps)
+        inputs = {"beta": state.beta, "mu": state.mu, "allowed": self.allowed}
+        for _ in range(sweeps):
+            drawn = {"scan": site.integers(sites, sites, chains), "noise": noise.uniform(sites, chains)}
+            (x,) = metropolis_sweep(self.hamiltonian, inputs | drawn | {"occupations": x})
+        return x
 
 
 def metropolis_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

@@ -24,13 +24,14 @@ from arlattice.hooks.manager import default_manager
 from arlattice.hooks.registry import Entry
 from arlattice.random_numbers import Stream
 
-__all__ = ["UNCONSTRAINED", "RegisteredSweep", "Sweep", "choose_move", "for_ensembles", "make_sweep"]
+__all__ = ["UNCONSTRAINED", "RegisteredSweep", "Sweep", "choose_move", "for_ensembles", "make_sweep", "repeat"]
 
 Sweep = Callable[[Tensor, Conditions, Stream], Tensor]
 """(occupations (chains, sites), states of the chains, random numbers of the chains) -> new occupations.
 
 Random numbers come from branches of the stream, ``stream["a name of yours"]``; ``start`` and ``exchange`` are taken. A sweep may have a
-method ``compile()``: compile what is worth compiling on a GPU.
+method ``repeat(occupations, states, stream, sweeps)``, the same as so many calls, if it can do them faster; and a method ``compile()``:
+compile what is worth compiling on a GPU.
 """
 
 Factory = TypeVar("Factory", bound=Callable[[Hamiltonian], Sweep])
@@ -81,6 +82,15 @@ def make_sweep(name: str | None, ensemble: type[Ensemble], hamiltonian: Hamilton
     return RegisteredSweep(entry, sweep)
 
 
+def repeat(sweep: Sweep, occupations: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+    """So many sweeps, in one go if the sweep can."""
+    if hasattr(sweep, "repeat"):
+        return sweep.repeat(occupations, state, stream, sweeps)  # type: ignore[no-any-return]
+    for _ in range(sweeps):
+        occupations = sweep(occupations, state, stream)
+    return occupations
+
+
 class RegisteredSweep:
     """The sweep of a registered move; what it returns is checked, and named if it is wrong.
 
@@ -93,7 +103,11 @@ class RegisteredSweep:
         self.entry, self.sweep = entry, sweep
 
     def __call__(self, occupations: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        new: Any = self.sweep(occupations, state, stream)
+        return self.repeat(occupations, state, stream, 1)
+
+    def repeat(self, occupations: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many sweeps."""
+        new: Any = repeat(self.sweep, occupations, state, stream, sweeps)
         if not (isinstance(new, Tensor) and new.shape == occupations.shape and new.dtype == occupations.dtype):
             raise self.entry.error("returned what are not the occupations of its chains, (chains, sites), int64")
         return new

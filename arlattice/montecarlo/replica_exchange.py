@@ -17,7 +17,7 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.moves import Sweep, make_sweep
+from arlattice.montecarlo.moves import Sweep, make_sweep, repeat
 from arlattice.montecarlo.start import random_occupations
 from arlattice.random_numbers import Stream
 
@@ -71,19 +71,30 @@ class ReplicaExchange:
         if fuse and hasattr(self.move, "compile"):
             self.move.compile()
 
-    def run(self, sweeps: int) -> None:
-        """Sweep and exchange, ``sweeps`` times each."""
+    def run(self, sweeps: int) -> Tensor:
+        """Sweep and exchange, ``sweeps`` times each. Returns the mean exchange rate, a scalar."""
+        rate = torch.zeros((), device=self.stream.device)
+        if not self._axes:
+            self.sweep(sweeps)
+            return rate
         for _ in range(sweeps):
             self.sweep()
             self.exchange()
+            rate = rate + self.exchange_rate / sweeps
+        return rate
 
-    def sweep(self) -> None:
-        """Do the move once in every chain."""
-        self.occupations = self.move(self.occupations, self.conditions, self.stream)
+    def sweep(self, sweeps: int = 1) -> None:
+        """Do the move so many times in every chain."""
+        self.occupations = repeat(self.move, self.occupations, self.conditions, self.stream, sweeps)
+
+    @property
+    def _axes(self) -> list[int]:
+        """Axes of the grid along which chains exchange."""
+        return [axis for axis, length in enumerate(self.shape[:-1]) if length > 1]
 
     def exchange(self) -> None:
         """Exchange neighbours along one axis; axes and parities take turns."""
-        axes = [axis for axis, length in enumerate(self.shape[:-1]) if length > 1]
+        axes = self._axes
         if not axes:
             return
         axis, parity = axes[self._turn % len(axes)], self._turn // len(axes) % 2

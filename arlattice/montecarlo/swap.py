@@ -8,14 +8,12 @@ may not hold it is refused, and its energy is not asked for. Source: K. Kawasaki
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
-from arlattice.cuda_graph import Graphs
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.montecarlo.compiled import compiled, sweep
 from arlattice.montecarlo.moves import for_ensembles
 from arlattice.random_numbers import Stream
 
@@ -24,7 +22,7 @@ __all__ = ["Swap", "swap_sweep"]
 
 @for_ensembles("canonical")
 class Swap:
-    """The move ``swap``: as many pairs as there are sites. On a GPU the sweep is recorded once and replayed.
+    """The move ``swap``: as many pairs as there are sites.
 
     Args:
         hamiltonian: on the device and in the precision of the chains.
@@ -32,16 +30,23 @@ class Swap:
 
     def __init__(self, hamiltonian: Hamiltonian) -> None:
         self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
-        self._graphs = Graphs()
 
     def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
         """See `arlattice.montecarlo.moves.Sweep`."""
+        return self.repeat(x, state, stream, 1)
+
+    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many sweeps in one go."""
         chains, sites = x.shape
-        noise = stream["sweep"].uniform(sites, chains)
-        pairs = stream["pair"].integers(sites, 2 * sites, chains).view(sites, 2, chains)
-        inputs = {"occupations": x, "beta": state.beta, "noise": noise, "allowed": self.allowed, "pairs": pairs}
-        new: Tensor = self._graphs(partial(swap_sweep, self.hamiltonian), inputs)[0]
-        return new
+        noise, pair = stream["sweep"], stream["pair"]
+        if (kernels := compiled(self.hamiltonian)) is not None:
+            return sweep(kernels, "swap", x, state, (noise, sites), (pair, 2 * sites), sweeps)
+        inputs = {"beta": state.beta, "allowed": self.allowed}
+        for _ in range(sweeps):
+            pairs = pair.integers(sites, 2 * sites, chains).view(sites, 2, chains)
+            drawn = {"noise": noise.uniform(sites, chains), "pairs": pairs}
+            (x,) = swap_sweep(self.hamiltonian, inputs | drawn | {"occupations": x})
+        return x
 
 
 def swap_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

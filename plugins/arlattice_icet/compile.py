@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,10 @@ import numpy as np
 import arlattice as arl
 
 if TYPE_CHECKING:
-    from ase import Atoms
     from icet import ClusterExpansion, ClusterSpace
+    from icet.core.orbit import Orbit
 
-Place = tuple[tuple[int, int, int], int]
+Place = tuple[Sequence[int], int]
 """Offset of a cell, and index of a primitive site."""
 
 __all__ = ["SelfInteractionWarning", "compile_expansion", "require_icet"]
@@ -71,8 +72,7 @@ def compile_expansion(
     """
     space = expansion.get_cluster_space_copy()
     lattice = arl.Lattice.from_ase(space.primitive_structure, [list(site) for site in space.chemical_symbols], supercell)
-    structure = _structure(lattice)
-    if space.is_supercell_self_interacting(structure):
+    if _self_interacting(space, lattice):
         _warn_self_interacting(space, lattice)
     terms = list(_terms(space, lattice, np.asarray(expansion.parameters, dtype=float)))
     if reference_energies:
@@ -80,14 +80,6 @@ def compile_expansion(
         terms += [([((0, 0, 0), b)], site_table) for b in range(len(lattice.basis))]
     constant = lattice.n_sites * float(expansion.parameters[0])
     return arl.ClusterHamiltonian.from_cell(lattice, terms, constant, units="eV", name=name, options=options)
-
-
-def _structure(lattice: arl.Lattice) -> Atoms:
-    """The supercell as icet reads it, site i of the lattice as atom i."""
-    from ase import Atoms
-
-    symbols = [lattice.allowed_species[b][0] for b in lattice.sublattice]
-    return Atoms(symbols, positions=lattice.positions, cell=lattice.supercell_vectors, pbc=True)
 
 
 def _terms(space: ClusterSpace, lattice: arl.Lattice, parameters: np.ndarray) -> Iterator[tuple[list[Place], np.ndarray]]:
@@ -99,7 +91,7 @@ def _terms(space: ClusterSpace, lattice: arl.Lattice, parameters: np.ndarray) ->
         weights = parameters[first : first + len(elements)] * len(lattice.basis)
         first += len(elements)
         if weights.any():
-            clusters = [_places(cluster) for cluster in orbit.clusters]
+            clusters = _clusters(orbit)
             table = _orbit_table(elements, weights, [point_functions[b] for _, b in clusters[0]])
             yield from ((places, table) for places in clusters)
 
@@ -108,8 +100,9 @@ def _orbits(space: ClusterSpace) -> list[Orbit]:
     return [space.orbit_list.get_orbit(k) for k in range(len(space.orbit_list))]
 
 
-def _places(cluster: Cluster) -> list[Place]:
-    return [(tuple(site.unitcell_offset.tolist()), site.index) for site in cluster.lattice_sites]
+def _clusters(orbit: Orbit) -> list[list[Place]]:
+    """Clusters of an orbit, one of those that primitive translations carry into each other."""
+    return [[(site.unitcell_offset.tolist(), site.index) for site in cluster.lattice_sites] for cluster in orbit.clusters]
 
 
 def _point_functions(space: ClusterSpace, lattice: arl.Lattice, sublattice: int) -> np.ndarray:
@@ -136,9 +129,17 @@ def _orbit_table(elements: Sequence[Mapping[str, Any]], weights: np.ndarray, fun
     return table
 
 
+def _self_interacting(space: ClusterSpace, lattice: arl.Lattice) -> bool:
+    """Whether clusters meet their own images or each other on the same sites: what icet's `is_supercell_self_interacting` says."""
+    clusters = [places for orbit in _orbits(space) for places in _clusters(orbit)]
+    nothing = {k: np.zeros((lattice.n_species,) * k) for k in set(map(len, clusters))}
+    distinct = arl.ClusterHamiltonian.from_cell(lattice, [(places, nothing[len(places)]) for places in clusters]).n_clusters
+    return distinct != {k: n * lattice.n_cells for k, n in Counter(map(len, clusters)).items()}
+
+
 def _warn_self_interacting(space: ClusterSpace, lattice: arl.Lattice) -> None:
     sizes = range(2, _LARGEST_CELL_TRIED + 1)
-    enough = next((n for n in sizes if not space.is_supercell_self_interacting(_structure(lattice.with_supercell(n)))), None)
+    enough = next((n for n in sizes if not _self_interacting(space, lattice.with_supercell(n))), None)
     cure = (
         f"the smallest n x n x n cell that does not is {enough}x{enough}x{enough}"
         if enough
