@@ -96,7 +96,7 @@ def _places(lattice: Lattice, members: list[list[Any]]) -> np.ndarray:
         raise InputError("places", int(row[3]), f"sublattices run from 0 to {len(lattice.basis) - 1}")
     for row in whole[(whole[:, :3] * ~np.array(lattice.pbc)).any(1)]:
         raise InputError("places", row[:3].tolist(), f"periodic directions are {lattice.pbc}; along the others offsets are 0")
-    return lattice.site_index(whole[:, :3], whole[:, 3]).reshape(len(members), -1)
+    return lattice.site_index(whole[:, :3], whole[:, 3]).reshape(len(members), len(members[0]))
 
 
 def _whole_numbers(argument: str, rows: Sequence[Sequence[Any]], least: int) -> np.ndarray:
@@ -106,4 +106,4 @@ def _whole_numbers(argument: str, rows: Sequence[Sequence[Any]], least: int) -> 
     plain = all(issubclass(kind, Integral) and not issubclass(kind, bool) for kind in kinds)
     if not plain or not least <= min(flat, default=0) <= max(flat, default=0) <= LARGEST_INTEGER:
         flat = [whole_number(argument, value, least) for value in flat]
-    return np.array(flat, dtype=np.int64).reshape(len(rows), -1)
+    return np.array(flat, dtype=np.int64).reshape(len(rows), len(rows[0]) if rows else 0)

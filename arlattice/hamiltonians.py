@@ -289,7 +289,7 @@ def energies_or_nan(hamiltonian: Hamiltonian, occupations: Tensor) -> Tensor:
 def fixed_configurations(lattice: Lattice, n: int) -> Tensor:
     """``n`` reproducible configurations (n, sites) of allowed species: the same on every machine."""
     generator = np.random.Generator(np.random.PCG64(20260101))
-    choices = [np.flatnonzero(row) for row in lattice.allowed.numpy()]
+    allowed = lattice.allowed.numpy()
+    choices = np.argsort(~allowed, 1, kind="stable")  # those of a site first
     draws = generator.random((n, lattice.n_sites))
-    columns = [options[(draws[:, i] * len(options)).astype(int)] for i, options in enumerate(choices)]
-    return torch.from_numpy(np.stack(columns, 1).astype(np.int64))
+    return torch.from_numpy(choices[np.arange(lattice.n_sites), (draws * allowed.sum(1)).astype(int)])

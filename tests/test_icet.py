@@ -191,6 +191,20 @@ def test_a_cell_that_meets_itself_is_told_once_when_built_and_5x5x5_is_silent() 
         arl.hamiltonian("cuau", supercell=5)
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_a_cell_meets_itself_where_icet_says_so(name: str) -> None:
+    """Cubes of 1 to 6 cells and 12 random supercells of up to 60; fixed seed."""
+    from arlattice_icet.compile import _self_interacting
+
+    space, rng = random_expansion(name).get_cluster_space_copy(), np.random.default_rng(0)
+    matrices = [m for m in rng.integers(-5, 6, (300, 3, 3)) if 1 <= round(np.linalg.det(m)) <= 60][:12]
+    for supercell in (1, 2, 3, 4, 5, 6, (1, 1, 6), (2, 2, 4), *matrices):
+        lattice = arl.Lattice.from_ase(space.primitive_structure, [list(site) for site in space.chemical_symbols], supercell)
+        symbols = [lattice.allowed_species[b][0] for b in lattice.sublattice]
+        structure = Atoms(symbols, positions=lattice.positions, cell=lattice.supercell_vectors, pbc=True)
+        assert _self_interacting(space, lattice) == space.is_supercell_self_interacting(structure)
+
+
 # -- options -----------------------------------------------------------------------------------------
 
 

@@ -176,6 +176,13 @@ HAMILTONIAN = (
         lambda m: {"stronger": 4e-6, "scale": 1e-20},
     ),
     Defect(
+        "a table that does not follow its cluster to another cell",
+        "arlattice.clusters:_to_first_image",
+        "columns.argsort(1)",
+        "columns * 0 + np.arange(columns.shape[1])",
+        "test_translated_clusters:test_clusters_that_are_images_of_each_other_are_one",
+    ),
+    Defect(
         "the second site of a swap reads the configuration of before",
         "arlattice.cluster_hamiltonian:ClusterHamiltonian.swap_differences",
         "(half, second)",

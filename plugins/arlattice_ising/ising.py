@@ -28,8 +28,8 @@ def build(options: IsingOptions) -> arl.ClusterHamiltonian:
     """The Ising model on a periodic chain, square or cubic lattice; species ``down``, ``up``."""
     spin = np.array([-1.0, 1.0])
     lattice = torus(options.supercell, ("down", "up"))
-    pairs = [(bond, -options.J * np.outer(spin, spin)) for bond in bonds(lattice, len(options.supercell))]
-    fields = [((site,), -options.h * spin) for site in range(lattice.n_sites)] if options.h else []
-    return arl.ClusterHamiltonian.from_terms(
+    pairs = [(bond, -options.J * np.outer(spin, spin)) for bond in bonds(len(options.supercell))]
+    fields = [([((0, 0, 0), 0)], -options.h * spin)] if options.h else []
+    return arl.ClusterHamiltonian.from_cell(
         lattice, [*pairs, *fields], units="reduced", name="ising", options=options.model_dump(mode="json")
     )

@@ -27,5 +27,6 @@ class PottsOptions(arl.Options):
 def build(options: PottsOptions) -> arl.ClusterHamiltonian:
     """The Potts model on a periodic chain, square or cubic lattice; species ``"0"``, ``"1"``, ..."""
     lattice = torus(options.supercell, [str(state) for state in range(options.q)])
-    pairs = [(bond, -options.J * np.eye(options.q)) for bond in bonds(lattice, len(options.supercell))]
-    return arl.ClusterHamiltonian.from_terms(lattice, pairs, units="reduced", name="potts", options=options.model_dump(mode="json"))
+    equal = -options.J * np.eye(options.q)
+    terms = [(bond, equal) for bond in bonds(len(options.supercell))]
+    return arl.ClusterHamiltonian.from_cell(lattice, terms, units="reduced", name="potts", options=options.model_dump(mode="json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,6 +12,11 @@ import arlattice as arl
 from arlattice.supercell import periodic_matrix
 
 __all__ = ["Supercell", "bonds", "torus"]
+
+Place = tuple[tuple[int, int, int], int]
+"""Offset of a cell, and its one site."""
+
+Bond = tuple[Place, Place]
 
 _LATTICES = (arl.chain, arl.square, arl.cubic)
 
@@ -53,15 +58,15 @@ def torus(supercell: Supercell, species: Sequence[str]) -> arl.Lattice:
     """
     matrix = periodic_matrix([*supercell], _directions(supercell))
     lattice = _LATTICES[len(supercell) - 1](1, species).with_supercell(matrix.tolist())
-    if any(site == neighbour for site, neighbour in bonds(lattice, len(supercell))):
+    steps = np.eye(3, dtype=int)[: len(supercell)]
+    if (lattice.site_index(steps, 0) == lattice.site_index(0 * steps, 0)).any():
         raise arl.InputError("supercell", [*supercell], "is so narrow that a site is its own neighbour; take a wider one")
     return lattice
 
 
-def bonds(lattice: arl.Lattice, dimension: int) -> Iterator[tuple[int, int]]:
-    """Every site with its neighbour in each positive direction.
+def bonds(dimension: int) -> list[Bond]:
+    """A site with its neighbour in each positive direction, as places of one cell.
 
     A length of 2 has both bonds between its two sites, as the periodic torus does.
     """
-    for step in np.eye(3, dtype=int)[:dimension]:
-        yield from enumerate(lattice.site_index(lattice.cell_offsets + step, 0).tolist())
+    return [(((0, 0, 0), 0), (step, 0)) for step in ((1, 0, 0), (0, 1, 0), (0, 0, 1))[:dimension]]
