@@ -54,10 +54,10 @@ def _by_order(lattice: Lattice, terms: Iterable[Any], read: _Read, cure: str) ->
         numbers.setdefault(len(members[-1]), []).append(i)
     found = {}
     for k, given in numbers.items():
-        first = {id(tables[i]): i for i in reversed(given)}
-        row = {table: r for r, table in enumerate(first)}
-        stacked = [_table(tables[i], (lattice.n_species,) * k, pairs[i], cure) for i in first.values()]
-        table_of = np.array([row[id(tables[i])] for i in given])
+        row: dict[int, int] = {}
+        table_of = np.array([row.setdefault(id(tables[i]), len(row)) for i in given])
+        first = np.unique(table_of, return_index=True)[1]
+        stacked = [_table(tables[given[i]], (lattice.n_species,) * k, pairs[given[i]], cure) for i in first]
         found[k] = Terms(np.array(given), read(lattice, [members[i] for i in given]), table_of, np.stack(stacked))
     return found
 
