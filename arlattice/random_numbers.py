@@ -193,6 +193,10 @@ class Stream:
         """The next random order of 0 to ``n`` - 1, (n,) int64."""
         return self.uniform(n, 1)[:, 0].argsort()
 
+    def permutations(self, n: int, times: int) -> Tensor:
+        """The next random orders, (times, n) int64."""
+        return self.uniform(times * n, 1).view(times, n).argsort(1)
+
     def _make(self, steps: int, samples: int) -> Tensor:
         return uniform(self.seed, self._purpose, (self.step, steps), (0, samples), self.device)
 

@@ -31,13 +31,14 @@ LIBRARY = "arlattice"
 FACADE = {"arlattice", "arlattice.build", "arlattice.on_supercell"}
 """Modules that put physics and the registry together: above physics, though they stand beside it."""
 
-_ALL = {"physics", "hooks", "facade", "io", "montecarlo", "decoding", "models", "training", "thermo", "testing", "cli"}
+_ALL = {"kernels", "physics", "hooks", "facade", "io", "montecarlo", "decoding", "models", "training", "thermo", "testing", "cli"}
 LAYERS: dict[str, set[str]] = {
-    "physics": set(),
+    "kernels": set(),
+    "physics": {"kernels"},
     "hooks": {"physics"},
     "facade": {"physics", "hooks"},
     "io": {"physics", "hooks", "facade"},
-    "montecarlo": {"physics", "hooks", "facade"},
+    "montecarlo": {"kernels", "physics", "hooks", "facade"},
     "decoding": {"physics", "hooks", "facade"},
     "models": {"physics", "hooks", "facade", "io", "decoding"},
     "training": {"physics", "hooks", "facade", "io", "montecarlo", "decoding", "models"},
@@ -45,10 +46,15 @@ LAYERS: dict[str, set[str]] = {
     "testing": _ALL - {"cli"},
     "cli": _ALL,
 }
-"""Layer -> layers that its modules may import when they are imported. Physics is every module beside the packages."""
+"""Layer -> layers that its modules may import when they are imported. Physics is every module beside the packages.
+
+Kernels take arrays and know nothing of what they mean.
+"""
 
 NETWORKS = {"decoding", "models", "training"}
-NEVER: dict[str, set[str]] = dict.fromkeys(("physics", "montecarlo", "io", "hooks"), NETWORKS) | {"decoding": {"models", "training"}}
+NEVER: dict[str, set[str]] = dict.fromkeys(("kernels", "physics", "montecarlo", "io", "hooks"), NETWORKS) | {
+    "decoding": {"models", "training"}
+}
 """Layer -> layers that its modules do not import inside functions either."""
 
 ONLY_NAMES: dict[tuple[str, str], set[str]] = {("thermo", "models"): {"Model"}}

@@ -214,10 +214,26 @@ def test_what_a_sweep_returns_is_checked(wrong: Any, manager: Manager) -> None:
 
 
 def test_a_sweep_is_compiled_if_it_can_be(manager: Manager) -> None:
+    class Sweep:
+        compiled = False
+
+        def compile(self) -> None:
+            self.compiled = True
+
+        def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+            return x
+
     make_sweep("metropolis", arl.SemiGrandCanonical, ISING).compile()
-    heat_bath: Any = make_sweep("heat-bath", arl.SemiGrandCanonical, ISING)
-    heat_bath.compile()
-    assert heat_bath.sweep.compiled
+    manager.moves.register("can", for_ensembles("odd")(lambda hamiltonian: Sweep()), plugin="p")
+    can: Any = make_sweep("can", Odd, ISING)
+    can.compile()
+    assert can.sweep.compiled
+
+
+def test_a_sweep_that_cannot_repeat_is_called_again(manager: Manager) -> None:
+    manager.moves.register("up", for_ensembles("odd")(lambda hamiltonian: lambda x, state, stream: x + 1), plugin="p")
+    x = torch.zeros(2, 9, dtype=torch.long)
+    assert int(make_sweep("up", Odd, ISING).repeat(x, Conditions.from_states([Odd(2.0)] * 2, ISING), Stream(0), 3).max()) == 3
 
 
 # -- plans -----------------------------------------------------------------------------------------

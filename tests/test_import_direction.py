@@ -54,7 +54,7 @@ def test_no_private_method_is_overridden() -> None:
 
 def fake(root: Path, files: dict[str, str]) -> dict[str, object]:
     """A tree with the packages of arlattice, and these files."""
-    for name in ("decoding", "models", "training", "montecarlo", "thermo", "io", "hooks", "testing", "cli"):
+    for name in ("kernels", "decoding", "models", "training", "montecarlo", "thermo", "io", "hooks", "testing", "cli"):
         files = {f"arlattice/{name}/__init__.py": "", f"arlattice/{name}/one.py": "", **files}
     for name, text in {"arlattice/__init__.py": "", "plugins/arlattice_p/__init__.py": "", **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,11 @@ def choose_kernels(tables: Tables, device: torch.device, dtype: torch.dtype, mem
         from arlattice.kernels.cpu import CpuKernels
 
         return CpuKernels(tables, dtype, member)
+    if device.type == "cuda" and dtype in _COMPILED:
+        from arlattice.kernels.cuda import CudaKernels, available
+
+        if available():
+            return CudaKernels(tables, device, dtype, member)
     from arlattice.kernels.gathers import GatherKernels
 
     return GatherKernels(tables, device, dtype, member)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from arlattice.kernels.shared_tables import shared_tables
 from arlattice.kernels.site_table import Merged
 from arlattice.kernels.translations import Translations
-from arlattice.lattice import Lattice
+
+if TYPE_CHECKING:
+    from arlattice.lattice import Lattice
 
 __all__ = ["absorbed", "one_cell"]
 

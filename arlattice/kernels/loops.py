@@ -352,9 +352,10 @@ def _draw(energy, beta, mu, allowed, u, weight):
 def chain_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last):
     """Heat baths, chain by chain: all chains visit the sites of a sweep in one random order.
 
-    ``given`` (visits, chains) and ``order`` (sweeps, sites) stand for random numbers, if they are not empty.
+    ``given`` (visits, chains) and ``order`` (sweeps, visits a sweep) stand for random numbers, if they are not empty.
     """
-    n, q = x.shape[1], allowed.shape[1]
+    n = order.shape[1] if len(order) else x.shape[1]
+    q = allowed.shape[1]
     local = _local(table)
     energy, weight = np.empty(q, table.rows.dtype), np.empty(q)
     keys, pair, scan_pair = _keys(seed), _nothing_made(), _nothing_made()
@@ -387,7 +388,7 @@ def metropolis_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise,
     for c in range(first, last):
         pair[4] = site_pair[4] = _U64(0xFFFFFFFFFFFFFFFF)
         beta, mu = chains.beta[c], chains.mu[c]
-        for step in range(sweeps * n):
+        for step in range(len(order) if len(order) else sweeps * n):
             u = given[step, c] if len(given) else _uniform(keys, noise, c, noise.step + step, pair)
             site = order[step, c] if len(order) else np.int64(_uniform(keys, sites, c, sites.step + step, site_pair) * n)
             old, others = x[c, site], -1
@@ -421,7 +422,7 @@ def swap_sweeps(table: SiteTable, allowed, chains: Chains, x, seed, noise, pairs
     keys, pair, site_pair = _keys(seed), _nothing_made(), _nothing_made()
     for c in range(first, last):
         pair[4] = site_pair[4] = _U64(0xFFFFFFFFFFFFFFFF)
-        for step in range(sweeps * n):
+        for step in range(len(order) if len(order) else sweeps * n):
             if len(order):
                 a, b = order[step, 0, c], order[step, 1, c]
             else:
@@ -552,7 +553,8 @@ def lane_sweeps(
     table: CountTable, neighbours, kinds, allowed, constants, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last
 ):
     """Heat baths of chains ``first`` to ``last`` side by side; all of one member. See `chain_sweeps`."""
-    n, q, lanes = x.shape[1], allowed.shape[1], last - first
+    n = order.shape[1] if len(order) else x.shape[1]
+    n_sites, q, lanes = x.shape[1], allowed.shape[1], last - first
     real = table.weights.dtype
     planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
     _planes(table, x, first, planes)
@@ -560,9 +562,9 @@ def lane_sweeps(
     count, words = np.empty(lanes, np.uint8), np.empty((4, lanes), np.uint32)
     energy, u = np.empty((q, lanes), real), np.empty(lanes, real)
     top, total, scratch = np.empty(lanes, real), np.empty(lanes, real), np.empty(lanes, real)
-    power, state = np.empty(lanes, constants.integers.dtype), np.empty((n, lanes), np.uint8)
+    power, state = np.empty(lanes, constants.integers.dtype), np.empty((n_sites, lanes), np.uint8)
     for c in range(lanes):
-        for i in range(n):
+        for i in range(n_sites):
             state[i, c] = x[first + c, i]
     beta, mu = np.empty(lanes, real), np.empty((q, lanes), real)
     for c in range(lanes):
@@ -598,7 +600,7 @@ def lane_sweeps(
                     for c in range(lanes):
                         planes[f, c] = species[c] == a
     for c in range(lanes):
-        for i in range(n):
+        for i in range(n_sites):
             x[first + c, i] = state[i, c]
 
 

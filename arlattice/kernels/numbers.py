@@ -17,8 +17,8 @@ class Numbers:
     Attributes:
         seed: of the stream.
         purposes: word and first step, of the noise and of the places to visit.
-        noise: (visits, chains) float64 in [0, 1), empty where they are to be made.
-        places: order of the visits (sweeps, sites), sites (visits, chains) or pairs (visits, 2, chains), empty where they are to be made.
+        noise: (visits, chains) float64 in [0, 1); None to make it.
+        places: order of the visits (sweeps, visits a sweep), sites (visits, chains) or pairs (visits, 2, chains); None to make them.
     """
 
     seed: int

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arlattice.lattice import Lattice
+if TYPE_CHECKING:
+    from arlattice.lattice import Lattice
 
 __all__ = ["Translations"]
 

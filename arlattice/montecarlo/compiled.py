@@ -33,8 +33,16 @@ def compiled(hamiltonian: Hamiltonian) -> Compiled | None:
 
 
 def sweep(
-    kernels: Compiled, rule: str, x: Tensor, state: Conditions, noise: tuple[Stream, int], places: tuple[Stream, int], sweeps: int
+    kernels: Compiled,
+    rule: str,
+    x: Tensor,
+    state: Conditions,
+    noise: tuple[Stream, int],
+    places: tuple[Stream, int],
+    sweeps: int,
+    order: Tensor | None = None,
 ) -> Tensor:
-    """Sweeps with random numbers of two streams, so many of each a sweep."""
-    numbers = Numbers(noise[0].seed, (noise[0].take(sweeps * noise[1]), places[0].take(sweeps * places[1])))
+    """Sweeps with random numbers of two streams, so many of each a sweep; an order that is given was taken from the second already."""
+    place = places[0].take(0 if order is not None else sweeps * places[1])
+    numbers = Numbers(noise[0].seed, (noise[0].take(sweeps * noise[1]), place), places=order)
     return kernels.sweep(rule, x, state.beta, state.mu, numbers, sweeps)

@@ -40,7 +40,8 @@ class HeatBath:
         chains, sites = x.shape
         noise, scan = stream["sweep"], stream["scan"]
         if (kernels := compiled(self.hamiltonian)) is not None:
-            return sweep(kernels, "heat-bath", x, state, (noise, sites), (scan, sites), sweeps)
+            order = scan.permutations(sites, sweeps) if x.is_cuda else None
+            return sweep(kernels, "heat-bath", x, state, (noise, sites), (scan, sites), sweeps, order)
         inputs = {"beta": state.beta, "mu": state.mu, "allowed": self.allowed}
         for _ in range(sweeps):
             drawn = {"noise": noise.uniform(sites, chains), "scan": scan.permutation(sites)}
