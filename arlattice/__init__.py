@@ -12,53 +12,41 @@ The nouns are `Lattice`, `Hamiltonian`, `Ensemble`, `Model` and `SampleSet`.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from arlattice.build import hamiltonian
-from arlattice.cluster_hamiltonian import ClusterHamiltonian
-from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
-from arlattice.errors import InputError, MissingExtraError
-from arlattice.hamiltonians import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
-from arlattice.hooks.by_hand import ByHand
-from arlattice.hooks.hookspecs import hookimpl
-from arlattice.hooks.manager import load_plugin, plugins
-from arlattice.hooks.options import Options
-from arlattice.lattice import UNKNOWN, Lattice
 from arlattice.moved_modules import install as _install_moved_modules
-from arlattice.reliability import (
-    HeavyTailWarning,
-    LostModeWarning,
-    LowEssWarning,
-    MissingPhaseWarning,
-    OutOfRangeWarning,
-    StatisticsWarning,
-)
-from arlattice.simple_lattices import chain, cubic, square
 from arlattice.version import __version__
 
 if TYPE_CHECKING:
+    from arlattice.build import hamiltonian
+    from arlattice.cluster_hamiltonian import ClusterHamiltonian
+    from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
+    from arlattice.errors import InputError, MissingExtraError
     from arlattice.estimate import Estimate
+    from arlattice.hamiltonians import CalculatorHamiltonian, FunctionHamiltonian, Hamiltonian
+    from arlattice.hooks.by_hand import ByHand
+    from arlattice.hooks.hookspecs import hookimpl
+    from arlattice.hooks.manager import load_plugin, plugins
+    from arlattice.hooks.options import Options
     from arlattice.io.digest import UncheckedWarning
+    from arlattice.lattice import UNKNOWN, Lattice
     from arlattice.models.base import Model
     from arlattice.models.build import model
     from arlattice.models.checkpoint import load
+    from arlattice.reliability import (
+        HeavyTailWarning,
+        LostModeWarning,
+        LowEssWarning,
+        MissingPhaseWarning,
+        OutOfRangeWarning,
+        StatisticsWarning,
+    )
     from arlattice.samples import SampleSet
+    from arlattice.simple_lattices import chain, cubic, square
     from arlattice.thermo.sweep import sweep
     from arlattice.training.state_range import StateRange
     from arlattice.training.train import train
-
-
-_LAZY = {
-    "Estimate": "arlattice.estimate",
-    "Model": "arlattice.models.base",
-    "SampleSet": "arlattice.samples",
-    "StateRange": "arlattice.training.state_range",
-    "UncheckedWarning": "arlattice.io.digest",
-    "load": "arlattice.models.checkpoint",
-    "model": "arlattice.models.build",
-    "sweep": "arlattice.thermo.sweep",
-    "train": "arlattice.training.train",
-}
 
 __all__ = [
     "UNKNOWN",
@@ -100,15 +88,58 @@ __all__ = [
     "train",
 ]
 
+_MODULES = {
+    "UNKNOWN": "arlattice.lattice",
+    "ByHand": "arlattice.hooks.by_hand",
+    "CalculatorHamiltonian": "arlattice.hamiltonians",
+    "Canonical": "arlattice.ensemble",
+    "ChemicalPotentials": "arlattice.ensemble",
+    "ClusterHamiltonian": "arlattice.cluster_hamiltonian",
+    "Ensemble": "arlattice.ensemble",
+    "Estimate": "arlattice.estimate",
+    "FunctionHamiltonian": "arlattice.hamiltonians",
+    "Hamiltonian": "arlattice.hamiltonians",
+    "HeavyTailWarning": "arlattice.reliability",
+    "InputError": "arlattice.errors",
+    "Lattice": "arlattice.lattice",
+    "LostModeWarning": "arlattice.reliability",
+    "LowEssWarning": "arlattice.reliability",
+    "MissingExtraError": "arlattice.errors",
+    "MissingPhaseWarning": "arlattice.reliability",
+    "Model": "arlattice.models.base",
+    "Options": "arlattice.hooks.options",
+    "OutOfRangeWarning": "arlattice.reliability",
+    "SampleSet": "arlattice.samples",
+    "SemiGrandCanonical": "arlattice.ensemble",
+    "StateRange": "arlattice.training.state_range",
+    "StatisticsWarning": "arlattice.reliability",
+    "UncheckedWarning": "arlattice.io.digest",
+    "chain": "arlattice.simple_lattices",
+    "cubic": "arlattice.simple_lattices",
+    "hamiltonian": "arlattice.build",
+    "hookimpl": "arlattice.hooks.hookspecs",
+    "load": "arlattice.models.checkpoint",
+    "load_plugin": "arlattice.hooks.manager",
+    "model": "arlattice.models.build",
+    "plugins": "arlattice.hooks.manager",
+    "square": "arlattice.simple_lattices",
+    "sweep": "arlattice.thermo.sweep",
+    "train": "arlattice.training.train",
+}
+"""Public name -> the module that it is imported from when it is first used."""
+
 
 _install_moved_modules()
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only some programs need when it is first used."""
-    if name not in _LAZY:
+    """Import a public name, or a module of this package, when it is first used: what needs no tensors does not wait for torch."""
+    if name in _MODULES:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    elif not name.startswith("_") and importlib.util.find_spec(f"arlattice.{name}") is not None:
+        value = importlib.import_module(f"arlattice.{name}")
+    else:
         raise AttributeError(f"module 'arlattice' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 
