@@ -23,11 +23,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from arlattice.arguments import LARGEST_INTEGER
 from arlattice.errors import InputError
 
 __all__ = ["HIGHEST_SEED", "Stream", "check_seed", "fresh_seed", "known_seed", "philox", "purpose_word", "uniform"]
 
-HIGHEST_SEED = 2**63 - 1
+HIGHEST_SEED = LARGEST_INTEGER
 """The largest seed: what fits into a signed 64-bit integer, as files hold it."""
 
 _FRESH_BITS = 53  # of a seed that nobody chose: every program that reads it holds it exactly

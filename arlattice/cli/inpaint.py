@@ -12,8 +12,6 @@ from arlattice.cli.parameters import drawing_options, output_options, read_state
 from arlattice.cli.sample import check_outputs, report
 from arlattice.cli.tables import json_option
 from arlattice.errors import InputError
-from arlattice.io.picture import check_picture, draw_completions
-from arlattice.io.records import read_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,6 +75,7 @@ def inpaint(
       arlattice inpaint ising-10x10 20x20.extxyz -n 50 --temperature 2.27 --picture completions.png
     """
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
+    from arlattice.io.picture import check_picture, draw_completions
     from arlattice.models.checkpoint import load
 
     state = read_state(temperature, chemical_potentials, delta_mu, field, composition, ensemble, settings)
@@ -144,6 +143,8 @@ def _read_structure(path: str) -> Atoms:
 
 
 def _read_mask(mask: str | None, n_sites: int) -> list[int]:
+    from arlattice.io.records import read_text
+
     if mask is None:
         return []
     try:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlattice.arguments import finite_number
-from arlattice.build import ensemble_class
-from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
+from arlattice.arguments import LARGEST_INTEGER, finite_number
 from arlattice.errors import InputError
 from arlattice.hooks.manager import default_manager
-from arlattice.lattice import Lattice
-from arlattice.random_numbers import HIGHEST_SEED
+
+if TYPE_CHECKING:
+    from arlattice.ensemble import ChemicalPotentials, Ensemble
+    from arlattice.lattice import Lattice
 
 __all__ = ["check_one_way", "drawing_options", "output_options", "potential_options", "read_assignments", "read_state", "seed_option"]
 
@@ -28,7 +28,7 @@ def seed_option(command: Any) -> Any:
         "made. Batch size and threads do not change the random numbers; with equal batch size, threads, device and build the samples "
         "are the same to the bit, otherwise log_prob is, within 1e-5."
     )
-    return click.option("--seed", type=click.IntRange(0, HIGHEST_SEED), metavar="N", help=text)(command)
+    return click.option("--seed", type=click.IntRange(0, LARGEST_INTEGER), metavar="N", help=text)(command)
 
 
 def potential_options(values: str, kind: type) -> Decorator:
@@ -109,6 +109,8 @@ def read_state(
 
     The ensemble, a registered one, reads what was given (`Ensemble.parse`); without ``--ensemble`` it follows from the flags.
     """
+    from arlattice.ensemble import Canonical, SemiGrandCanonical
+
     potentials = {"--mu": mu, "--delta-mu": delta_mu, "--field": field}
     check_one_way(potentials if ensemble else {**potentials, "--composition": composition})
     name = ensemble or (Canonical.name if composition else SemiGrandCanonical.name)
@@ -127,6 +129,9 @@ def read_state(
 
 
 def _parsed(name: str, temperature: float, given: Mapping[str, Any]) -> Ensemble:
+    from arlattice.build import ensemble_class
+    from arlattice.ensemble import Ensemble
+
     kind, entry = ensemble_class(name), default_manager().ensembles[name]
     with entry.contained("cannot read a state"):
         state: Any = kind.parse(temperature, given)
@@ -144,6 +149,8 @@ def check_one_way(given: Mapping[str, Any]) -> None:
 
 
 def _potentials(flag: str, value: float, lattice: Lattice) -> ChemicalPotentials:
+    from arlattice.ensemble import ChemicalPotentials
+
     if lattice.n_species != 2:
         raise InputError(flag, value, f"needs two species, here are {', '.join(lattice.species)}; give --mu SPECIES=VALUE instead")
     first, second = lattice.species

@@ -64,7 +64,7 @@ class Manager(FormerNames):
         self._infos: list[PluginInfo] = []
         self._blocked = {name.removeprefix("no:") for name in plugins if name.startswith("no:")}
         self._add("builtin", "part of arlattice", partial(importlib.import_module, "arlattice.hooks.builtin"))
-        self._add("observables", "part of arlattice", partial(importlib.import_module, "arlattice.thermo.observables.plugin"))
+        self._add("observables", "part of arlattice", partial(importlib.import_module, "arlattice.hooks.observables"))
         for entry_point in sorted(entry_points(group=PROJECT), key=lambda e: e.name):
             self._add_or_warn(entry_point.name, origin(entry_point), entry_point.load)
         for folder in folders:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 import arlattice as arl
-from arlattice.lattice import supercell_matrix
+from arlattice.supercell import supercell_matrix
 
 __all__ = ["CuAuOptions", "IcetOptions", "Supercell"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import arlattice as arl
-from arlattice_ising.ising import IsingOptions
-from arlattice_ising.potts import PottsOptions
+from arlattice_ising.options import IsingOptions, PottsOptions
 
 __all__ = ["IsingOptions", "PottsOptions"]
 

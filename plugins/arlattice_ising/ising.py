@@ -6,22 +6,12 @@ Source: E. Ising, Z. Phys. 31, 253 (1925). Energies are in reduced units (k_B = 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 import arlattice as arl
-from arlattice_ising.torus import Supercell, bonds, torus
+from arlattice_ising.options import IsingOptions
+from arlattice_ising.torus import bonds, torus
 
 __all__ = ["IsingOptions", "build"]
-
-
-class IsingOptions(arl.Options):
-    """Options of the Hamiltonian ``ising``."""
-
-    renamed = {"size": "supercell"}
-
-    supercell: Supercell
-    J: float = Field(1.0, description="coupling of nearest neighbours; > 0 is ferromagnetic")
-    h: float = Field(0.0, description="magnetic field")
 
 
 def build(options: IsingOptions) -> arl.ClusterHamiltonian:

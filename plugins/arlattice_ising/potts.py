@@ -6,22 +6,12 @@ Source: F. Y. Wu, Rev. Mod. Phys. 54, 235 (1982). Energies are in reduced units 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 import arlattice as arl
-from arlattice_ising.torus import Supercell, bonds, torus
+from arlattice_ising.options import PottsOptions
+from arlattice_ising.torus import bonds, torus
 
 __all__ = ["PottsOptions", "build"]
-
-
-class PottsOptions(arl.Options):
-    """Options of the Hamiltonian ``potts``."""
-
-    renamed = {"size": "supercell"}
-
-    supercell: Supercell
-    q: int = Field(3, ge=2, le=64, description="number of states")
-    J: float = Field(1.0, description="energy gained by equal neighbours; > 0 is ferromagnetic")
 
 
 def build(options: PottsOptions) -> arl.ClusterHamiltonian:
