@@ -38,7 +38,8 @@ START_UP = "start-up"
 def main() -> None:
     """Measure, and write one record."""
     arguments = _arguments()
-    chosen = [case for case in (gpu_cases() if arguments.device == "cuda" else cpu_cases()) if _wanted(case, arguments)]
+    every = [*cpu_cases(), *gpu_cases()] if arguments.write_tables else gpu_cases() if arguments.device == "cuda" else cpu_cases()
+    chosen = [case for case in every if _wanted(case, arguments)]
     started_up = arguments.device == "cpu" and (not arguments.only or START_UP in arguments.only) and not arguments.quick
     with _folder(arguments.tables or arguments.write_tables) as folder:
         names = {case.system for case in chosen if case.quantity != "build"} | ({"cuau-64"} if started_up else set())

@@ -40,7 +40,7 @@ def build(name: str) -> arl.ClusterHamiltonian:
     if name in TORUS:
         built = arl.hamiltonian("ising", supercell=TORUS[name])
     elif name.startswith("cuau"):
-        built = arl.hamiltonian("cuau", supercell=SIZES[name])
+        built = arl.hamiltonian("cuau", supercell=SIZES[name], formation_energies=False)
     else:
         built = arl.hamiltonian("icet", expansion=ternary_expansion(), supercell=SIZES[name])
     assert isinstance(built, arl.ClusterHamiltonian)
