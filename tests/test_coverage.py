@@ -1,4 +1,4 @@
-"""Error bars at default settings cover as often as they should: benchmarks/coverage.py, small and with fixed seeds."""
+"""Error bars at default settings cover as often as they should: benchmarks/error_bar_coverage.py, small and with fixed seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-program = load("coverage")
+program = load("error_bar_coverage")
 
 
 @pytest.fixture(scope="module")

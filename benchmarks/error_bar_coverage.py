@@ -4,7 +4,7 @@ A right error bar of one sigma covers the exact value in 68.27 % of independent 
 an exact binomial test; the false-alarm rate over all of them together is 1e-3 (Bonferroni). `sample` and `sweep` are called with
 their default numbers, Monte Carlo with shorter chains than the default, to stay within minutes.
 
-    python benchmarks/coverage.py --output benchmarks/results/coverage.json
+    python benchmarks/error_bar_coverage.py --output benchmarks/results/coverage.json
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     trained = train()
     columns = [row for name, (repeat, exact) in calls(trained).items() for row in covered(name, repeat, exact, arguments.repeats)]
     result = {
-        "command": f"python benchmarks/coverage.py --repeats {arguments.repeats}",
+        "command": f"python benchmarks/error_bar_coverage.py --repeats {arguments.repeats}",
         "device": f"CPU, {platform.machine()}",
         "torch": torch.__version__,
         "repeats": arguments.repeats,

@@ -1,0 +1,134 @@
+"""docs/monte-carlo.md: how fast energies and moves are, beside other libraries."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pages.reading import read, source, table
+
+__all__ = ["SECTIONS", "energies_table", "start_up_table", "trials_table"]
+
+Row = Mapping[str, Any]
+
+NAMES = {"icet": "mchammer", "smol": "smol", "casm": "CASM"}
+SYSTEMS = {
+    "cuau-64": "CuAu, 64 sites",
+    "cuau-512": "CuAu, 512 sites",
+    "cuau-4096": "CuAu, 4,096 sites",
+    "ternary-64": "ternary, 64 sites",
+    "ising-64x64": "Ising 64x64",
+    "ising-60x60": "Ising 60x60",
+}
+ENSEMBLES = ("semi-grand-canonical", "canonical")
+
+
+def trials_table(result: Mapping[str, Any]) -> str:
+    """Million trials a second, and how many times as many as each peer's one chain."""
+    head = ["system", "who", "move", "chains", "arithmetic", "million trials/s", *_against(result)]
+    rows = [
+        [SYSTEMS[r["system"]], _who(r), r["how"], f"{r['count']:,}", r["dtype"], _spread(r, 1e6), *_ratios(r, result)]
+        for case in _cases(result, ENSEMBLES)
+        for r in _timed(case)
+    ]
+    return table(head, rows) + source(dict(result))
+
+
+def energies_table(result: Mapping[str, Any]) -> str:
+    """Microseconds a configuration of 64 sites, alone and in a batch."""
+    head = ["method", "who", "arguments", "batch", "arithmetic", "us a configuration", *_against(result)]
+    names = ("energy", "flip_differences", "swap_differences", "completed_energies")
+    rows = [
+        [
+            f"`{r['quantity']}`",
+            NAMES.get(r["library"], r["library"]),
+            r["how"],
+            f"{r['count']:,}",
+            r["dtype"],
+            _micro(r),
+            *_ratios(r, result),
+        ]
+        for case in _cases(result, names)
+        for r in _timed(case)
+    ]
+    return table(head, rows) + source(dict(result))
+
+
+def start_up_table(result: Mapping[str, Any]) -> str:
+    """Seconds: of whole processes, of building, and how two threads compare with one."""
+    rows = [[f"`{name}`" if " heat " not in name else name, _seconds(taken)] for name, taken in result["start_up"]["seconds"].items()]
+    for case in _cases(result, ("build",)):
+        rows += [[f"building {SYSTEMS[r['system']]}", _seconds(r["seconds"])] for r in _timed(case)]
+    threads = [
+        f"{case['quantity'].split(',')[0]}: {r['ratio']['arlattice']:.2f} times one"
+        for case in result["cases"]
+        if case["quantity"].endswith(", threads")
+        for r in _timed(case)
+        if "ratio" in r
+    ]
+    brought = ", ".join(f"`{name}`" for name in result["start_up"]["import arlattice brings"]) or "none of them"
+    return (
+        f"{table(['what', 'seconds, median'], rows)}\n\nOf the heavy packages `import arlattice` loads {brought}."
+        + (f" Two threads on two cores: {'; '.join(threads)}." if threads else "")
+        + source(dict(result))
+    )
+
+
+def _cases(result: Mapping[str, Any], quantities: Iterable[str]) -> list[Mapping[str, Any]]:
+    return [case for case in result["cases"] if case["quantity"] in quantities]
+
+
+def _timed(case: Mapping[str, Any]) -> list[Row]:
+    return [row for row in case["rows"] if row.get("seconds")]
+
+
+def _against(result: Mapping[str, Any]) -> list[str]:
+    return [f"/ {NAMES[peer]}" for peer in _peers(result)]
+
+
+def _peers(result: Mapping[str, Any]) -> list[str]:
+    """Peers that were timed."""
+    seen = {row["library"] for case in result["cases"] for row in _timed(case)}
+    return [peer for peer in NAMES if peer in seen]
+
+
+def _ratios(row: Row, result: Mapping[str, Any]) -> list[str]:
+    """Times as fast as each peer, to three digits; nothing in rows of the peers."""
+    found = row.get("ratio", {})
+    return [_digits(found[peer]) if peer in found else "" for peer in _peers(result)]
+
+
+def _who(row: Row) -> str:
+    return f"`{row['through']}`" if row["through"] else NAMES[row["library"]]
+
+
+def _spread(row: Row, unit: float) -> str:
+    """Median, and lowest to highest."""
+    rates = row["per_second"]
+    return f"{_digits(rates['median'] / unit)} ({_digits(rates['lowest'] / unit)} to {_digits(rates['highest'] / unit)})"
+
+
+def _micro(row: Row) -> str:
+    rates = row["per_second"]
+    return f"{_digits(1e6 / rates['median'])} ({_digits(1e6 / rates['highest'])} to {_digits(1e6 / rates['lowest'])})"
+
+
+def _seconds(taken: Iterable[float]) -> str:
+    return f"{statistics.median(taken):.2f}"
+
+
+def _digits(value: float) -> str:
+    """Three digits, and no more than are there."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.001 else f"{value:.1g}"
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "speed-trials": lambda: trials_table(read("physics")),
+    "speed-energies": lambda: energies_table(read("physics")),
+    "speed-start-up": lambda: start_up_table(read("physics")),
+    "speed-gpu": lambda: trials_table(read("physics-cuda")),
+    "speed-gpu-energies": lambda: energies_table(read("physics-cuda")),
+}
