@@ -20,6 +20,7 @@ from arlattice.version import __version__
 
 if TYPE_CHECKING:
     from arlattice.build import hamiltonian
+    from arlattice.cluster_family import ClusterFamily
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
     from arlattice.ensemble import Canonical, ChemicalPotentials, Ensemble, SemiGrandCanonical
     from arlattice.errors import InputError, MissingExtraError
@@ -54,6 +55,7 @@ __all__ = [
     "CalculatorHamiltonian",
     "Canonical",
     "ChemicalPotentials",
+    "ClusterFamily",
     "ClusterHamiltonian",
     "Ensemble",
     "Estimate",
@@ -94,6 +96,7 @@ _MODULES = {
     "CalculatorHamiltonian": "arlattice.hamiltonians",
     "Canonical": "arlattice.ensemble",
     "ChemicalPotentials": "arlattice.ensemble",
+    "ClusterFamily": "arlattice.cluster_family",
     "ClusterHamiltonian": "arlattice.cluster_hamiltonian",
     "Ensemble": "arlattice.ensemble",
     "Estimate": "arlattice.estimate",

@@ -15,26 +15,25 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from arlattice.arguments import finite_number, of_type, path_text
 from arlattice.clusters import Clusters, check_clusters, expanded, merge_cell, merge_terms, n_images
-from arlattice.device import check_device
 from arlattice.errors import InputError
-from arlattice.hamiltonians import Hamiltonian, fixed_configurations
-from arlattice.kernels.choose import Energies, choose_kernels
+from arlattice.hamiltonians import fixed_configurations
 from arlattice.kernels.cluster_sets import one_cell
+from arlattice.kernels.site_table import Merged
 from arlattice.kernels.tables import Tables
 from arlattice.kernels.translations import Translations
 from arlattice.lattice import Lattice
+from arlattice.tabled_hamiltonian import TabledHamiltonian
 
 __all__ = ["ClusterHamiltonian"]
 
 FORMAT = "arlattice-hamiltonian-1"
 
 
-class ClusterHamiltonian(Hamiltonian):
+class ClusterHamiltonian(TabledHamiltonian):
     """A sum of cluster energies. Build with `from_cell`, or with `from_terms` where clusters are not the same in every cell.
 
     Sites of a cluster may be any sites of the supercell; body order and number of species are free.
@@ -61,8 +60,6 @@ class ClusterHamiltonian(Hamiltonian):
         for k, parts in self._clusters.items():
             check_clusters(lattice, k, parts)
         self._translated = translated
-        self._device, self._dtype = torch.device("cpu"), torch.float64
-        self._made: dict[Any, Any] = {}  # shared by all copies: tables, and kernels by device and precision
 
     @classmethod
     def from_terms(
@@ -112,72 +109,24 @@ class ClusterHamiltonian(Hamiltonian):
         constant = finite_number("constant", constant) + lattice.n_cells * energy
         return cls(lattice, clusters, constant, translated=True, **keywords)
 
-    # -- energies --------------------------------------------------------------------------------
+    def compile_tables(self) -> Tables:
+        return Tables.of(*self.one_cell(), np.array([self.constant]))
 
-    @property
-    def device(self) -> torch.device:
-        return self._device
+    def one_cell(self) -> tuple[Merged, Translations]:
+        """Clusters of one cell and the translations that repeat them, or all of them and none."""
+        merged = {k: (c.sites.numpy(), c.table.numpy(), c.energies.numpy()[..., None]) for k, c in self._clusters.items()}
+        return (merged, Translations(self.lattice, True)) if self._translated else one_cell(merged, self.lattice)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._dtype
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same Hamiltonian with its tables on another device or in float32 / float64."""
-        new = object.__new__(type(self))
-        new.__dict__.update(self.__dict__)
-        new._device = self._device if device is None else check_device(device)
-        new._dtype = self._dtype if dtype is None else dtype
-        return new
+    def all_clusters(self) -> tuple[Merged, Translations]:
+        """All clusters of the supercell, and no translations."""
+        whole = expanded(self.lattice, self._clusters) if self._translated else self._clusters
+        arrays = {k: (c.sites.numpy(), c.table.numpy(), c.energies.numpy()[..., None]) for k, c in whole.items()}
+        return arrays, Translations(self.lattice, False)
 
     @property
     def n_clusters(self) -> dict[int, int]:
         """Number of clusters of the supercell by body order, after merging."""
         return {k: n_images(self.lattice, c) if self._translated else len(c.sites) for k, c in self._clusters.items()}
-
-    @property
-    def tables(self) -> Tables:
-        """What compiled loops read."""
-        if "tables" not in self._made:
-            merged = {k: (c.sites.numpy(), c.table.numpy(), c.energies.numpy()[..., None]) for k, c in self._clusters.items()}
-            listed = (merged, Translations(self.lattice, True)) if self._translated else one_cell(merged, self.lattice)
-            self._made["tables"] = Tables.of(*listed, self.constant)
-        return self._made["tables"]
-
-    @property
-    def kernels(self) -> Energies:
-        """What computes the energies, on this device and in this precision; it checks nothing."""
-        key = self._device, self._dtype
-        if key not in self._made:
-            self._made[key] = choose_kernels(self.tables, *key)
-        return self._made[key]
-
-    @property
-    def compiled(self) -> Energies | None:
-        """`kernels`, unless a subclass computes energies in another way."""
-        methods = ("energy", "site_energies", "swap_differences")
-        return self.kernels if all(getattr(type(self), name) is getattr(ClusterHamiltonian, name) for name in methods) else None
-
-    def energy(self, occupations: Tensor) -> Tensor:
-        return self.kernels.energy(occupations)
-
-    def site_energies(self, occupations: Tensor, site: Tensor | int) -> Tensor:
-        return self.kernels.site_energies(occupations, torch.as_tensor(site, device=occupations.device).view(-1))
-
-    def flip_differences(self, occupations: Tensor) -> Tensor:
-        return self.kernels.flip_differences(occupations)
-
-    def swap_differences(self, occupations: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        return self.kernels.swap_differences(occupations, first, second)
-
-    def completed_energies(self, occupations: Tensor, order: Tensor) -> Tensor:
-        steps = torch.arange(order.shape[1], device=order.device).expand_as(order)
-        return self.kernels.completed_energies(occupations, torch.empty_like(order).scatter_(1, order, steps))
-
-    def completed_site_energies(self, occupations: Tensor, site: Tensor) -> Tensor:
-        if site.ndim == 2:
-            return self.kernels.completed_site_energies(occupations, site)
-        return self.kernels.completed_site_energies(occupations, site.view(-1, 1).expand(len(occupations), 1))[:, 0]
 
     # -- files -----------------------------------------------------------------------------------
 

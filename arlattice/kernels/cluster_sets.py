@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from arlattice.kernels.translations import Translations
 if TYPE_CHECKING:
     from arlattice.lattice import Lattice
 
-__all__ = ["absorbed", "one_cell"]
+__all__ = ["absorbed", "one_cell", "together"]
 
 _LARGEST_TABLE = 2**12  # entries of a table that others are taken into
 
@@ -41,6 +42,31 @@ def one_cell(merged: Merged, lattice: Lattice) -> tuple[Merged, Translations]:
             return merged, none
         found[k] = distinct, np.arange(len(distinct)), named[number[first]] / times[first].reshape(-1, *[1] * (k + 1))
     return found, every
+
+
+def together(members: Sequence[Merged], translations: Translations) -> Merged:
+    """Clusters of several Hamiltonians, each with the tables of all of them: zero where a member lacks it.
+
+    Args:
+        members: one member each.
+        translations: that repeat all of them.
+    """
+    out = {}
+    for k in sorted({k for merged in members for k in merged}):
+        names, tables, whose = [], [], []
+        for number, merged in enumerate(members):
+            if k in merged:
+                sites, table, energies = merged[k]
+                name, columns, _ = translations.canonical(sites)
+                named, which = _reordered(energies, table, columns)
+                names.append(name)
+                tables.append(named[which][..., 0])
+                whose.append(np.full(len(name), number))
+        distinct, inverse = np.unique(np.concatenate(names), axis=0, return_inverse=True)
+        together = np.zeros((len(members), len(distinct), *tables[0].shape[1:]))
+        np.add.at(together, (np.concatenate(whose), inverse.reshape(-1)), np.concatenate(tables))
+        out[k] = distinct, np.arange(len(distinct)), np.moveaxis(together, 0, -1)
+    return out
 
 
 def absorbed(merged: Merged, translations: Translations) -> Merged:

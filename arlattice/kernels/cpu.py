@@ -51,11 +51,12 @@ class CpuKernels:
 
     def energy(self, x: Tensor) -> Tensor:
         rows, out = _array(x), np.empty(len(x), self._real)
+        constant = self.tables.constant
         if len(x) > _FEW and (counts := self._energy_counts) is not None:
-            around = counts, self._anchored.neighbours, self._anchored.kind, self.tables.constant, self._member
+            around = counts, self._anchored.neighbours, self._anchored.kind, constant, self._member
             self._side_by_side(lambda a, b: loops.lane_energies(*around, rows, out, a, b), len(x))
         else:
-            self._in_threads(lambda a, b: loops.energies(self._anchored, self.tables.constant, self._member, rows, out, a, b), len(x))
+            self._in_threads(lambda a, b: loops.energies(self._anchored, constant, self._member, rows, out, a, b), len(x))
         return torch.from_numpy(out)
 
     def site_energies(self, x: Tensor, site: Tensor) -> Tensor:
@@ -97,8 +98,7 @@ class CpuKernels:
     def sweep(self, rule: str, x: Tensor, beta: Tensor, mu: Tensor, numbers: Numbers, sweeps: int) -> Tensor:
         """New occupations after sweeps of a move; see `arlattice.kernels.sweeps`."""
         new = _array(x).copy()
-        member = np.broadcast_to(self._member, len(x)) if len(self._member) == 1 else self._member
-        chains = loops.Chains(_array(beta.double()), _array(mu.double()), np.ascontiguousarray(member))
+        chains = loops.Chains(_array(beta.double()), _array(mu.double()), np.resize(self._member, len(x)))
         noise, places = (loops.Purpose(np.uint32(word), np.int64(step)) for word, step in numbers.purposes)
         random = chains, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
         allowed = self.tables.allowed
@@ -138,7 +138,7 @@ class CpuKernels:
 
     def _blocks(self, n: int) -> Iterator[tuple[int, int]]:
         """Neighbouring configurations of one member, few enough to lie side by side, and as many blocks as threads."""
-        ends = [0, n] if len(self._member) == 1 else [0, *(np.flatnonzero(np.diff(self._member)) + 1).tolist(), n]
+        ends = [0, *(np.flatnonzero(np.diff(np.resize(self._member, n))) + 1).tolist(), n]
         for first, last in pairwise(ends):
             share = ceil((last - first) / torch.get_num_threads() / _VECTOR) * _VECTOR
             for start in range(first, last, min(_LANES, share) or 1):

@@ -52,6 +52,7 @@ class CudaKernels:
         self.tables, self.dtype = tables, dtype
         self._sites, self._listed, self._anchored = (_OnDevice(t, device, dtype) for t in (tables.sites, tables.listed, tables.anchored))
         self._member = torch.zeros(1, dtype=torch.int32, device=device) if member is None else member.to(device, torch.int32)
+        self._constant = torch.from_numpy(tables.constant).to(device)
         bits = (tables.allowed * 2 ** np.arange(tables.allowed.shape[1])).sum(1)
         self._allowed = torch.from_numpy(bits.astype(np.int32)).to(device)
         self._n_sites, self._q = tables.allowed.shape
@@ -66,7 +67,7 @@ class CudaKernels:
         if self._n_sites * (lanes + 4) > _SHARED:
             return self._summed(x)
         shared = table.shared + self._n_sites * (lanes + 4)
-        arguments = [*table.arguments, table.members, table.fits, self._member, float(self.tables.constant), x.contiguous()]
+        arguments = [*table.arguments, table.members, table.fits, self._member_of(x), self._constant, x.contiguous()]
         self._run("energies", len(x), lanes, shared, [*arguments, len(x), self._n_sites, out])
         return out
 
@@ -91,13 +92,13 @@ class CudaKernels:
     def _summed(self, x: Tensor) -> Tensor:
         """The energies of configurations that do not fit into shared memory."""
         each = self._at(self._anchored, x, None, 0).gather(2, x[..., None])
-        return (each.double().sum((1, 2)) + self.tables.constant).to(self.dtype)
+        return (each.double().sum((1, 2)) + self._constant[self._member_of(x).long()]).to(self.dtype)
 
     def _at(self, table: _OnDevice, x: Tensor, site: Tensor | None, mode: int, rank: Tensor | None = None) -> Tensor:
         k = self._n_sites if site is None else site.shape[1]
         out = torch.empty(len(x), k, self._q, dtype=self.dtype, device=x.device)
         where = [x.contiguous(), _or_null(site), _or_null(rank), len(x), k, self._n_sites, mode, out]
-        self._run("at_sites", len(x) * k, _LANES, 0, [*table.arguments, table.members, self._member, *where])
+        self._run("at_sites", len(x) * k, _LANES, 0, [*table.arguments, table.members, self._member_of(x), *where])
         return out
 
     # -- sweeps ----------------------------------------------------------------------------------
@@ -116,9 +117,13 @@ class CudaKernels:
         random = [*_words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *_words(step)))]
         given = [_or_null(None if numbers.noise is None else numbers.noise.to(x.device, torch.float64))]
         given += [_or_null(None if order is None else order.to(x.device, torch.int32))]
-        arguments = [*table.arguments, table.members, table.fits, self._member, *states, *counts, *random, *given]
+        arguments = [*table.arguments, table.members, table.fits, self._member_of(x), *states, *counts, *random, *given]
         self._run("sweeps", len(x), lanes, shared, arguments, in_shared)
         return new
+
+    def _member_of(self, x: Tensor) -> Tensor:
+        """Of every configuration of a batch, which holds all of them so many times."""
+        return self._member.repeat(len(x) // len(self._member))
 
     def _run(self, name: str, n: int, lanes: int, shared: int, arguments: list[Any], in_shared: bool = True) -> None:
         if n:

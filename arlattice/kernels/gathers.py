@@ -84,8 +84,9 @@ class GatherKernels:
     """
 
     def __init__(self, tables: Tables, device: torch.device, dtype: torch.dtype, member: Tensor | None = None) -> None:
-        self.tables, self._member = tables, member
+        self.tables, self._member = tables, None if member is None else member.to(device)
         self._listed, self._anchored = (_Padded(t, device, dtype) for t in (tables.listed, tables.anchored))
+        self._constant = torch.from_numpy(tables.constant).to(device, dtype)
         self._every = torch.arange(len(tables.allowed), device=device)
 
     # See the methods of `arlattice.Hamiltonian`.
@@ -95,10 +96,11 @@ class GatherKernels:
             self._anchored.energies(rows, self._every, member).gather(2, rows[..., None]).sum((1, 2))
             for rows, member in self._chunks(self._anchored, x)
         ]
-        return torch.cat(parts) + self.tables.constant
+        member = self._member_of(x)
+        return torch.cat(parts) + self._constant[0 if member is None else member]
 
     def site_energies(self, x: Tensor, site: Tensor) -> Tensor:
-        return self._listed.energies(x, site.view(-1, 1), self._member)[:, 0]
+        return self._listed.energies(x, site.view(-1, 1), self._member_of(x))[:, 0]
 
     def flip_differences(self, x: Tensor) -> Tensor:
         table = torch.cat([self._listed.energies(rows, self._every, member) for rows, member in self._chunks(self._listed, x)])
@@ -115,9 +117,14 @@ class GatherKernels:
         return torch.cat([self._listed.energies(rows, self._every, member, ranks) for (rows, member), (ranks, _) in parts])
 
     def completed_site_energies(self, x: Tensor, site: Tensor) -> Tensor:
-        return self._listed.energies(x.clamp(min=0), site, self._member, (x < 0).long(), torch.ones_like(site))
+        return self._listed.energies(x.clamp(min=0), site, self._member_of(x), (x < 0).long(), torch.ones_like(site))
 
     def _chunks(self, table: _Padded, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         size = max(1, _CHUNK // table.lookups)
         rows = x.split(size)
-        return list(zip(rows, [None] * len(rows) if self._member is None else self._member.split(size), strict=True))
+        member = self._member_of(x)
+        return list(zip(rows, [None] * len(rows) if member is None else member.split(size), strict=True))
+
+    def _member_of(self, x: Tensor) -> Tensor | None:
+        """Of every configuration of a batch, which holds all of them so many times."""
+        return None if self._member is None else self._member.repeat(len(x) // len(self._member))

@@ -115,7 +115,7 @@ __device__ __forceinline__ const REAL* near_rows(const Table& t, int members, in
 }
 
 extern "C" __global__ void energies(
-    TABLE_ARGUMENTS, int members, int fits, const int* member, double constant, const i64* x, int n, int n_sites, REAL* out) {
+    TABLE_ARGUMENTS, int members, int fits, const int* member, const double* constant, const i64* x, int n, int n_sites, REAL* out) {
     extern __shared__ __align__(16) u8 memory[];
     Table t = TABLE;
     const REAL* near = near_rows(t, members, fits, (REAL*)memory);
@@ -125,8 +125,9 @@ extern "C" __global__ void energies(
     __syncthreads();
     if (threadIdx.x >= lanes) return;
     int b = begin + threadIdx.x;
-    const REAL* own = near + (size_t)(members > 1 ? member[b] : 0) * n_rows * Q;
-    double total = constant;
+    int m = members > 1 ? member[b] : 0;
+    const REAL* own = near + (size_t)m * n_rows * Q;
+    double total = constant[m];
     for (int i = 0; i < n_sites; i++) {
         const int* list = t.neighbours + (size_t)i * n_slots;
         int species = state[i * stride + threadIdx.x];

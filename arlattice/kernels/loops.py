@@ -234,7 +234,8 @@ def energies(table: SiteTable, constant, member, x, out, first, last):
     """Energies of rows ``first`` to ``last`` of x (batch, sites)."""
     local = _local(table)
     for b in range(first, last):
-        out[b] = constant + _energy(table, member[b % len(member)], x[b], local)
+        m = member[b % len(member)]
+        out[b] = constant[m] + _energy(table, m, x[b], local)
 
 
 @sums
@@ -638,7 +639,7 @@ def lane_energies(table: CountTable, neighbours, kinds, constant, member, x, out
     planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
     _planes(table, x, first, planes)
     near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
-    one, total = np.empty((1, lanes), table.weights.dtype), np.full(lanes, constant)
+    one, total = np.empty((1, lanes), table.weights.dtype), np.full(lanes, constant[member[first % len(member)]])
     scratch = np.empty(lanes, table.weights.dtype)
     for site in range(x.shape[1]):
         _near(table, neighbours, site, near)

@@ -20,19 +20,19 @@ class Tables:
     Attributes:
         listed: every cluster at every of its sites: what a site completes.
         sites: energies of a site relative to those of its first species, by fewer clusters: flips, swaps and sweeps.
-        anchored: each cluster once: the energy is `constant` + the sum over the sites, each at its own species.
-        constant: energy of the whole supercell that no cluster carries.
+        anchored: each cluster once: the energy is `constant` and the sum over the sites, each at its own species.
+        constant: energy of the whole supercell that no cluster carries, (members,).
         allowed: which species each site may hold, (sites, species) bool.
     """
 
     listed: SiteTable
     sites: SiteTable
     anchored: SiteTable
-    constant: float
+    constant: np.ndarray
     allowed: np.ndarray
 
     @classmethod
-    def of(cls, merged: Merged, translations: Translations, constant: float) -> Tables:
+    def of(cls, merged: Merged, translations: Translations, constant: np.ndarray) -> Tables:
         """List clusters (`arlattice.kernels.cluster_sets.one_cell`)."""
         fewer = absorbed(merged, translations)
         return cls(

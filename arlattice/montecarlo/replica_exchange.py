@@ -110,6 +110,8 @@ class ReplicaExchange:
         straight = c[a].log_f(energy[a], x[a]) + c[b].log_f(energy[b], x[b])
         accept = self.stream["exchange"].uniform(1, len(a))[0] < (crossed - straight).double().exp()
         accept = accept & (c.targets[a] == c.targets[b]).all(1)
+        if (member := getattr(self.hamiltonian, "member", None)) is not None:  # energies of another member would be needed
+            accept = accept & (member.to(a.device)[a] == member.to(a.device)[b])
         source = torch.arange(len(x), device=x.device)
         source[torch.cat([a, b])] = torch.cat([torch.where(accept, b, a), torch.where(accept, a, b)])
         self.occupations, self.exchange_rate = x[source], accept.float().mean()
