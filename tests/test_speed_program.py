@@ -87,24 +87,26 @@ def test_a_desk_times_what_it_prepared_and_tells_what_it_cannot_do() -> None:
 class Told:
     """Stands for a process: every repeat takes as long as the first."""
 
-    def __init__(self, log: list[str], seconds: float) -> None:
-        self.log, self.seconds = log, seconds
+    def __init__(self, log: list[str], seconds: float, difference: float = 0.0) -> None:
+        self.log, self.seconds, self.difference = log, seconds, difference
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if "prepare" in request:
-            return {"loops": 2, "units": 64, "seconds": self.seconds, "told": {}}
+            return {"loops": 2, "units": 64, "seconds": self.seconds, "told": {"largest_energy_difference": self.difference}}
         self.log += [f"{request['time']}"] if "time" in request else []
         return {"seconds": self.seconds}
 
 
 def test_pieces_take_turns_and_slow_ones_sit_out_the_last_rounds() -> None:
     log: list[str] = []
-    libraries = ("arlattice", "icet", "smol")
+    libraries = ("arlattice", "icet", "smol", "casm")
     case = pieces.Case("energy", "cuau-64", tuple(pieces.Piece(name, "energy", "cuau-64") for name in libraries))
-    rows = process.measure(case, {"arlattice": Told(log, 0.3), "icet": Told(log, 8.0)}, repeats=4, seconds=0.3, budget=20.0)
+    told = {"arlattice": Told(log, 0.3), "icet": Told(log, 8.0), "casm": Told(log, 0.3, difference=0.02)}
+    rows = process.measure(case, told, repeats=4, seconds=0.3, budget=20.0)
     assert log == ["0", "1", "0", "1", "0", "1", "0"]
     assert [row["units"] for row in rows[:2]] == [128, 128]
     assert rows[2]["error"] == "not asked for" and "seconds" not in rows[2]
+    assert rows[3]["error"] == "its energies are not ours: they differ by 2.0e-02"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("smol") is not None, reason="smol is here")

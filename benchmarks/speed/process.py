@@ -16,6 +16,7 @@ from speed.pieces import Case, Piece
 __all__ = ["Process", "measure"]
 
 _FOLDER = Path(__file__).parents[1]
+_TOLERANCE = 1e-8  # eV a supercell, of the energies of another library
 
 
 class Process:
@@ -111,6 +112,8 @@ def _ready(piece: Piece, key: int, processes: Mapping[str, Process], seconds: fl
     answer = processes[piece.library].ask({"prepare": piece.to_dict(), "key": key, "seconds": seconds})
     if "error" in answer:
         return {**piece.to_dict(), "error": answer["error"]}
+    if (difference := answer["told"].get("largest_energy_difference", 0.0)) > _TOLERANCE:
+        return {**piece.to_dict(), "error": f"its energies are not ours: they differ by {difference:.1e}"}
     print(f"  {piece.library} {piece.how} {piece.count} {piece.dtype}: {answer['seconds']:.2f} s a repeat", file=sys.stderr, flush=True)
     counted = {"units": answer["units"] * answer["loops"], "seconds": [], "first": answer["seconds"]}
     return {**piece.to_dict(), **answer["told"], **counted}

@@ -29,7 +29,6 @@ _POOL = 2**20  # sites of configurations that take turns, at least
 
 def versions() -> dict[str, str]:
     """Of arlattice, torch, and what compiles the loops."""
-    torch.set_num_threads(torch.get_num_threads())  # as the environment says
     try:
         from numba import __version__ as numba
     except ImportError:
