@@ -39,6 +39,8 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now
 
+    process_time = perf_counter
+
     def run(self, loops: int) -> None:
         self.calls.append(loops)
         self.now += loops * self.seconds
@@ -76,7 +78,7 @@ def test_a_desk_times_what_it_prepared_and_tells_what_it_cannot_do() -> None:
     desk = worker.Desk(prepare)
     ready = desk.answer({"prepare": ENERGY.to_dict(), "key": 3, "seconds": 0.0})
     assert (ready["loops"], ready["units"], ready["told"]) == (1, 5, {"note": "x"})
-    assert set(desk.answer({"time": 3})) == {"seconds"} and len(done) == 3
+    assert set(desk.answer({"time": 3})) == {"seconds", "processor_seconds"} and len(done) == 3
     assert desk.answer({"prepare": {**ENERGY.to_dict(), "quantity": "wolff"}, "key": 0, "seconds": 0.0}) == {
         "error": "ValueError: no such thing"
     }
@@ -94,7 +96,7 @@ class Told:
         if "prepare" in request:
             return {"loops": 2, "units": 64, "seconds": self.seconds, "told": {"largest_energy_difference": self.difference}}
         self.log += [f"{request['time']}"] if "time" in request else []
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "processor_seconds": self.seconds}
 
 
 def test_pieces_take_turns_and_slow_ones_sit_out_the_last_rounds() -> None:
@@ -149,6 +151,15 @@ def test_the_page_has_a_column_for_every_peer_that_was_timed() -> None:
     assert head.endswith("| us a configuration | / mchammer |")
     assert ours.endswith("| 10 (10 to 10) | 4 |") and theirs.endswith("| 40 (40 to 40) |  |")
     assert rest == ["", "`x` (y, torch z)"]
+
+
+def test_the_page_says_when_the_core_was_shared() -> None:
+    row = {**ENERGY.to_dict(), "units": 10, "seconds": [1.0, 1.0], "processor_seconds": [0.5, 0.7]}
+    result = {"device": "one core of x", "cases": [{"quantity": "energy", "system": "cuau-64", "rows": [row]}]}
+    assert "had 60% of it" in page.shared_core(result)
+    assert not page.shared_core({**result, "device": "a GPU"})
+    row["processor_seconds"] = [1.0, 0.99]
+    assert not page.shared_core(result)
 
 
 def test_every_case_of_the_program_has_a_place_on_the_page() -> None:

@@ -21,6 +21,7 @@ SYSTEMS = {
     "ising-64x64": "Ising 64x64",
     "ising-60x60": "Ising 60x60",
 }
+_ALONE = 0.9
 ENSEMBLES = ("semi-grand-canonical", "canonical")
 
 
@@ -32,7 +33,7 @@ def trials_table(result: Mapping[str, Any]) -> str:
         for case in _cases(result, ENSEMBLES)
         for r in _timed(case)
     ]
-    return table(head, rows) + source(dict(result))
+    return table(head, rows) + source(dict(result)) + shared_core(result)
 
 
 def energies_table(result: Mapping[str, Any]) -> str:
@@ -73,6 +74,14 @@ def start_up_table(result: Mapping[str, Any]) -> str:
         + (f" Two threads on two cores: {'; '.join(threads)}." if threads else "")
         + source(dict(result))
     )
+
+
+def shared_core(result: Mapping[str, Any]) -> str:
+    """Says so where other programs had the core too: ratios stand, speeds are too low."""
+    shares = [sum(r["processor_seconds"]) / sum(r["seconds"]) for case in result["cases"] for r in _timed(case) if "processor_seconds" in r]
+    if result["device"].startswith("one core") and shares and min(shares) < _ALONE:
+        return f"\n\nOther programs ran on the core: the median piece had {statistics.median(shares):.0%} of it, one {min(shares):.0%}."
+    return ""
 
 
 def _cases(result: Mapping[str, Any], quantities: Iterable[str]) -> list[Mapping[str, Any]]:

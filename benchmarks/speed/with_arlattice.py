@@ -70,11 +70,11 @@ def _state(hamiltonian: arl.Hamiltonian, piece: Piece) -> arl.Ensemble:
 
 
 def _sweeps(hamiltonian: arl.Hamiltonian, piece: Piece) -> Callable[[int], object]:
-    """Sweeps of chains that go on from repeat to repeat."""
+    """Sweeps of chains that go on from repeat to repeat; on a GPU compiled, where the move can be."""
     state = _state(hamiltonian, piece)
     conditions = Conditions.from_states([state], hamiltonian).expand(piece.count)
     sweep = make_sweep(piece.how, type(state), hamiltonian.unchecked())
-    return ReplicaExchange(hamiltonian, conditions, (piece.count,), _SEED, sweep=sweep).run
+    return ReplicaExchange(hamiltonian, conditions, (piece.count,), _SEED, fuse=hamiltonian.device.type == "cuda", sweep=sweep).run
 
 
 def _samples(hamiltonian: arl.Hamiltonian, piece: Piece) -> Callable[[int], object]:
