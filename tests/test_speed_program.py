@@ -162,6 +162,15 @@ def test_the_page_says_when_the_core_was_shared() -> None:
     assert not page.shared_core(result)
 
 
+def test_an_import_is_set_against_that_of_torch_round_by_round() -> None:
+    seconds = {"import torch": [1.0, 2.0, 3.0], "import arlattice": [1.2, 2.3, 3.1], "first heat bath": [0.1, 0.2, 0.3]}
+    start_up = {"seconds": seconds, "import arlattice brings": ["torch"]}
+    told = page.start_up_table({"command": "x", "device": "y", "torch": "z", "cases": [], "start_up": start_up})
+    assert "| `import arlattice` above `import torch` | 0.20 (0.10 to 0.30) |" in told
+    assert "| first heat bath | 0.20 (0.10 to 0.30) |" in told
+    assert "loads `torch`." in told
+
+
 def test_every_case_of_the_program_has_a_place_on_the_page() -> None:
     for case in (*pieces.cpu_cases(), *pieces.gpu_cases()):
         assert case.system in page.SYSTEMS

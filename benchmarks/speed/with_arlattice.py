@@ -54,10 +54,11 @@ class Systems:
         return Work(self._waited_for(_calls(hamiltonian, piece)), piece.count)
 
     def _waited_for(self, run: Callable[[int], object]) -> Callable[[int], object]:
+        """The same, until a GPU is done too."""
+
         def whole(loops: int) -> None:
             run(loops)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
+            torch.cuda.synchronize()
 
         return whole if self.device.type == "cuda" else run
 
