@@ -39,6 +39,8 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now
 
+    process_time = perf_counter
+
     def run(self, loops: int) -> None:
         self.calls.append(loops)
         self.now += loops * self.seconds
@@ -76,7 +78,7 @@ def test_a_desk_times_what_it_prepared_and_tells_what_it_cannot_do() -> None:
     desk = worker.Desk(prepare)
     ready = desk.answer({"prepare": ENERGY.to_dict(), "key": 3, "seconds": 0.0})
     assert (ready["loops"], ready["units"], ready["told"]) == (1, 5, {"note": "x"})
-    assert set(desk.answer({"time": 3})) == {"seconds"} and len(done) == 3
+    assert set(desk.answer({"time": 3})) == {"seconds", "processor_seconds"} and len(done) == 3
     assert desk.answer({"prepare": {**ENERGY.to_dict(), "quantity": "wolff"}, "key": 0, "seconds": 0.0}) == {
         "error": "ValueError: no such thing"
     }
@@ -87,24 +89,26 @@ def test_a_desk_times_what_it_prepared_and_tells_what_it_cannot_do() -> None:
 class Told:
     """Stands for a process: every repeat takes as long as the first."""
 
-    def __init__(self, log: list[str], seconds: float) -> None:
-        self.log, self.seconds = log, seconds
+    def __init__(self, log: list[str], seconds: float, difference: float = 0.0) -> None:
+        self.log, self.seconds, self.difference = log, seconds, difference
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if "prepare" in request:
-            return {"loops": 2, "units": 64, "seconds": self.seconds, "told": {}}
+            return {"loops": 2, "units": 64, "seconds": self.seconds, "told": {"largest_energy_difference": self.difference}}
         self.log += [f"{request['time']}"] if "time" in request else []
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "processor_seconds": self.seconds}
 
 
 def test_pieces_take_turns_and_slow_ones_sit_out_the_last_rounds() -> None:
     log: list[str] = []
-    libraries = ("arlattice", "icet", "smol")
+    libraries = ("arlattice", "icet", "smol", "casm")
     case = pieces.Case("energy", "cuau-64", tuple(pieces.Piece(name, "energy", "cuau-64") for name in libraries))
-    rows = process.measure(case, {"arlattice": Told(log, 0.3), "icet": Told(log, 8.0)}, repeats=4, seconds=0.3, budget=20.0)
+    told = {"arlattice": Told(log, 0.3), "icet": Told(log, 8.0), "casm": Told(log, 0.3, difference=0.02)}
+    rows = process.measure(case, told, repeats=4, seconds=0.3, budget=20.0)
     assert log == ["0", "1", "0", "1", "0", "1", "0"]
     assert [row["units"] for row in rows[:2]] == [128, 128]
     assert rows[2]["error"] == "not asked for" and "seconds" not in rows[2]
+    assert rows[3]["error"] == "its energies are not ours: they differ by 2.0e-02"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("smol") is not None, reason="smol is here")
@@ -147,6 +151,24 @@ def test_the_page_has_a_column_for_every_peer_that_was_timed() -> None:
     assert head.endswith("| us a configuration | / mchammer |")
     assert ours.endswith("| 10 (10 to 10) | 4 |") and theirs.endswith("| 40 (40 to 40) |  |")
     assert rest == ["", "`x` (y, torch z)"]
+
+
+def test_the_page_says_when_the_core_was_shared() -> None:
+    row = {**ENERGY.to_dict(), "units": 10, "seconds": [1.0, 1.0], "processor_seconds": [0.5, 0.7]}
+    result = {"device": "one core of x", "cases": [{"quantity": "energy", "system": "cuau-64", "rows": [row]}]}
+    assert "had 60% of it" in page.shared_core(result)
+    assert not page.shared_core({**result, "device": "a GPU"})
+    row["processor_seconds"] = [1.0, 0.99]
+    assert not page.shared_core(result)
+
+
+def test_an_import_is_set_against_that_of_torch_round_by_round() -> None:
+    seconds = {"import torch": [1.0, 2.0, 3.0], "import arlattice": [1.2, 2.3, 3.1], "first heat bath": [0.1, 0.2, 0.3]}
+    start_up = {"seconds": seconds, "import arlattice brings": ["torch"]}
+    told = page.start_up_table({"command": "x", "device": "y", "torch": "z", "cases": [], "start_up": start_up})
+    assert "| `import arlattice` above `import torch` | 0.20 (0.10 to 0.30) |" in told
+    assert "| first heat bath | 0.20 (0.10 to 0.30) |" in told
+    assert "loads `torch`." in told
 
 
 def test_every_case_of_the_program_has_a_place_on_the_page() -> None:

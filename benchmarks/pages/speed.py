@@ -21,6 +21,8 @@ SYSTEMS = {
     "ising-64x64": "Ising 64x64",
     "ising-60x60": "Ising 60x60",
 }
+FIRST, ABOVE, BELOW = "first heat bath", "import arlattice", "import torch"
+_ALONE = 0.9
 ENSEMBLES = ("semi-grand-canonical", "canonical")
 
 
@@ -32,7 +34,7 @@ def trials_table(result: Mapping[str, Any]) -> str:
         for case in _cases(result, ENSEMBLES)
         for r in _timed(case)
     ]
-    return table(head, rows) + source(dict(result))
+    return table(head, rows) + source(dict(result)) + shared_core(result)
 
 
 def energies_table(result: Mapping[str, Any]) -> str:
@@ -56,23 +58,33 @@ def energies_table(result: Mapping[str, Any]) -> str:
 
 
 def start_up_table(result: Mapping[str, Any]) -> str:
-    """Seconds: of whole processes, of building, and how two threads compare with one."""
-    rows = [[f"`{name}`" if " heat " not in name else name, _seconds(taken)] for name, taken in result["start_up"]["seconds"].items()]
-    for case in _cases(result, ("build",)):
-        rows += [[f"building {SYSTEMS[r['system']]}", _seconds(r["seconds"])] for r in _timed(case)]
-    threads = [
-        f"{case['quantity'].split(',')[0]}: {r['ratio']['arlattice']:.2f} times one"
-        for case in result["cases"]
-        if case["quantity"].endswith(", threads")
-        for r in _timed(case)
-        if "ratio" in r
-    ]
-    brought = ", ".join(f"`{name}`" for name in result["start_up"]["import arlattice brings"]) or "none of them"
-    return (
-        f"{table(['what', 'seconds, median'], rows)}\n\nOf the heavy packages `import arlattice` loads {brought}."
-        + (f" Two threads on two cores: {'; '.join(threads)}." if threads else "")
-        + source(dict(result))
-    )
+    """Seconds: of whole processes, of the first heat bath, of building; and how two threads compare with one."""
+    start_up = result.get("start_up", {"seconds": {}, "import arlattice brings": []})
+    timed = {name if name == FIRST else f"`{name}`": taken for name, taken in start_up["seconds"].items()}
+    if {ABOVE, BELOW} <= start_up["seconds"].keys():
+        pairs = zip(start_up["seconds"][ABOVE], start_up["seconds"][BELOW], strict=True)
+        timed[f"`{ABOVE}` above `{BELOW}`"] = [above - below for above, below in pairs]
+    timed |= {f"building {SYSTEMS[r['system']]}": r["seconds"] for case in _cases(result, ("build",)) for r in _timed(case)}
+    rows = [[name, f"{statistics.median(taken):.2f} ({min(taken):.2f} to {max(taken):.2f})"] for name, taken in timed.items()]
+    brought = ", ".join(f"`{name}`" for name in start_up["import arlattice brings"])
+    told = [f"Of the heavy packages `import arlattice` loads {brought}."] if brought else []
+    told += [f"Two threads on two cores: {'; '.join(threads)}."] if (threads := _threads(result)) else []
+    return "\n\n".join([table(["what", "seconds"], rows), *told]) + source(dict(result))
+
+
+def _threads(result: Mapping[str, Any]) -> list[str]:
+    """How many times as fast two threads are as one, by quantity."""
+    cases = [case for case in result["cases"] if case["quantity"].endswith(", threads")]
+    rows = [(case["quantity"].split(",")[0], row) for case in cases for row in _timed(case) if "ratio" in row]
+    return [f"{quantity}: {_digits(row['ratio']['arlattice'])} times one" for quantity, row in rows]
+
+
+def shared_core(result: Mapping[str, Any]) -> str:
+    """Says so where other programs had the core too: ratios stand, speeds are too low."""
+    shares = [sum(r["processor_seconds"]) / sum(r["seconds"]) for case in result["cases"] for r in _timed(case) if "processor_seconds" in r]
+    if result["device"].startswith("one core") and shares and min(shares) < _ALONE:
+        return f"\n\nOther programs ran on the core: the median piece had {statistics.median(shares):.0%} of it, one {min(shares):.0%}."
+    return ""
 
 
 def _cases(result: Mapping[str, Any], quantities: Iterable[str]) -> list[Mapping[str, Any]]:
@@ -112,10 +124,6 @@ def _spread(row: Row, unit: float) -> str:
 def _micro(row: Row) -> str:
     rates = row["per_second"]
     return f"{_digits(1e6 / rates['median'])} ({_digits(1e6 / rates['highest'])} to {_digits(1e6 / rates['lowest'])})"
-
-
-def _seconds(taken: Iterable[float]) -> str:
-    return f"{statistics.median(taken):.2f}"
 
 
 def _digits(value: float) -> str:

@@ -29,7 +29,6 @@ _POOL = 2**20  # sites of configurations that take turns, at least
 
 def versions() -> dict[str, str]:
     """Of arlattice, torch, and what compiles the loops."""
-    torch.set_num_threads(torch.get_num_threads())  # as the environment says
     try:
         from numba import __version__ as numba
     except ImportError:
@@ -55,10 +54,11 @@ class Systems:
         return Work(self._waited_for(_calls(hamiltonian, piece)), piece.count)
 
     def _waited_for(self, run: Callable[[int], object]) -> Callable[[int], object]:
+        """The same, until a GPU is done too."""
+
         def whole(loops: int) -> None:
             run(loops)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
+            torch.cuda.synchronize()
 
         return whole if self.device.type == "cuda" else run
 
@@ -71,11 +71,11 @@ def _state(hamiltonian: arl.Hamiltonian, piece: Piece) -> arl.Ensemble:
 
 
 def _sweeps(hamiltonian: arl.Hamiltonian, piece: Piece) -> Callable[[int], object]:
-    """Sweeps of chains that go on from repeat to repeat."""
+    """Sweeps of chains that go on from repeat to repeat; on a GPU compiled, where the move can be."""
     state = _state(hamiltonian, piece)
     conditions = Conditions.from_states([state], hamiltonian).expand(piece.count)
     sweep = make_sweep(piece.how, type(state), hamiltonian.unchecked())
-    return ReplicaExchange(hamiltonian, conditions, (piece.count,), _SEED, sweep=sweep).run
+    return ReplicaExchange(hamiltonian, conditions, (piece.count,), _SEED, fuse=hamiltonian.device.type == "cuda", sweep=sweep).run
 
 
 def _samples(hamiltonian: arl.Hamiltonian, piece: Piece) -> Callable[[int], object]:

@@ -5,7 +5,7 @@
 reads the systems of FOLDER (`speed.systems`) on the cores named. It answers with the versions, or why it cannot be had, and then to
 
     {"prepare": PIECE, "key": 0, "seconds": 0.3}  ->  {"loops": 12, "units": 64, "seconds": 0.31, "told": {}}
-    {"time": 0}                                   ->  {"seconds": 0.308}
+    {"time": 0}                                   ->  {"seconds": 0.308, "processor_seconds": 0.308}
     {"forget": true}                              ->  {}
 
 What a library prints goes to standard error. Only one of the processes works at a time; the others wait for a line.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from speed.pieces import Piece
-from speed.work import Work, loops_for, seconds_of
+from speed.work import Work, loops_for, timed
 
 __all__ = ["Desk", "main"]
 
@@ -44,7 +44,7 @@ class Desk:
             if "prepare" in asked:
                 return self._make_ready(Piece(**asked["prepare"]), asked["key"], asked["seconds"])
             if "time" in asked:
-                return {"seconds": seconds_of(*self._ready[asked["time"]])}
+                return dict(zip(("seconds", "processor_seconds"), timed(*self._ready[asked["time"]]), strict=True))
         except Exception as error:  # of any library, of any kind
             return {"error": f"{type(error).__name__}: {error}"[:500]}
         self._ready.clear()
