@@ -65,7 +65,7 @@ class ClusterFamily(TabledHamiltonian):
         return Tables.of(together([merged for merged, _ in cells], cells[0][1]), cells[0][1], constants)
 
     @property
-    def fingerprint(self) -> str:  # type: ignore[override]
+    def fingerprint(self) -> str:
         """Of all members and of whose each configuration is."""
         text = repr([one.fingerprint for one in self.members]) + repr(self.member.tolist() if self.member is not None else None)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

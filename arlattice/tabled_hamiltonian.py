@@ -41,7 +41,7 @@ class TabledHamiltonian(Hamiltonian):
         """What compiled loops read."""
         if "tables" not in self._made:
             self._made["tables"] = self.compile_tables()
-        return self._made["tables"]  # type: ignore[no-any-return]
+        return self._made["tables"]
 
     @property
     def kernels(self) -> Energies:
@@ -49,7 +49,7 @@ class TabledHamiltonian(Hamiltonian):
         key = self._device, self._dtype
         if key not in self._made:
             self._made[key] = choose_kernels(self.tables, self._device, self._dtype, self.member)
-        return self._made[key]  # type: ignore[no-any-return]
+        return self._made[key]
 
     @property
     def compiled(self) -> Energies | None:

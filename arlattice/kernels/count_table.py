@@ -82,7 +82,7 @@ def count_table(table: SiteTable, allowed: np.ndarray, *, energies: bool = False
             a = np.array(species, dtype=int)
             fits = allowed[neighbour, a].all(1)
             present = a != first_species[neighbour]
-            weight = values[(slice(None), *species)]
+            weight = values.reshape(len(values), -1, *values.shape[-2:])[:, sum(b * q**j for j, b in enumerate(reversed(species)))]
             for pattern in np.unique(present[fits], axis=0):
                 rows_of = fits & (present == pattern).all(1)
                 key = np.sort(slots[rows_of][:, pattern] * q + a[pattern], 1)
@@ -153,4 +153,5 @@ def _grouped(
     first = np.concatenate([[0], (factors * sizes).cumsum()])[:-1] if groups else kind
     starts = np.searchsorted(kind[order], np.arange(n_kinds + 1))
     whole = (starts, factors[order], sizes[order], first[order], places)
-    return CountTable(feature, *(np.ascontiguousarray(a, np.int32) for a in whole), np.ascontiguousarray(np.moveaxis(weights[order], 2, 0)))
+    indices = [np.ascontiguousarray(a, np.int32) for a in whole]
+    return CountTable._make([feature, *indices, np.ascontiguousarray(np.moveaxis(weights[order], 2, 0))])

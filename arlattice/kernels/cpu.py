@@ -53,7 +53,7 @@ class CpuKernels:
         rows, out = _array(x), np.empty(len(x), self._real)
         constant = self.tables.constant
         if len(x) > _FEW and (counts := self._energy_counts) is not None:
-            around = counts, self._anchored.neighbours, self._anchored.kind, constant, self._member
+            around: Any = counts, self._anchored.neighbours, self._anchored.kind, constant, self._member
             self._side_by_side(lambda a, b: loops.lane_energies(*around, rows, out, a, b), len(x))
         else:
             self._in_threads(lambda a, b: loops.energies(self._anchored, constant, self._member, rows, out, a, b), len(x))
@@ -69,7 +69,7 @@ class CpuKernels:
     def flip_differences(self, x: Tensor) -> Tensor:
         rows, out = _array(x), self._by_species(*x.shape)
         if (counts := self._site_counts) is not None:
-            around = counts, self._sites.neighbours, self._sites.kind, self._member
+            around: Any = counts, self._sites.neighbours, self._sites.kind, self._member
             self._side_by_side(lambda a, b: loops.lane_flips(*around, rows, out, a, b), len(x))
         else:
             self._in_threads(lambda a, b: loops.flips(self._sites, self.tables.allowed, self._member, rows, out, a, b), len(x))
@@ -100,13 +100,13 @@ class CpuKernels:
         new = _array(x).copy()
         chains = loops.Chains(_array(beta.double()), _array(mu.double()), np.resize(self._member, len(x)))
         noise, places = (loops.Purpose(np.uint32(word), np.int64(step)) for word, step in numbers.purposes)
-        random = chains, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
+        random: Any = chains, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
         allowed = self.tables.allowed
         if rule == "heat-bath" and len(x) >= _FEW and (counts := self._site_counts) is not None:
-            around = counts, self._sites.neighbours, self._sites.kind, allowed, _exponential(self._real)
+            around: Any = counts, self._sites.neighbours, self._sites.kind, allowed, _exponential(self._real)
             self._side_by_side(lambda a, b: loops.lane_sweeps(*around, *random, a, b), len(x))
         else:
-            one_by_one = {"heat-bath": loops.chain_sweeps, "metropolis": loops.metropolis_sweeps, "swap": loops.swap_sweeps}[rule]
+            one_by_one: Any = {"heat-bath": loops.chain_sweeps, "metropolis": loops.metropolis_sweeps, "swap": loops.swap_sweeps}[rule]
             self._in_threads(lambda a, b: one_by_one(self._sites, allowed, *random, a, b), len(x), sweeps * x.shape[1])
         return torch.from_numpy(new)
 
@@ -174,4 +174,4 @@ def _exponential(real: type) -> loops.Exponential:
     series = [1 / factorial(j) for j in range(7 if single else 13, -1, -1)]
     numbers = ([1.4426950408889634], [high, low], series, [-80.0 if single else -700.0])
     integers = np.array([127, 23], np.int32) if single else np.array([1023, 52], np.int64)
-    return loops.Exponential(*(np.array(n, real) for n in numbers), integers)
+    return loops.Exponential._make([*(np.array(n, real) for n in numbers), integers])

@@ -139,7 +139,7 @@ class _OnDevice:
         rows = torch.from_numpy(table.rows).to(device, dtype).contiguous()
         indices = [torch.from_numpy(getattr(table, name)).to(device) for name in table._fields if name != "rows"]
         packed = _packed(table) if self.n_slots <= _MOST_SLOTS else np.zeros((0, 2), np.int32)
-        self.arguments = [*indices, _or_null(torch.from_numpy(packed).to(device)), rows]
+        self.arguments: list[Any] = [*indices, _or_null(torch.from_numpy(packed).to(device)), rows]
         self.arguments += [self.n_slots, table.most_others, table.rows.shape[1]]
         size = rows.numel() * rows.element_size()
         self.fits = int(size <= _ROWS_IN_SHARED)
@@ -172,6 +172,7 @@ def _compiled(name: str, dtype: torch.dtype, n_species: int, in_shared: bool) ->
     source = Path(__file__).with_name("loops.cu").read_text(encoding="utf-8")
     real = "double" if dtype == torch.float64 else "float"
     head = f"#define REAL {real}\n#define Q {n_species}\n#define SHARED_STATE {int(in_shared)}\n"
-    kernel = torch.cuda._compile_kernel(head + source, name)
-    kernel.set_shared_memory_config(torch.cuda.get_device_properties().shared_memory_per_block_optin)
-    return kernel  # type: ignore[no-any-return]
+    kernel: Any = torch.cuda._compile_kernel(head + source, name)
+    properties: Any = torch.cuda.get_device_properties()
+    kernel.set_shared_memory_config(properties.shared_memory_per_block_optin)
+    return kernel

@@ -1,7 +1,9 @@
+# mypy: ignore-errors
 """The loops that numba compiles for the CPU: lookups for one chain, counts for many side by side.
 
 They stand in one file because the cache of compiled code looks at the file of a function, not at what it calls. All take plain arrays;
-`arlattice.kernels.cpu` knows what they mean and hands out the chains to threads. Random numbers are those of `arlattice.random_numbers`:
+`arlattice.kernels.cpu` knows what they mean and hands out the chains to threads. numba finds the types, so none are written
+here. Random numbers are those of `arlattice.random_numbers`:
 a function of the seed, the purpose, the number of the chain and the step.
 
 `Lanes` of chains lie side by side in memory, so that one instruction works on many of them. No sum is reordered there: what a chain does
@@ -11,7 +13,8 @@ depends neither on how many others run beside it nor on threads.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -44,10 +47,20 @@ _LOW = _U64(0xFFFFFFFF)
 _TINY = 2.0**-53
 _MOST_COUNTED = 255  # by a byte
 
-loop = njit(cache=True, nogil=True, error_model="numpy")
-inlined = njit(inline="always", error_model="numpy")
-sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
-"""Compiled sums may be reordered: those of one chain, where a sum has no lanes."""
+
+def loop(function: Callable[..., Any]) -> Any:
+    """Compile, for any types; the interpreter is not held while it runs."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+def sums(function: Callable[..., Any]) -> Any:
+    """Compile a loop over single chains: their sums, which have no lanes, may be reordered."""
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile as a part of what calls it: a call that takes many arrays costs more than such a part does."""
+    return njit(inline="always", error_model="numpy")(function)
 
 
 class Purpose(NamedTuple):

@@ -106,7 +106,8 @@ def site_table(merged: Merged, translations: Translations, *, first_only: bool =
         slots[at] = slot_of(kinds, labels)
     rows = np.concatenate([*blocks, np.zeros((1, n_species, members))])
     whole = (translations.kind, neighbours, starts, row, slot_starts[:-1], slots)
-    return SiteTable(*(np.ascontiguousarray(a, np.int32) for a in whole), np.ascontiguousarray(np.moveaxis(rows, 2, 0)))
+    indices = [np.ascontiguousarray(a, np.int32) for a in whole]
+    return SiteTable._make([*indices, np.ascontiguousarray(np.moveaxis(rows, 2, 0))])
 
 
 def _turned(

@@ -85,7 +85,7 @@ def make_sweep(name: str | None, ensemble: type[Ensemble], hamiltonian: Hamilton
 def repeat(sweep: Sweep, occupations: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
     """So many sweeps, in one go if the sweep can."""
     if hasattr(sweep, "repeat"):
-        return sweep.repeat(occupations, state, stream, sweeps)  # type: ignore[no-any-return]
+        return sweep.repeat(occupations, state, stream, sweeps)
     for _ in range(sweeps):
         occupations = sweep(occupations, state, stream)
     return occupations
