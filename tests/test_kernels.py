@@ -14,7 +14,7 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import fixed_configurations
-from arlattice.kernels import choose, cpu, loops
+from arlattice.kernels import choose, loops, threads
 from arlattice.kernels.count_table import count_table
 from arlattice.kernels.cpu import CpuKernels
 from arlattice.kernels.gathers import GatherKernels
@@ -26,6 +26,8 @@ from arlattice.montecarlo.metropolis import Metropolis
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.montecarlo.start import random_occupations
 from arlattice.montecarlo.swap import Swap
+from arlattice.montecarlo.swendsen_wang import SwendsenWang
+from arlattice.montecarlo.wolff import Wolff
 from arlattice.random_numbers import Stream, purpose_word, uniform
 from arlattice.testing import Case, ConformanceError, check_move, small_cases
 from arlattice.testing.moves import Move, transition_matrix
@@ -237,6 +239,33 @@ def test_compiled_chains_are_those_of_torch(
     assert found[0][1] == found[1][1]
 
 
+BONDED: dict[str, Callable[[], arl.ClusterHamiltonian]] = {
+    "ising": lambda: arl.hamiltonian("ising", supercell=(4, 4), h=0.3),
+    "ising 2x2, double bonds": lambda: arl.hamiltonian("ising", supercell=(2, 2)),
+    "potts": lambda: arl.hamiltonian("potts", supercell=(4, 3), q=4),
+    "no bonds": lambda: arl.ClusterHamiltonian.from_terms(arl.square(2), [((0,), np.array([0.0, 0.3]))], units="reduced"),
+}
+
+
+@pytest.mark.parametrize("move", [SwendsenWang, Wolff])
+@pytest.mark.parametrize("name", BONDED)
+def test_compiled_cluster_moves_are_those_of_torch(name: str, move: type[SwendsenWang] | type[Wolff]) -> None:
+    h = BONDED[name]()
+    state = arl.SemiGrandCanonical(2.0, {h.species[-1]: 0.1})
+    conditions = Conditions.from_states([state] * 30, h)
+    found = []
+    for plain in (False, True):
+        stream, moving = Stream(7, "chains"), move(h)
+        assert moving.kernels is not None
+        moving.kernels = None if plain else moving.kernels
+        x = random_occupations(h.lattice, conditions, stream["start"])
+        for sweeps in (4, 1, 3):
+            x = moving.repeat(x, conditions, stream, sweeps)
+        found.append((x, stream.counters()))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
 def test_many_sweeps_in_one_go_are_single_sweeps() -> None:
     h = arl.hamiltonian("ising", supercell=(4, 4))
     conditions = Conditions.from_states([arl.SemiGrandCanonical(2.5)] * 20, h)
@@ -252,10 +281,10 @@ def test_many_sweeps_in_one_go_are_single_sweeps() -> None:
 def test_threads_do_not_change_a_chain(chains: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     h = arl.hamiltonian("potts", supercell=(5, 4), q=3).to(dtype=dtype)
     conditions = Conditions.from_states([arl.SemiGrandCanonical(0.9)] * chains, h)
-    monkeypatch.setattr(cpu, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(threads, "_WORTH_A_THREAD", 1)
     found = []
-    for threads in (1, 2, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+    for n in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=n: n)
         for rule in RULES.values():
             run = ReplicaExchange(h, conditions, (chains,), 5, sweep=rule(h))
             run.run(5)

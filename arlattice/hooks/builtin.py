@@ -94,8 +94,8 @@ def arlattice_register_moves(register: Register) -> None:
     register("heat-bath", f"{here}.heat_bath:HeatBath", summary="every site once, drawn from its conditional probability")
     register("metropolis", f"{here}.metropolis:Metropolis", summary="random sites are offered another species")
     register("swap", f"{here}.swap:Swap", summary="random pairs of sites exchange their species")
-    register("swendsen-wang", f"{here}.swendsen_wang:swendsen_wang", summary="all clusters of like species, ferromagnetic pairs only")
-    register("wolff", f"{here}.wolff:wolff", summary="one cluster of like species, ferromagnetic pairs only")
+    register("swendsen-wang", f"{here}.swendsen_wang:SwendsenWang", summary="all clusters of like species, ferromagnetic pairs only")
+    register("wolff", f"{here}.wolff:Wolff", summary="one cluster of like species, ferromagnetic pairs only")
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from arlattice.kernels.tables import Tables
 
-__all__ = ["Energies", "choose_kernels"]
+__all__ = ["Energies", "choose_kernels", "numba_is_there"]
 
 _COMPILED = (torch.float32, torch.float64)
 
@@ -37,9 +37,14 @@ class Energies(Protocol):
         """Sites (batch, k) to be placed, -1 in x where nothing is placed: (batch, k, species)."""
 
 
+def numba_is_there() -> bool:
+    """Whether loops can be compiled for the CPU; it comes with arlattice, but not on every platform."""
+    return importlib.util.find_spec("numba") is not None
+
+
 def choose_kernels(tables: Tables, device: torch.device, dtype: torch.dtype, member: Tensor | None = None) -> Energies:
     """Compiled kernels of a device and a precision, or gathers."""
-    if device.type == "cpu" and dtype in _COMPILED and importlib.util.find_spec("numba") is not None:
+    if device.type == "cpu" and dtype in _COMPILED and numba_is_there():
         from arlattice.kernels.cpu import CpuKernels
 
         return CpuKernels(tables, dtype, member)

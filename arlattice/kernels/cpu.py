@@ -6,8 +6,7 @@ handed to as many threads as torch uses; results do not depend on their number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from math import ceil, factorial
@@ -22,13 +21,13 @@ from arlattice.kernels.count_table import CountTable, count_table
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
 from arlattice.kernels.tables import Tables
+from arlattice.kernels.threads import Work, in_threads, run
 
 __all__ = ["CpuKernels"]
 
 _FEW = 6  # configurations that are looked up faster than counted
 _LANES = 256  # side by side: their bytes stay in the cache of a core
 _VECTOR = 64  # bytes that one instruction works on, at most
-_WORTH_A_THREAD = 20_000  # lookups
 
 
 class CpuKernels:
@@ -127,14 +126,12 @@ class CpuKernels:
     def _by_species(self, *shape: int) -> np.ndarray:
         return np.empty((*shape, self.tables.allowed.shape[1]), self._real)
 
-    def _in_threads(self, work: Callable[[int, int], Any], n: int, sites: int | None = None) -> None:
-        """Split n configurations, where each reads so many sites, among threads."""
-        sites = len(self._sites.kind) if sites is None else sites
-        parts = max(1, min(torch.get_num_threads(), n, int(n * sites * self._clusters / _WORTH_A_THREAD)))
-        _run(work, [(n * i // parts, n * (i + 1) // parts) for i in range(parts)])
+    def _in_threads(self, work: Work, n: int, sites: int | None = None) -> None:
+        """Split n configurations, where each reads so many sites."""
+        in_threads(work, n, self._clusters * (len(self._sites.kind) if sites is None else sites))
 
-    def _side_by_side(self, work: Callable[[int, int], Any], n: int) -> None:
-        _run(work, [*self._blocks(n)])
+    def _side_by_side(self, work: Work, n: int) -> None:
+        run(work, [*self._blocks(n)])
 
     def _blocks(self, n: int) -> Iterator[tuple[int, int]]:
         """Neighbouring configurations of one member, few enough to lie side by side, and as many blocks as threads."""
@@ -143,16 +140,6 @@ class CpuKernels:
             share = ceil((last - first) / torch.get_num_threads() / _VECTOR) * _VECTOR
             for start in range(first, last, min(_LANES, share) or 1):
                 yield start, min(start + min(_LANES, share), last)
-
-
-def _run(work: Callable[[int, int], Any], parts: list[tuple[int, int]]) -> None:
-    if len(parts) == 1 or torch.get_num_threads() == 1:
-        for part in parts:
-            work(*part)
-    else:
-        with ThreadPoolExecutor(min(len(parts), torch.get_num_threads())) as pool:
-            for done in [pool.submit(work, *part) for part in parts]:
-                done.result()
 
 
 def _in_precision(table: SiteTable, real: type) -> SiteTable:

@@ -13,6 +13,7 @@ Source: R. G. Edwards and A. D. Sokal, Phys. Rev. D 38, 2009 (1988). The Ising c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +21,10 @@ from torch import Tensor
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.kernels.choose import numba_is_there
+
+if TYPE_CHECKING:
+    from arlattice.kernels.bonds import BondKernels
 
 __all__ = ["Bonds"]
 
@@ -60,6 +65,14 @@ class Bonds:
             strengths = _couplings(tensors["clusters.2.energies"], hamiltonian.name)
             pairs, coupling = tensors["clusters.2.sites"], strengths[tensors["clusters.2.table"]]
         return cls(pairs.to(hamiltonian.device), coupling.to(hamiltonian.device), fields.to(hamiltonian.device))
+
+    def kernels(self) -> BondKernels | None:
+        """Compiled loops over these bonds, or None where there are none."""
+        if self.pairs.device.type != "cpu" or not numba_is_there():
+            return None
+        from arlattice.kernels.bonds import BondKernels
+
+        return BondKernels(self.pairs, self.coupling, self.fields)
 
     def activation(self, occupations: Tensor, beta: Tensor) -> Tensor:
         """Probability that each bond is active, (chains, bonds)."""

@@ -13,23 +13,39 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
-from arlattice.montecarlo.moves import UNCONSTRAINED, Sweep, for_ensembles
+from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
-__all__ = ["cluster_logits", "swendsen_wang", "swendsen_wang_step"]
+__all__ = ["SwendsenWang", "cluster_logits", "swendsen_wang_step"]
 
 
 @for_ensembles(UNCONSTRAINED)
-def swendsen_wang(hamiltonian: Hamiltonian) -> Sweep:
-    """The move ``swendsen-wang``: all clusters."""
-    bonds = Bonds.of(hamiltonian)
+class SwendsenWang:
+    """The move ``swendsen-wang``: all clusters.
 
-    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        own = stream["sweep"]
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": own.uniform(*x.T.shape).T}
-        return swendsen_wang_step(bonds, inputs | {"bond_noise": own["bond"].uniform(len(bonds.pairs), len(x)).T})
+    Args:
+        hamiltonian: of ferromagnetic pairs, on the device of the chains.
+    """
 
-    return sweep
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.bonds = Bonds.of(hamiltonian)
+        self.kernels = self.bonds.kernels()
+
+    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `arlattice.montecarlo.moves.Sweep`."""
+        return self.repeat(x, state, stream, 1)
+
+    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many sweeps in one go."""
+        (chains, sites), bonds = x.shape, len(self.bonds.pairs)
+        noise, bond_noise = stream["sweep"], stream["sweep"]["bond"]
+        if self.kernels is not None:
+            numbers = noise.take(sweeps * sites), bond_noise.take(sweeps * bonds)
+            return self.kernels.swendsen_wang(x, state.beta, state.mu, stream.seed, numbers, sweeps)
+        for _ in range(sweeps):
+            inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": noise.uniform(sites, chains).T}
+            x = swendsen_wang_step(self.bonds, inputs | {"bond_noise": bond_noise.uniform(bonds, chains).T})
+        return x
 
 
 def swendsen_wang_step(bonds: Bonds, inputs: dict[str, Tensor]) -> Tensor:

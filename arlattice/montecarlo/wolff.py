@@ -6,7 +6,7 @@ probability
     min(1, exp(-beta sum_(i in cluster) (v_i(new) - mu_new - v_i(old) + mu_old)))
 
 which is 1 without fields. One step turns one cluster: a few sites at high temperature, most of them at low. Ferromagnetic
-pairs only. Not done: growing the cluster alone; here all clusters of the batch are labelled at once.
+pairs only. Compiled loops grow the cluster alone; elsewhere all clusters of the batch are labelled at once.
 Source: U. Wolff, Phys. Rev. Lett. 62, 361 (1989).
 """
 
@@ -19,24 +19,40 @@ from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
 from arlattice.montecarlo.metropolis import offer
-from arlattice.montecarlo.moves import UNCONSTRAINED, Sweep, for_ensembles
+from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
-__all__ = ["acceptance", "wolff", "wolff_step"]
+__all__ = ["Wolff", "acceptance", "wolff_step"]
 
 
 @for_ensembles(UNCONSTRAINED)
-def wolff(hamiltonian: Hamiltonian) -> Sweep:
-    """The move ``wolff``: one cluster."""
-    bonds = Bonds.of(hamiltonian)
+class Wolff:
+    """The move ``wolff``: one cluster.
 
-    def sweep(x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        own = stream["sweep"]
-        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": own.uniform(1, len(x))[0]}
-        site = own["site"].integers(x.shape[1], 1, len(x))[0]
-        return wolff_step(bonds, inputs | {"site": site, "bond_noise": own["bond"].uniform(len(bonds.pairs), len(x)).T})
+    Args:
+        hamiltonian: of ferromagnetic pairs, on the device of the chains.
+    """
 
-    return sweep
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.bonds = Bonds.of(hamiltonian)
+        self.kernels = self.bonds.kernels()
+
+    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `arlattice.montecarlo.moves.Sweep`."""
+        return self.repeat(x, state, stream, 1)
+
+    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many steps in one go."""
+        (chains, sites), bonds = x.shape, len(self.bonds.pairs)
+        noise, site, bond_noise = stream["sweep"], stream["sweep"]["site"], stream["sweep"]["bond"]
+        if self.kernels is not None:
+            numbers = noise.take(sweeps), site.take(sweeps), bond_noise.take(sweeps * bonds)
+            return self.kernels.wolff(x, state.beta, state.mu, stream.seed, numbers, sweeps)
+        for _ in range(sweeps):
+            inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": noise.uniform(1, chains)[0]}
+            inputs |= {"site": site.integers(sites, 1, chains)[0], "bond_noise": bond_noise.uniform(bonds, chains).T}
+            x = wolff_step(self.bonds, inputs)
+        return x
 
 
 def wolff_step(bonds: Bonds, inputs: dict[str, Tensor]) -> Tensor:
