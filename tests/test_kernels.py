@@ -44,6 +44,12 @@ def many_bodies() -> arl.ClusterHamiltonian:
     return arl.ClusterHamiltonian.from_terms(lattice, [*terms, *[((i, (i + 1) % 6), generator.normal(size=(3, 3))) for i in range(6)]], 0.7)
 
 
+def rings() -> arl.ClusterHamiltonian:
+    """Written out: translations are found; some carry a cluster onto itself."""
+    terms = [((i, (i + 2) % 4), np.array([[0.3, -0.1], [-0.1, 0.5]])) for i in range(4)]
+    return arl.ClusterHamiltonian.from_terms(arl.chain(4), terms)
+
+
 def garbage() -> arl.ClusterHamiltonian:
     """Energies of species that a site may not hold are a million times the others."""
     lattice = CASES["two sublattices, vacancies"].hamiltonian.lattice
@@ -65,6 +71,7 @@ HAMILTONIANS: dict[str, Callable[[], arl.ClusterHamiltonian]] = {
     "potts, skewed": lambda: arl.hamiltonian("potts", supercell=((4, 1), (0, 5)), q=3),
     "ising, cubic": lambda: arl.hamiltonian("ising", supercell=(3, 3, 2)),
     "one to six bodies": many_bodies,
+    "pairs across a ring": rings,
     "energies of forbidden species": garbage,
     "no clusters": lambda: arl.ClusterHamiltonian.from_terms(arl.square(2), [], 1.5),
 }

@@ -23,6 +23,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
+from arlattice.montecarlo.moves import RegisteredSweep
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
@@ -300,9 +301,11 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch, "compile", lambda function, **keywords: (asked.append(function), function)[1])
     trainer()
     assert not asked
+    moves: list[Any] = []
+    monkeypatch.setattr(RegisteredSweep, "compile", moves.append)
     run = trainer(compile=True)
     assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
-    assert run.systems[0].replay is not None and run.systems[0].replay.move.sweep.compiled
+    assert run.systems[0].replay is not None and moves == [run.systems[0].replay.move]
 
 
 def test_tensorboard_gets_the_figures_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
