@@ -302,7 +302,7 @@ def test_networks_and_replay_are_compiled_if_asked_for(monkeypatch: pytest.Monke
     trainer()
     assert not asked
     moves: list[Any] = []
-    monkeypatch.setattr(RegisteredSweep, "compile", moves.append)
+    monkeypatch.setattr(RegisteredSweep, "compile", lambda self: moves.append(self))
     run = trainer(compile=True)
     assert {function.__name__ for function in asked} >= {"plan_logits", "block_logits"}
     assert run.systems[0].replay is not None and moves == [run.systems[0].replay.move]
