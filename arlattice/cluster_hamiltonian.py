@@ -149,8 +149,6 @@ class ClusterHamiltonian(TabledHamiltonian):
         try:
             loaded = cls.from_tensors(tensors, description)
             loaded.energy(fixed_configurations(loaded.lattice, 1))  # reads every table
-        except InputError:
-            raise
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError("hamiltonian file", str(path), f"damaged: its tables do not fit together ({reason})") from None

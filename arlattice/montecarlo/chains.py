@@ -50,7 +50,7 @@ def sample_chains(
         move: a registered one (`arlattice.montecarlo.moves`); None takes heat baths, or swaps at fixed composition.
         seed: repeats a run; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers of a chain depend on the seed, the
             chain and the sweep alone, not on threads. With equal threads, device and build the configurations are the same.
-        device: where to run; energies are float64.
+        device: where to run. Chains run in the precision of the Hamiltonian; the energies recorded are float64.
 
     Returns:
         (sweeps // thin) * chains configurations, all chains of the first draw first, without log-probabilities. They are
@@ -98,10 +98,10 @@ def sample_replicas(
     check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
-    exact, stream = hamiltonian.to(device, torch.float64).unchecked(), Stream(seed, CHAINS, device)
-    sweep = make_sweep(move, type(states[0]), exact)
+    on_device, stream = hamiltonian.to(device).unchecked(), Stream(seed, CHAINS, device)
+    sweep = make_sweep(move, type(states[0]), on_device)
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
-    replicas = ReplicaExchange(exact, conditions, (*_grid(grid, len(states)), chains), stream, sweep=sweep)
+    replicas = ReplicaExchange(on_device, conditions, (*_grid(grid, len(states)), chains), stream, sweep=sweep)
     replicas.run(burn_in)
     kept, rate = _recorded(replicas, sweeps, thin)
     metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, sweeps, burn_in, thin, stream.seed)
@@ -168,6 +168,7 @@ def origin(
         "sweeps": sweeps,
         "burn_in": burn_in,
         "thin": thin,
+        "precision": str(hamiltonian.dtype).removeprefix("torch."),
         "arlattice_version": __version__,
         "seed": seed,
         "boltzmann_constant": boltzmann_constant(hamiltonian.units),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -30,15 +29,7 @@ def arlattice_register_hamiltonians(register: Register) -> None:
 
 
 def build(options: J1J2Options) -> arl.Hamiltonian:
-    """E = -J1 sum_<ij> s_i s_j - J2 sum_<<ij>> s_i s_j."""
-    lattice = arl.square(options.supercell)
-    return arl.ClusterHamiltonian.from_terms(lattice, _bonds(lattice, options), units="reduced")
-
-
-def _bonds(lattice: arl.Lattice, options: J1J2Options) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Every bond once, with its energies by the two species."""
-    steps = {(1, 0): options.J1, (0, 1): options.J1, (1, 1): options.J2, (1, -1): options.J2}
-    for (a, b), coupling in steps.items():
-        neighbours = lattice.site_index(lattice.cell_offsets + np.array([a, b, 0]), 0)
-        for site, neighbour in enumerate(neighbours):
-            yield (site, int(neighbour)), -coupling * np.outer(SPIN, SPIN)
+    """E = -J1 sum_<ij> s_i s_j - J2 sum_<<ij>> s_i s_j, by the bonds of one cell."""
+    steps = {(1, 0, 0): options.J1, (0, 1, 0): options.J1, (1, 1, 0): options.J2, (1, -1, 0): options.J2}
+    bonds = [([((0, 0, 0), 0), (step, 0)], -coupling * np.outer(SPIN, SPIN)) for step, coupling in steps.items()]
+    return arl.ClusterHamiltonian.from_cell(arl.square(options.supercell), bonds, units="reduced")
