@@ -48,6 +48,7 @@ _M0, _M1 = _U64(0xD2511F53), _U64(0xCD9E8D57)
 _W0, _W1 = _U32(0x9E3779B9), _U32(0xBB67AE85)
 _LOW = _U64(0xFFFFFFFF)
 _TINY = 2.0**-53
+_ABSENT = np.uint64(2**40)  # in place of a species: whatever it is part of is as large
 _MOST_COUNTED = 255  # by a byte
 
 
@@ -308,53 +309,68 @@ def swap_differences(table: SiteTable, allowed, member, x, a, b, out, first, las
         out[i] = _swap_difference(table, allowed, member[i % len(member)], row, a[i], b[i], local, one, two)
 
 
-@loop
-def _complete(table, member, x, rank, site, out):
-    """Energies of a site by its species, of the clusters whose other sites have a lower rank."""
-    q, kind, rows = table.rows.shape[2], table.kind[site], table.rows[member]
-    out[:] = 0
-    own = rank[site]
+@inlined
+def _complete(table: SiteTable, member, local, found, site, out):
+    """Energies of a site by its species, of the clusters whose other sites are all there; local (slots,) is `_ABSENT` where one is not.
+
+    Nothing is asked before all rows are found: half of the answers would be guessed wrong. The last row holds zeros.
+    """
+    q, kind, rows, none = _U64(table.rows.shape[2]), table.kind[site], table.rows[member], _U64(table.rows.shape[1] - 1)
+    begin, end = table.starts[kind, 0], table.starts[kind, table.starts.shape[1] - 1]
     for p in range(table.starts.shape[1] - 1):
         first, last = table.starts[kind, p], table.starts[kind, p + 1]
         if first == last:
             continue
         at = table.slot_starts[first]
         for c in range(first, last):
-            code = 0
-            whole = True
-            for j in range(p):
-                other = table.neighbours[site, table.slots[at + j]]
-                if rank[other] >= own:
-                    whole = False
-                    break
-                code = code * q + x[other]
+            code = _U64(0)
+            if p == 1:
+                code = local[table.slots[at]]
+            elif p == 2:
+                code = local[table.slots[at]] * q + local[table.slots[at + 1]]
+            elif p > 2:
+                code = (local[table.slots[at]] * q + local[table.slots[at + 1]]) * q + local[table.slots[at + 2]]
+                for j in range(3, p):
+                    code = min(code, _ABSENT) * q + local[table.slots[at + j]]
             at += p
-            if whole:
-                row = table.row[c] + code
-                for s in range(q):
-                    out[s] += rows[row, s]
+            found[c - begin] = table.row[c] + code if code < _ABSENT else none
+    for s in range(rows.shape[1]):
+        total = rows[0, 0] * 0
+        for c in range(end - begin):
+            total += rows[found[c], s]
+        out[s] = total
 
 
-@loop
+@inlined
+def _found(table):
+    most = 0
+    for k in range(table.starts.shape[0]):
+        most = max(most, np.int64(table.starts[k, table.starts.shape[1] - 1]) - np.int64(table.starts[k, 0]))
+    return np.empty(max(1, most), np.uint64)
+
+
+@sums
 def completed(table: SiteTable, member, x, rank, out, first, last):
     """Energies (batch, sites, species) of the clusters that each site completes; rank (batch, sites) in the order."""
+    local, found = _local(table), _found(table)
     for b in range(first, last):
         for site in range(x.shape[1]):
-            _complete(table, member[b % len(member)], x[b], rank[b], site, out[b, site])
+            for s in range(table.neighbours.shape[1]):
+                other = table.neighbours[site, s]
+                local[s] = x[b, other] if rank[b, other] < rank[b, site] else _ABSENT
+            _complete(table, member[b % len(member)], local, found, site, out[b, site])
 
 
-@loop
+@sums
 def completed_sites(table: SiteTable, member, x, site, out, first, last):
     """Energies (batch, k, species) of the clusters that each of k sites a row would complete; x is -1 where nothing is placed."""
-    rank = np.empty(x.shape[1], np.int64)
+    local, found = _local(table), _found(table)
     for b in range(first, last):
-        for i in range(x.shape[1]):
-            rank[i] = x[b, i] < 0
         for j in range(site.shape[1]):
-            own = rank[site[b, j]]
-            rank[site[b, j]] = 1
-            _complete(table, member[b % len(member)], x[b], rank, site[b, j], out[b, j])
-            rank[site[b, j]] = own
+            for s in range(table.neighbours.shape[1]):
+                species = x[b, table.neighbours[site[b, j], s]]
+                local[s] = species if species >= 0 else _ABSENT
+            _complete(table, member[b % len(member)], local, found, site[b, j], out[b, j])
 
 
 # -- one chain -------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ _WORTH_A_THREAD = 20_000  # lookups
 
 def in_threads(work: Work, n: int, lookups: float) -> None:
     """Split n configurations of so many lookups each; what each of them becomes does not depend on it."""
+    if n == 1:
+        work(0, 1)
+        return
     parts = max(1, min(torch.get_num_threads(), n, int(n * lookups / _WORTH_A_THREAD)))
     run(work, [(n * i // parts, n * (i + 1) // parts) for i in range(parts)])
 
