@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -281,6 +282,16 @@ def test_many_sweeps_in_one_go_are_single_sweeps() -> None:
     for _ in range(6):
         often.run(1)
     assert torch.equal(once.occupations, often.occupations)
+
+
+@pytest.mark.parametrize("move", [HeatBath, Metropolis, Swap, SwendsenWang, Wolff])
+def test_long_runs_are_done_in_pieces(move: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    h = arl.hamiltonian("ising", supercell=(4, 4))
+    conditions, x = Conditions.from_states([arl.SemiGrandCanonical(2.5)] * 3, h), fixed_configurations(h.lattice, 3)
+    whole = move(h).repeat(x, conditions, Stream(5), 7)
+    monkeypatch.setattr(compiled, "_TRIALS", 100)
+    assert list(compiled.pieces(7, x)) == [2, 2, 2, 1] and list(compiled.pieces(0, x)) == []
+    assert torch.equal(move(h).repeat(x, conditions, Stream(5), 7), whole)
 
 
 @pytest.mark.parametrize("chains", [3, 300, 700])

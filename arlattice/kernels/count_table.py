@@ -30,6 +30,8 @@ class CountTable(NamedTuple):
     """Groups of products by kind of site.
 
     Attributes:
+        kind: of every site, (sites,) int32.
+        near: the number of [x_j = a] for every (slot, species) around each site, and for itself, (sites, (slots + 1) * species) uint32.
         feature: the number of [x_i = a], (sites, species) int32; -1 for the first species of a site, and those it may not hold.
         starts: groups of kind K are ``starts[K]`` to ``starts[K + 1]``, (kinds + 1,) int32.
         factors: of each product of a group, (groups,) int32.
@@ -39,6 +41,8 @@ class CountTable(NamedTuple):
         weights: (members, groups, species), relative to the first species of the site; of energies (members, groups, 1).
     """
 
+    kind: np.ndarray
+    near: np.ndarray
     feature: np.ndarray
     starts: np.ndarray
     factors: np.ndarray
@@ -90,7 +94,9 @@ def count_table(table: SiteTable, allowed: np.ndarray, *, energies: bool = False
                 n_products += int(rows_of.sum())
         if n_products > _MOST_PRODUCTS * max(1, len(table.row)):
             return None
-    return _grouped(found, len(own), (1 if energies else q, members), _features(first_species, allowed))
+    feature = _features(first_species, allowed)
+    near = feature[with_own].reshape(len(allowed), -1).astype(np.uint32)
+    return _grouped(found, len(own), (1 if energies else q, members), (table.kind, near, feature))
 
 
 def _clusters(table: SiteTable, p: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,7 +132,7 @@ def _features(first_species: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def _grouped(
-    found: dict[int, list[tuple[np.ndarray, np.ndarray]]], n_kinds: int, shape: tuple[int, int], feature: np.ndarray
+    found: dict[int, list[tuple[np.ndarray, np.ndarray]]], n_kinds: int, shape: tuple[int, int], around: tuple[np.ndarray, ...]
 ) -> CountTable:
     """Products of one weight together, by kind."""
     groups: list[tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray]] = []
@@ -154,4 +160,4 @@ def _grouped(
     starts = np.searchsorted(kind[order], np.arange(n_kinds + 1))
     whole = (starts, factors[order], sizes[order], first[order], places)
     indices = [np.ascontiguousarray(a, np.int32) for a in whole]
-    return CountTable._make([feature, *indices, np.ascontiguousarray(np.moveaxis(weights[order], 2, 0))])
+    return CountTable._make([*around, *indices, np.ascontiguousarray(np.moveaxis(weights[order], 2, 0))])

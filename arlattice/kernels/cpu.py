@@ -52,7 +52,7 @@ class CpuKernels:
         rows, out = _array(x), np.empty(len(x), self._real)
         constant = self.tables.constant
         if len(x) > _FEW and (counts := self._energy_counts) is not None:
-            around: Any = counts, self._anchored.neighbours, self._anchored.kind, constant, self._member
+            around: Any = counts, constant, self._member
             self._side_by_side(lambda a, b: loops.lane_energies(*around, rows, out, a, b), len(x))
         else:
             self._in_threads(lambda a, b: loops.energies(self._anchored, constant, self._member, rows, out, a, b), len(x))
@@ -68,7 +68,7 @@ class CpuKernels:
     def flip_differences(self, x: Tensor) -> Tensor:
         rows, out = _array(x), self._by_species(*x.shape)
         if (counts := self._site_counts) is not None:
-            around: Any = counts, self._sites.neighbours, self._sites.kind, self._member
+            around: Any = counts, self._member
             self._side_by_side(lambda a, b: loops.lane_flips(*around, rows, out, a, b), len(x))
         else:
             self._in_threads(lambda a, b: loops.flips(self._sites, self.tables.allowed, self._member, rows, out, a, b), len(x))
@@ -102,7 +102,7 @@ class CpuKernels:
         random: Any = chains, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
         allowed = self.tables.allowed
         if rule == "heat-bath" and len(x) >= _FEW and (counts := self._site_counts) is not None:
-            around: Any = counts, self._sites.neighbours, self._sites.kind, allowed, _exponential(self._real)
+            around: Any = counts, allowed, _exponential(self._real)
             self._side_by_side(lambda a, b: loops.lane_sweeps(*around, *random, a, b), len(x))
         else:
             one_by_one: Any = {"heat-bath": loops.chain_sweeps, "metropolis": loops.metropolis_sweeps, "swap": loops.swap_sweeps}[rule]

@@ -54,12 +54,19 @@ _MOST_COUNTED = 255  # by a byte
 
 def loop(function: Callable[..., Any]) -> Any:
     """Compile, for any types; the interpreter is not held while it runs."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    return _compiled(function, nogil=True, error_model="numpy")
 
 
 def sums(function: Callable[..., Any]) -> Any:
     """Compile a loop over single chains: their sums, which have no lanes, may be reordered."""
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})(function)
+    return _compiled(function, nogil=True, error_model="numpy", fastmath={"reassoc"})
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep compiled code: neither beside this file nor in a home
+        return njit(**options)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -499,38 +506,32 @@ def _planes(table: CountTable, x, first, planes):
 
 
 @inlined
-def _near(table: CountTable, neighbours, site, near):
-    """Feature of every (slot, species) around a site, and of the site itself."""
-    q, m = table.feature.shape[1], neighbours.shape[1]
-    for s in range(m):
-        for a in range(q):
-            near[s * q + a] = table.feature[neighbours[site, s], a]
-    for a in range(q):
-        near[m * q + a] = table.feature[site, a]
-
-
-@inlined
-def _add_products(planes, near, places, f, at, size, count):
+def _add_products(table: CountTable, planes, site, f, at, size, count):
     """How many products of a group are 1 in each lane, added to count (lanes,) bytes."""
-    lanes = len(count)
+    lanes, near, places = len(count), table.near, table.places
     if f == 1:
         for j in range(at, at + size):
-            a = near[places[j]]
+            a = near[site, places[j]]
             for c in range(lanes):
                 count[c] += planes[a, c]
     elif f == 2:
         for j in range(at, at + 2 * size, 2):
-            a, b = near[places[j]], near[places[j + 1]]
+            a, b = near[site, places[j]], near[site, places[j + 1]]
             for c in range(lanes):
                 count[c] += planes[a, c] & planes[b, c]
     elif f == 3:
         for j in range(at, at + 3 * size, 3):
-            a, b, d = near[places[j]], near[places[j + 1]], near[places[j + 2]]
+            a, b, d = near[site, places[j]], near[site, places[j + 1]], near[site, places[j + 2]]
             for c in range(lanes):
                 count[c] += planes[a, c] & planes[b, c] & planes[d, c]
     elif f == 4:
         for j in range(at, at + 4 * size, 4):
-            a, b, d, e = near[places[j]], near[places[j + 1]], near[places[j + 2]], near[places[j + 3]]
+            a, b, d, e = (
+                near[site, places[j]],
+                near[site, places[j + 1]],
+                near[site, places[j + 2]],
+                near[site, places[j + 3]],
+            )
             for c in range(lanes):
                 count[c] += planes[a, c] & planes[b, c] & planes[d, c] & planes[e, c]
     else:
@@ -538,7 +539,7 @@ def _add_products(planes, near, places, f, at, size, count):
         for j in range(at, at + f * size, f):
             whole[:] = 1
             for k in range(f):
-                a = near[places[j + k]]
+                a = near[site, places[j + k]]
                 for c in range(lanes):
                     whole[c] &= planes[a, c]
             for c in range(lanes):
@@ -546,12 +547,13 @@ def _add_products(planes, near, places, f, at, size, count):
 
 
 @inlined
-def _lane_site(table: CountTable, member, planes, near, kind, count, value, out):
+def _lane_site(table: CountTable, member, planes, site, count, value, out):
     """Energies of a site relative to its first species, (species, lanes); count and value are scratch (lanes,)."""
     lanes = len(count)
     for s in range(out.shape[0]):
         for c in range(lanes):
             out[s, c] = 0
+    kind = table.kind[site]
     for g in range(table.starts[kind], table.starts[kind + 1]):
         f, at, left = table.factors[g], table.first[g], table.sizes[g]
         while left > 0:
@@ -560,7 +562,7 @@ def _lane_site(table: CountTable, member, planes, near, kind, count, value, out)
             for c in range(lanes):
                 count[c] = none
             if f > 0:
-                _add_products(planes, near, table.places, f, at, size, count)
+                _add_products(table, planes, site, f, at, size, count)
             for s in range(out.shape[0]):
                 weight = table.weights[member, g, s]
                 if weight != 0:
@@ -596,16 +598,13 @@ def _lane_exponential(constants: Exponential, v, s, power, series):
 
 
 @loop
-def lane_sweeps(
-    table: CountTable, neighbours, kinds, allowed, constants, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last
-):
+def lane_sweeps(table: CountTable, allowed, constants, chains: Chains, x, seed, noise, scan, given, order, sweeps, first, last):
     """Heat baths of chains ``first`` to ``last`` side by side; all of one member. See `chain_sweeps`."""
     n = order.shape[1] if len(order) else x.shape[1]
     n_sites, q, lanes = x.shape[1], allowed.shape[1], last - first
     real = table.weights.dtype
     planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
     _planes(table, x, first, planes)
-    near = np.empty((neighbours.shape[1] + 1) * q, np.uint32)
     count, words = np.empty(lanes, np.uint8), np.empty((4, lanes), np.uint32)
     energy, u = np.empty((q, lanes), real), np.empty(lanes, real)
     top, total, scratch = np.empty(lanes, real), np.empty(lanes, real), np.empty(lanes, real)
@@ -637,8 +636,7 @@ def lane_sweeps(
                     _lane_words(keys, noise, made, first, words)
                 _lane_numbers(words, step & 1, u)
             site = visits[t]
-            _near(table, neighbours, site, near)
-            _lane_site(table, member, planes, near, kinds[site], count, scratch, energy)
+            _lane_site(table, member, planes, site, count, scratch, energy)
             species = state[site]
             _lane_draw(constants, allowed[site], beta, mu, u, energy, top, total, scratch, power, species)
             for a in range(q):
@@ -679,17 +677,15 @@ def _lane_draw(constants, allowed, beta, mu, u, energy, top, total, scratch, pow
 
 
 @loop
-def lane_energies(table: CountTable, neighbours, kinds, constant, member, x, out, first, last):
+def lane_energies(table: CountTable, constant, member, x, out, first, last):
     """Energies of rows ``first`` to ``last`` of x (batch, sites), side by side; all of one member."""
-    lanes, q = last - first, table.feature.shape[1]
-    planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
+    lanes = last - first
+    planes, count = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8), np.empty(lanes, np.uint8)
     _planes(table, x, first, planes)
-    near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
     one, total = np.empty((1, lanes), table.weights.dtype), np.full(lanes, constant[member[first % len(member)]])
     scratch = np.empty(lanes, table.weights.dtype)
     for site in range(x.shape[1]):
-        _near(table, neighbours, site, near)
-        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, scratch, one)
+        _lane_site(table, member[first % len(member)], planes, site, count, scratch, one)
         v = one[0]
         for c in range(lanes):
             total[c] += v[c]
@@ -698,16 +694,15 @@ def lane_energies(table: CountTable, neighbours, kinds, constant, member, x, out
 
 
 @loop
-def lane_flips(table: CountTable, neighbours, kinds, member, x, out, first, last):
+def lane_flips(table: CountTable, member, x, out, first, last):
     """E(x with site i set to s) - E(x) of rows ``first`` to ``last``, (batch, sites, species); all of one member."""
     lanes, q = last - first, table.feature.shape[1]
     planes = np.zeros((max(1, table.feature.max() + 1), lanes), np.uint8)
     _planes(table, x, first, planes)
-    near, count = np.empty((neighbours.shape[1] + 1) * q, np.int32), np.empty(lanes, np.uint8)
+    count = np.empty(lanes, np.uint8)
     energy, scratch = np.empty((q, lanes), table.weights.dtype), np.empty(lanes, table.weights.dtype)
     for site in range(x.shape[1]):
-        _near(table, neighbours, site, near)
-        _lane_site(table, member[first % len(member)], planes, near, kinds[site], count, scratch, energy)
+        _lane_site(table, member[first % len(member)], planes, site, count, scratch, energy)
         for c in range(lanes):
             own = energy[x[first + c, site], c]
             for s in range(q):

@@ -6,17 +6,20 @@ differences that round an energy the other way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from torch import Tensor
 
-from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.kernels.numbers import Numbers
 from arlattice.random_numbers import Stream
+from arlattice.tabled_hamiltonian import TabledHamiltonian
 
-__all__ = ["Compiled", "compiled"]
+__all__ = ["Compiled", "compiled", "pieces", "sweep"]
+
+_TRIALS = 2 * 10**8  # of a piece: two seconds of 100 million trials a second
 
 
 class Compiled(Protocol):
@@ -28,21 +31,25 @@ class Compiled(Protocol):
 
 def compiled(hamiltonian: Hamiltonian) -> Compiled | None:
     """The kernels of a Hamiltonian that sweep, or None."""
-    kernels = hamiltonian.compiled if isinstance(hamiltonian, ClusterHamiltonian) else None
+    kernels = hamiltonian.compiled if isinstance(hamiltonian, TabledHamiltonian) else None
     return kernels if hasattr(kernels, "sweep") else None  # type: ignore[return-value]
 
 
+def pieces(sweeps: int, x: Tensor) -> Iterator[int]:
+    """Sweeps of chains (chains, sites) in pieces of a few seconds: a piece cannot be interrupted, and holds up the screen of some GPUs."""
+    most = max(1, _TRIALS // max(1, x.numel()))
+    while sweeps > 0:
+        yield min(most, sweeps)
+        sweeps -= most
+
+
 def sweep(
-    kernels: Compiled,
-    rule: str,
-    x: Tensor,
-    state: Conditions,
-    noise: tuple[Stream, int],
-    places: tuple[Stream, int],
-    sweeps: int,
-    order: Tensor | None = None,
+    kernels: Compiled, rule: str, x: Tensor, state: Conditions, noise: tuple[Stream, int], places: tuple[Stream, int], sweeps: int
 ) -> Tensor:
-    """Sweeps with random numbers of two streams, so many of each a sweep; an order that is given was taken from the second already."""
-    place = places[0].take(0 if order is not None else sweeps * places[1])
-    numbers = Numbers(noise[0].seed, (noise[0].take(sweeps * noise[1]), place), places=order)
-    return kernels.sweep(rule, x, state.beta, state.mu, numbers, sweeps)
+    """Sweeps with random numbers of two streams, so many of each a sweep."""
+    for n in pieces(sweeps, x):
+        order = places[0].permutations(x.shape[1], n) if rule == "heat-bath" and x.is_cuda else None
+        place = places[0].take(n * places[1] if order is None else 0)
+        numbers = Numbers(noise[0].seed, (noise[0].take(n * noise[1]), place), places=order)
+        x = kernels.sweep(rule, x, state.beta, state.mu, numbers, n)
+    return x

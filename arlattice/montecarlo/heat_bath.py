@@ -40,8 +40,7 @@ class HeatBath:
         chains, sites = x.shape
         noise, scan = stream["sweep"], stream["scan"]
         if (kernels := compiled(self.hamiltonian)) is not None:
-            order = scan.permutations(sites, sweeps) if x.is_cuda else None
-            return sweep(kernels, "heat-bath", x, state, (noise, sites), (scan, sites), sweeps, order)
+            return sweep(kernels, "heat-bath", x, state, (noise, sites), (scan, sites), sweeps)
         inputs = {"beta": state.beta, "mu": state.mu, "allowed": self.allowed}
         for _ in range(sweeps):
             drawn = {"noise": noise.uniform(sites, chains), "scan": scan.permutation(sites)}

@@ -13,6 +13,7 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
+from arlattice.montecarlo.compiled import pieces
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
@@ -40,8 +41,10 @@ class SwendsenWang:
         (chains, sites), bonds = x.shape, len(self.bonds.pairs)
         noise, bond_noise = stream["sweep"], stream["sweep"]["bond"]
         if self.kernels is not None:
-            numbers = noise.take(sweeps * sites), bond_noise.take(sweeps * bonds)
-            return self.kernels.swendsen_wang(x, state.beta, state.mu, stream.seed, numbers, sweeps)
+            for n in pieces(sweeps, x):
+                numbers = noise.take(n * sites), bond_noise.take(n * bonds)
+                x = self.kernels.swendsen_wang(x, state.beta, state.mu, stream.seed, numbers, n)
+            return x
         for _ in range(sweeps):
             inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": noise.uniform(sites, chains).T}
             x = swendsen_wang_step(self.bonds, inputs | {"bond_noise": bond_noise.uniform(bonds, chains).T})

@@ -18,6 +18,7 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.bonds import Bonds
+from arlattice.montecarlo.compiled import pieces
 from arlattice.montecarlo.metropolis import offer
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
@@ -46,8 +47,10 @@ class Wolff:
         (chains, sites), bonds = x.shape, len(self.bonds.pairs)
         noise, site, bond_noise = stream["sweep"], stream["sweep"]["site"], stream["sweep"]["bond"]
         if self.kernels is not None:
-            numbers = noise.take(sweeps), site.take(sweeps), bond_noise.take(sweeps * bonds)
-            return self.kernels.wolff(x, state.beta, state.mu, stream.seed, numbers, sweeps)
+            for n in pieces(sweeps, x):
+                numbers = noise.take(n), site.take(n), bond_noise.take(n * bonds)
+                x = self.kernels.wolff(x, state.beta, state.mu, stream.seed, numbers, n)
+            return x
         for _ in range(sweeps):
             inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": noise.uniform(1, chains)[0]}
             inputs |= {"site": site.integers(sites, 1, chains)[0], "bond_noise": bond_noise.uniform(bonds, chains).T}
