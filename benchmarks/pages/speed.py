@@ -76,7 +76,7 @@ def _threads(result: Mapping[str, Any]) -> list[str]:
     """How many times as fast two threads are as one, by quantity."""
     cases = [case for case in result["cases"] if case["quantity"].endswith(", threads")]
     rows = [(case["quantity"].split(",")[0], row) for case in cases for row in _timed(case) if "ratio" in row]
-    return [f"{quantity}: {_digits(row['ratio']['arlattice'])} times one" for quantity, row in rows]
+    return [f"{quantity}, {row['count']:,} at once: {_digits(row['ratio']['arlattice'])} times one" for quantity, row in rows]
 
 
 def shared_core(result: Mapping[str, Any]) -> str:

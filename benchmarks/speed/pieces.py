@@ -127,6 +127,6 @@ def _batches(quantity: str, counts: Iterable[int], how: str) -> tuple[Piece, ...
 
 
 def _threads() -> list[Case]:
-    one = Piece("arlattice", "semi-grand-canonical", "cuau-64", 256, "heat-bath", "float32", "ReplicaExchange")
-    batch = Piece("arlattice", "energy", "cuau-64", 1000, "unchecked", "float32")
-    return [Case(f"{p.quantity}, threads", p.system, (p, replace(p, library=THREADS)), compared=THREADS) for p in (one, batch)]
+    chains = [Piece("arlattice", "semi-grand-canonical", "cuau-64", n, "heat-bath", "float32", "ReplicaExchange") for n in (256, 2048)]
+    batches = [Piece("arlattice", "energy", "cuau-64", n, "unchecked", "float32") for n in (1000, 20000)]
+    return [Case(f"{p.quantity}, threads", p.system, (p, replace(p, library=THREADS)), compared=THREADS) for p in chains + batches]
