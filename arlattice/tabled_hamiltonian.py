@@ -32,6 +32,10 @@ class TabledHamiltonian(Hamiltonian):
         self._device, self._dtype = torch.device("cpu"), torch.float64
         self._made: dict[Any, Any] = {}  # tables, and kernels by device and precision
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be made again: compiled kernels do not travel to other processes."""
+        return self.__dict__ | {"_made": {}}
+
     @abstractmethod
     def compile_tables(self) -> Tables:
         """The tables, made anew; read them by `tables`."""

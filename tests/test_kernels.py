@@ -491,6 +491,17 @@ def test_what_makes_no_family_is_refused(members: list[str], member: object, tol
         arl.ClusterFamily([known[name] for name in members], member)
 
 
+def test_kernels_do_not_travel_with_a_copy_for_another_process() -> None:
+    h = arl.hamiltonian("ising", supercell=(3, 3))
+    x = fixed_configurations(h.lattice, 4)
+    energy = h.energy(x)
+    state = h.__getstate__()
+    assert state["_made"] == {} and set(state) == set(vars(h))
+    fresh = object.__new__(type(h))
+    fresh.__dict__.update(state)
+    assert torch.equal(fresh.energy(x), energy)
+
+
 # -- files -----------------------------------------------------------------------------------------
 
 

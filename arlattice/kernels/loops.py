@@ -1,13 +1,13 @@
 # mypy: ignore-errors
 """The loops that numba compiles for the CPU: lookups for one chain, counts for many side by side.
 
-They stand in one file because the cache of compiled code looks at the file of a function, not at what it calls. All take plain arrays;
-`arlattice.kernels.cpu` knows what they mean and hands out the chains to threads. numba finds the types, so none are written
-here. Random numbers are those of `arlattice.random_numbers`:
-a function of the seed, the purpose, the number of the chain and the step.
+They stand in one file because the cache of compiled code looks at the file of a function, not at what it calls: in two, a change of one
+would leave old code in the other. All take plain arrays; `arlattice.kernels.cpu` knows what they mean and hands out the chains to threads.
+numba finds the types, so none are written here. Random numbers are those of `arlattice.random_numbers`: a function of the seed, the
+purpose, the number of the chain and the step.
 
 `Lanes` of chains lie side by side in memory, so that one instruction works on many of them. No sum is reordered there: what a chain does
-depends neither on how many others run beside it nor on threads.
+depends neither on how many others lie beside it nor on threads.
 """
 
 from __future__ import annotations
