@@ -20,9 +20,9 @@ struct Words {
 
 __device__ __forceinline__ Words philox(u32 a, u32 b, u32 c, u32 d, u32 k0, u32 k1) {
 #pragma unroll
-    for (int r = 0; r < 10; r++) {
-        u32 h0 = __umulhi(0xD2511F53u, a), l0 = 0xD2511F53u * a, h1 = __umulhi(0xCD9E8D57u, c), l1 = 0xCD9E8D57u * c;
-        a = h1 ^ b ^ k0, b = l1, c = h0 ^ d ^ k1, d = l0;
+    for (int round = 0; round < 10; round++) {
+        u64 p = 0xD2511F53ull * a, r = 0xCD9E8D57ull * c;
+        a = (u32)(r >> 32) ^ b ^ k0, b = (u32)r, c = (u32)(p >> 32) ^ d ^ k1, d = (u32)p;
         k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
     }
     return Words{a, b, c, d};
@@ -35,6 +35,26 @@ __device__ __forceinline__ REAL in_real(u32 high, u32 low) {
     if (sizeof(REAL) == 8) return (REAL)number(high, low);
     return (REAL)(high >> 8) * (REAL)5.9604644775390625e-08;
 }
+
+struct Numbers {  // of one purpose and one chain
+    u32 k0, k1, purpose, sample;
+    i64 step, made;
+    Words words;
+
+    __device__ Numbers(u32 k0, u32 k1, u32 purpose, u32 sample, i64 step)
+        : k0(k0), k1(k1), purpose(purpose), sample(sample), step(step), made(-1), words{0, 0, 0, 0} {}
+
+    __device__ __forceinline__ bool next() {  // whether it is the second of its pair
+        i64 half = step >> 1;
+        if (half != made) {
+            words = philox((u32)half, (u32)(half >> 32), sample, purpose, k0, k1);
+            made = half;
+        }
+        return step++ & 1;
+    }
+    __device__ __forceinline__ double in53() { return next() ? number(words.c, words.d) : number(words.a, words.b); }
+    __device__ __forceinline__ REAL real() { return next() ? in_real(words.c, words.d) : in_real(words.a, words.b); }
+};
 
 // -- heat bath ------------------------------------------------------------------------------------
 

@@ -1,25 +1,80 @@
-// Loops of a GPU that count products (arlattice.kernels.count_table): four chains, or configurations, are a lane, and a warp is a block.
-// arlattice.kernels.cuda puts straight-line code for the sites of every kind before this (arlattice.kernels.straight_line) and defines
-//   SHARED_STATE    1 where the state of a block is in shared memory, 0 where it is in global memory
+// Loops of a GPU that count products (arlattice.kernels.count_table). A lane is one chain, or four chains that do the same; 32 lanes share
+// a state. arlattice.kernels.cuda puts straight-line code for the sites of every kind into this (arlattice.kernels.straight_line) and defines
+//   CHAINS          of a lane, 1 or 4
+//   STATE           2: words in shared memory, 1: bytes in shared memory, 0: bytes in global memory
 //   SHARED_WEIGHTS  1 where the weights are in shared memory, 0 where they stay in global memory
 //   MEMBERS         Hamiltonians of the family
-// The state of a lane is one byte a feature [x_i = a], a bit a chain; a sum of products is one byte a chain.
+//   NEAR            of a site, features that its energies depend on, in fours
+//   TOGETHER        sites whose differences a warp writes at once
+// The state is one cell a feature [x_i = a] and lane: in a word a byte a chain, in a byte a bit a chain. A sum of products is a word.
 
-#define CHAINS 4
 #define LANES 32
+#define ROWS (LANES * CHAINS)
+#define HEAD ((Q + 5) / 4)
 
-// Bit k of four to byte k, 0 or 1.
-__device__ __forceinline__ u32 spread(u32 four) { return four * 0x00204081u & 0x01010101u; }
+#if STATE == 2
+typedef u32 Cell;
+#else
+typedef u8 Cell;
+#endif
 
 struct State {
-    u8* bytes;  // (features, lanes) from this lane on
-    __device__ __forceinline__ u32 bits(int feature) const { return bytes[(size_t)feature * LANES]; }
-    __device__ __forceinline__ u32 operator[](int feature) const { return spread(bits(feature)); }
-    __device__ __forceinline__ void set(int feature, u32 bits) { bytes[(size_t)feature * LANES] = bits; }
+    Cell* cells;  // (features, lanes), from this lane on
+
+    // [x_i = a] of each chain, a byte each.
+    __device__ __forceinline__ u32 operator[](int feature) const {
+        const u32 cell = cells[feature * LANES];
+        return STATE == 2 || CHAINS == 1 ? cell : cell * 0x00204081u & 0x01010101u;
+    }
+    __device__ __forceinline__ bool holds(int feature, int k) const { return cells[feature * LANES] >> shift(k) & 1; }
+    static __device__ __forceinline__ int shift(int k) { return STATE == 2 ? 8 * k : k; }
+    static __device__ __forceinline__ Cell cell(const int* species, int a) {
+        u32 cell = 0;
+#pragma unroll
+        for (int k = 0; k < CHAINS; k++) cell |= (u32)(species[k] == a) << shift(k);
+        return (Cell)cell;
+    }
+};
+
+// A row of the table of sites: kind, allowed species as bits, feature of every species, padding; features near, in fours.
+struct Site {
+    int head[4 * HEAD];
+    int4 first[2];
+    const int4* row;
+
+    __device__ __forceinline__ Site(const int4* sites, int site) : row(sites + (size_t)site * (HEAD + NEAR) + HEAD) {
+#pragma unroll
+        for (int j = 0; j < HEAD; j++) {
+            const int4 part = __ldg(row - HEAD + j);
+            head[4 * j] = part.x, head[4 * j + 1] = part.y, head[4 * j + 2] = part.z, head[4 * j + 3] = part.w;
+        }
+        if (NEAR <= 2) {
+#pragma unroll
+            for (int j = 0; j < 2 && j < NEAR; j++) first[j] = __ldg(row + j);
+        }
+    }
+    __device__ __forceinline__ int kind() const { return head[0]; }
+    __device__ __forceinline__ u32 allowed() const { return head[1]; }
+    __device__ __forceinline__ int feature(int species) const { return head[2 + species]; }
+    __device__ __forceinline__ int4 near(int j) const { return NEAR <= 2 ? first[j] : __ldg(row + j); }
+
+    __device__ __forceinline__ int species(const State& state, int k) const {
+        int found = __ffs(allowed()) - 1;
+#pragma unroll
+        for (int a = 0; a < Q; a++)
+            if (feature(a) >= 0 && state.holds(feature(a), k)) found = a;
+        return found;
+    }
+    __device__ __forceinline__ void set(const State& state, const int* species) const {
+#pragma unroll
+        for (int a = 0; a < Q; a++)
+            if (feature(a) >= 0) state.cells[feature(a) * LANES] = State::cell(species, a);
+    }
 };
 
 struct Weights {
     const REAL* of[MEMBERS > 1 ? CHAINS : 1];  // (groups, Q) of each chain
+
     __device__ __forceinline__ REAL operator()(int chain, int group, int species) const {
         return of[MEMBERS > 1 ? chain : 0][group * Q + species];
     }
@@ -39,7 +94,7 @@ struct Energies {
     __device__ __forceinline__ void add(u32 count, const Weights& weights, int group) {
 #pragma unroll
         for (int k = 0; k < CHAINS; k++) {
-            REAL number = in_byte(count, k);
+            const REAL number = in_byte(count, k);
 #pragma unroll
             for (int s = 0; s < Q; s++)
                 if (SPECIES >> s & 1) of[k][s] += weights(k, group, s) * number;
@@ -54,168 +109,240 @@ struct Energies {
 
 STRAIGHT_LINE_CODE
 
-#define TABLE_ARGUMENTS \
-    const int *kind, const int *feature, const int *allowed, const int4 *near, int n_near, const REAL *weights, int n_groups, int n_sites, int n_features
-#define BATCH_ARGUMENTS const int *member, const i64 *x, int n, u8 *far
+#define BATCH_ARGUMENTS \
+    const int4 *sites, const REAL *weights, int n_groups, int n_sites, int n_features, const int *member, const i64 *x, int n, u8 *far
+#define BATCH sites, weights, n_groups, n_sites, n_features, member, x, n, far
 
-struct Block {
+struct Batch {
     State state;
     Weights weights;
-    int chain;  // the first of this lane
-};
+    int lane, warp, warps, begin, row;  // row: of the first chain of this lane
+    u8* rest;                           // of shared memory
 
-// The state of configurations (n, sites) of this block as bits; those past the last hold nothing.
-__device__ __forceinline__ Block load(TABLE_ARGUMENTS, BATCH_ARGUMENTS) {
-    extern __shared__ __align__(16) u8 memory[];
-    const int lane = threadIdx.x, begin = blockIdx.x * LANES * CHAINS;
-    Block block;
-    block.chain = begin + lane * CHAINS;
-    const REAL* near_weights = weights;
-    u8* bytes = memory;
-    if (SHARED_WEIGHTS) {
-        const int size = MEMBERS * n_groups * Q;
-        for (int i = lane; i < size; i += LANES) ((REAL*)memory)[i] = weights[i];
-        near_weights = (REAL*)memory;
-        bytes += (size * sizeof(REAL) + 15) / 16 * 16;
-    }
-    if (!SHARED_STATE) bytes = far + (size_t)blockIdx.x * n_features * LANES;
+    // The state of configurations (n, sites) of this block; those past the last hold nothing.
+    __device__ __forceinline__ Batch(BATCH_ARGUMENTS) {
+        extern __shared__ __align__(16) u8 memory[];
+        lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, warps = blockDim.x / LANES;
+        begin = blockIdx.x * ROWS, row = begin + lane * CHAINS, rest = memory;
+        const REAL* near_weights = weights;
+        if (SHARED_WEIGHTS) {
+            const int size = MEMBERS * n_groups * Q;
+            for (int i = threadIdx.x; i < size; i += blockDim.x) ((REAL*)memory)[i] = weights[i];
+            near_weights = (REAL*)memory;
+            rest += (size * sizeof(REAL) + 15) / 16 * 16;
+        }
+        Cell* cells = (Cell*)rest;
+        if (STATE == 0)
+            cells = (Cell*)(far + (size_t)blockIdx.x * n_features * LANES);
+        else
+            rest += n_features * LANES * sizeof(Cell);
 #pragma unroll
-    for (int k = 0; k < (MEMBERS > 1 ? CHAINS : 1); k++) {
-        int m = MEMBERS > 1 && block.chain + k < n ? member[block.chain + k] : 0;
-        block.weights.of[k] = near_weights + (size_t)m * n_groups * Q;
-    }
-    for (int site = lane; site < n_sites; site += LANES)
+        for (int k = 0; k < (MEMBERS > 1 ? CHAINS : 1); k++)
+            this->weights.of[k] = near_weights + (size_t)(MEMBERS > 1 && row + k < n ? member[row + k] : 0) * n_groups * Q;
+        for (int i = lane; i < n_sites; i += LANES) {
+            const Site site(sites, i);
 #pragma unroll 4
-        for (int l = 0; l < LANES; l++) {
-            int species[CHAINS];
+            for (int l = warp; l < LANES; l += warps) {
+                int species[CHAINS];
 #pragma unroll
-            for (int k = 0; k < CHAINS; k++) {
-                const int row = begin + l * CHAINS + k;
-                species[k] = row < n ? (int)__ldg(x + (size_t)row * n_sites + site) : 0;
-            }
-#pragma unroll
-            for (int a = 0; a < Q; a++) {
-                const int f = __ldg(feature + site * Q + a);
-                u32 bits = 0;
-#pragma unroll
-                for (int k = 0; k < CHAINS; k++) bits |= (u32)(species[k] == a) << k;
-                if (f >= 0) bytes[(size_t)f * LANES + l] = bits;
+                for (int k = 0; k < CHAINS; k++) {
+                    const int r = begin + l * CHAINS + k;
+                    species[k] = r < n ? (int)__ldg(x + (size_t)r * n_sites + i) : -1;
+                }
+                site.set(State{cells + l}, species);
             }
         }
-    __syncwarp();
-    block.state.bytes = bytes + lane;
-    return block;
-}
-#define LOAD load(kind, feature, allowed, near, n_near, weights, n_groups, n_sites, n_features, member, x, n, far)
+        __syncthreads();
+        state.cells = cells + lane;
+    }
+    // The same configurations written out, by one warp.
+    __device__ __forceinline__ void save(const int4* sites, int n_sites, int n, i64* out) const {
+        __syncwarp();
+        for (int i = lane; i < n_sites; i += LANES) {
+            const Site site(sites, i);
+            for (int l = 0; l < LANES; l++)
+#pragma unroll
+                for (int k = 0; k < CHAINS; k++) {
+                    const int r = begin + l * CHAINS + k;
+                    if (r < n) out[(size_t)r * n_sites + i] = site.species(State{state.cells - lane + l}, k);
+                }
+        }
+    }
+};
+
+struct Chain {  // its state
+    REAL beta, mu[Q];
+
+    __device__ __forceinline__ void load(const double* of_beta, const double* of_mu, int row, int n) {
+        beta = row < n ? (REAL)of_beta[row] : 0;
+#pragma unroll
+        for (int s = 0; s < Q; s++) mu[s] = row < n ? (REAL)of_mu[(size_t)row * Q + s] : 0;
+    }
+};
+
+#define SWEEP_ARGUMENTS                                                                                                            \
+    const double *beta, const double *mu, const int *order, int visits, u32 k0, u32 k1, u32 noise_word, u32 noise_low, u32 noise_high, \
+        u32 place_word, u32 place_low, u32 place_high, const double *noise, i64 *out
+
+#if CHAINS == 4
 
 // Heat baths: all chains visit the sites of `order` (visits). `noise` (visits, chains) stands for random numbers where it is not null.
-extern "C" __global__ void __launch_bounds__(LANES) heat_bath(
-    TABLE_ARGUMENTS, BATCH_ARGUMENTS, const double* beta, const double* mu, const int* order, int visits, u32 k0, u32 k1, u32 purpose,
-    u32 step_low, u32 step_high, const double* noise, i64* out) {
-    Block block = LOAD;
-    State state = block.state;
-    const int chain = block.chain;
-    REAL b[CHAINS], m[CHAINS][Q];
+// Sites are read one visit ahead.
+extern "C" __global__ void __launch_bounds__(LANES) heat_bath(BATCH_ARGUMENTS, SWEEP_ARGUMENTS) {
+    const Batch batch(BATCH);
+    Chain chain[CHAINS];
 #pragma unroll
-    for (int k = 0; k < CHAINS; k++) {
-        b[k] = chain + k < n ? (REAL)beta[chain + k] : 0;
-#pragma unroll
-        for (int s = 0; s < Q; s++) m[k][s] = chain + k < n ? (REAL)mu[(size_t)(chain + k) * Q + s] : 0;
-    }
-    const u64 first = (u64)step_high << 32 | step_low;
+    for (int k = 0; k < CHAINS; k++) chain[k].load(beta, mu, batch.row + k, n);
+    const u64 first = (u64)noise_high << 32 | noise_low;
     Words words[CHAINS];
+    Site ahead(sites, __ldg(order));
+    int next = __ldg(order + min(1, visits - 1));
     for (int v = 0; v < visits; v++) {
-        const int site = __ldg(order + v);
+        const Site site = ahead;
+        ahead = Site(sites, next);
+        next = __ldg(order + min(v + 2, visits - 1));
         const u64 step = first + v;
         if (v == 0 || !(step & 1)) {
 #pragma unroll
-            for (int k = 0; k < CHAINS; k++) words[k] = philox((u32)(step >> 1), (u32)(step >> 33), chain + k, purpose, k0, k1);
+            for (int k = 0; k < CHAINS; k++) words[k] = philox((u32)(step >> 1), (u32)(step >> 33), batch.row + k, noise_word, k0, k1);
         }
-        const u32 choice = __ldg(allowed + site);
-        if (!(choice & (choice - 1))) continue;
         Energies energies;
-        energies_around(__ldg(kind + site), state, near + (size_t)site * n_near, block.weights, energies);
-        u32 species[CHAINS];
+        energies_around(site, batch.state, batch.weights, energies);
+        int species[CHAINS];
 #pragma unroll
         for (int k = 0; k < CHAINS; k++) {
             REAL u = step & 1 ? in_real(words[k].c, words[k].d) : in_real(words[k].a, words[k].b);
-            if (noise) u = chain + k < n ? (REAL)noise[(size_t)v * n + chain + k] : 0;
-            species[k] = drawn(energies.of[k], b[k], m[k], choice, u);
+            if (noise) u = batch.row + k < n ? (REAL)noise[(size_t)v * n + batch.row + k] : 0;
+            species[k] = drawn(energies.of[k], chain[k].beta, chain[k].mu, site.allowed(), u);
         }
-#pragma unroll
-        for (int a = 0; a < Q; a++) {
-            const int f = __ldg(feature + site * Q + a);
-            u32 bits = 0;
-#pragma unroll
-            for (int k = 0; k < CHAINS; k++) bits |= (u32)(species[k] == a) << k;
-            if (f >= 0) state.set(f, bits);
-        }
+        site.set(batch.state, species);
     }
-    __syncwarp();
-    const int lane = threadIdx.x;
-    for (int site = lane; site < n_sites; site += LANES)
-        for (int l = 0; l < LANES; l++) {
-            int species[CHAINS];
-#pragma unroll
-            for (int k = 0; k < CHAINS; k++) species[k] = __ffs(__ldg(allowed + site)) - 1;
-#pragma unroll
-            for (int a = 0; a < Q; a++) {
-                const int f = __ldg(feature + site * Q + a);
-                const u32 bits = f >= 0 ? (state.bytes - lane)[(size_t)f * LANES + l] : 0;
-#pragma unroll
-                for (int k = 0; k < CHAINS; k++)
-                    if (bits >> k & 1) species[k] = a;
-            }
-#pragma unroll
-            for (int k = 0; k < CHAINS; k++) {
-                const int row = chain - lane * CHAINS + l * CHAINS + k;
-                if (row < n) out[(size_t)row * n_sites + site] = species[k];
-            }
-        }
+    batch.save(sites, n_sites, n, out);
 }
 
 // Energies (n,): a product of f other sites and the site itself is met f + 1 times, and `weights` is that share of it.
-extern "C" __global__ void __launch_bounds__(LANES) energies(TABLE_ARGUMENTS, BATCH_ARGUMENTS, const double* constant, REAL* out) {
-    Block block = LOAD;
-    double total[CHAINS];
-#pragma unroll
-    for (int k = 0; k < CHAINS; k++) total[k] = constant[MEMBERS > 1 && block.chain + k < n ? member[block.chain + k] : 0];
-    for (int site = 0; site < n_sites; site++) {
+// The warps of a block share the sites.
+extern "C" __global__ void energies(BATCH_ARGUMENTS, const double* constant, REAL* out) {
+    const Batch batch(BATCH);
+    double total[CHAINS] = {0};
+    for (int i = batch.warp; i < n_sites; i += batch.warps) {
+        const Site site(sites, i);
         Energies energies;
-        energies_around(__ldg(kind + site), block.state, near + (size_t)site * n_near, block.weights, energies);
+        energies_around(site, batch.state, batch.weights, energies);
 #pragma unroll
         for (int a = 0; a < Q; a++) {
-            const int f = __ldg(feature + site * Q + a);
-            const u32 bits = f >= 0 ? block.state.bits(f) : 0;
+            if (site.feature(a) < 0) continue;
 #pragma unroll
             for (int k = 0; k < CHAINS; k++)
-                if (bits >> k & 1) total[k] += energies.of[k][a];
+                if (batch.state.holds(site.feature(a), k)) total[k] += energies.of[k][a];
         }
     }
+    double* totals = (double*)batch.rest;  // (warps, rows)
 #pragma unroll
-    for (int k = 0; k < CHAINS; k++)
-        if (block.chain + k < n) out[block.chain + k] = total[k];
+    for (int k = 0; k < CHAINS; k++) totals[batch.warp * ROWS + k * LANES + batch.lane] = total[k];
+    __syncthreads();
+    for (int i = threadIdx.x; i < ROWS; i += blockDim.x) {
+        const int r = batch.begin + i % LANES * CHAINS + i / LANES;
+        if (r >= n) continue;
+        double sum = constant[MEMBERS > 1 ? member[r] : 0];
+        for (int w = 0; w < batch.warps; w++) sum += totals[w * ROWS + i];
+        out[r] = sum;
+    }
 }
 
-// E(x with site i set to s) - E(x), (n, sites, Q).
-extern "C" __global__ void __launch_bounds__(LANES) flips(TABLE_ARGUMENTS, BATCH_ARGUMENTS, REAL* out) {
-    Block block = LOAD;
-    for (int site = 0; site < n_sites; site++) {
-        Energies energies;
-        energies_around(__ldg(kind + site), block.state, near + (size_t)site * n_near, block.weights, energies);
-        REAL own[CHAINS] = {0};
+// E(x with site i set to s) - E(x), (n, sites, Q). A warp keeps those of a few sites until they fill whole sectors of memory.
+#define WIDTH (TOGETHER * Q)
+extern "C" __global__ void flips(BATCH_ARGUMENTS, REAL* out) {
+    const Batch batch(BATCH);
+    REAL* kept = (REAL*)batch.rest + batch.warp * ROWS * (WIDTH + 1);
+    for (int begin = batch.warp * TOGETHER; begin < n_sites; begin += batch.warps * TOGETHER) {
+#pragma unroll 1
+        for (int j = 0; j < TOGETHER && begin + j < n_sites; j++) {
+            const Site site(sites, begin + j);
+            Energies energies;
+            energies_around(site, batch.state, batch.weights, energies);
+            REAL own[CHAINS] = {0};
 #pragma unroll
-        for (int a = 0; a < Q; a++) {
-            const int f = __ldg(feature + site * Q + a);
-            const u32 bits = f >= 0 ? block.state.bits(f) : 0;
+            for (int a = 0; a < Q; a++) {
+                if (site.feature(a) < 0) continue;
+#pragma unroll
+                for (int k = 0; k < CHAINS; k++)
+                    if (batch.state.holds(site.feature(a), k)) own[k] = energies.of[k][a];
+            }
 #pragma unroll
             for (int k = 0; k < CHAINS; k++)
-                if (bits >> k & 1) own[k] = energies.of[k][a];
+#pragma unroll
+                for (int s = 0; s < Q; s++) kept[(k * LANES + batch.lane) * (WIDTH + 1) + j * Q + s] = energies.of[k][s] - own[k];
         }
-#pragma unroll
-        for (int k = 0; k < CHAINS; k++)
-            if (block.chain + k < n)
-#pragma unroll
-                for (int s = 0; s < Q; s++) out[((size_t)(block.chain + k) * n_sites + site) * Q + s] = energies.of[k][s] - own[k];
+        __syncwarp();
+        for (int i = batch.lane; i < ROWS * WIDTH; i += LANES) {
+            const int at = i / WIDTH, e = i % WIDTH, r = batch.begin + at;
+            if (r < n && begin + e / Q < n_sites)
+                out[((size_t)r * n_sites + begin) * Q + e] = kept[(at % CHAINS * LANES + at / CHAINS) * (WIDTH + 1) + e];
+        }
+        __syncwarp();
     }
 }
+
+#else
+
+// Metropolis, each chain at its own random sites. `order` and `noise` (visits, chains) stand for random numbers where they are not null.
+extern "C" __global__ void __launch_bounds__(LANES) metropolis(BATCH_ARGUMENTS, SWEEP_ARGUMENTS) {
+    const Batch batch(BATCH);
+    const int c = batch.row;
+    Chain chain;
+    chain.load(beta, mu, c, n);
+    Numbers drawing(k0, k1, noise_word, c, (i64)((u64)noise_high << 32 | noise_low));
+    Numbers placing(k0, k1, place_word, c, (i64)((u64)place_high << 32 | place_low));
+    for (int v = 0; v < visits && c < n; v++) {
+        const Site site(sites, order ? order[(size_t)v * n + c] : (int)(placing.in53() * n_sites));
+        const double u = noise ? noise[(size_t)v * n + c] : drawing.in53();
+        Energies energies;
+        energies_around(site, batch.state, batch.weights, energies);
+        const int old = site.species(batch.state, 0), others = __popc(site.allowed()) - 1;
+        int pick = min((int)(u * others), others - 1), fresh = 0;
+        const double left = u * others - pick;
+#pragma unroll
+        for (int s = 0; s < Q; s++)
+            if ((site.allowed() >> s & 1) && s != old && pick-- == 0) fresh = s;
+        REAL cost = 0;
+#pragma unroll
+        for (int s = 0; s < Q; s++) cost += ((s == old) - (s == fresh)) * (energies.of[0][s] - chain.mu[s]);
+        if (others > 0 && left < (double)exp(chain.beta * cost)) site.set(batch.state, &fresh);
+    }
+    batch.save(sites, n_sites, n, out);
+}
+
+// Swaps of two random sites of each chain. `order` (visits, 2, chains) and `noise` (visits, chains) as above.
+extern "C" __global__ void __launch_bounds__(LANES) swap(BATCH_ARGUMENTS, SWEEP_ARGUMENTS) {
+    const Batch batch(BATCH);
+    const int c = batch.row;
+    Chain chain;
+    chain.load(beta, mu, c, n);
+    Numbers drawing(k0, k1, noise_word, c, (i64)((u64)noise_high << 32 | noise_low));
+    Numbers placing(k0, k1, place_word, c, (i64)((u64)place_high << 32 | place_low));
+    for (int v = 0; v < visits && c < n; v++) {
+        const int one = order ? order[(size_t)v * 2 * n + c] : (int)(placing.in53() * n_sites);
+        const int two = order ? order[(size_t)(v * 2 + 1) * n + c] : (int)(placing.in53() * n_sites);
+        const double u = noise ? noise[(size_t)v * n + c] : drawing.in53();
+        const Site first(sites, one), second(sites, two);
+        const int a = first.species(batch.state, 0), b = second.species(batch.state, 0);
+        if (a == b || !(first.allowed() >> b & 1) || !(second.allowed() >> a & 1)) continue;
+        REAL cost = 0;
+#pragma unroll 1
+        for (int half = 0; half < 2; half++) {  // the second site sees the first as it will be
+            Energies energies;
+            energies_around(Site(sites, half ? two : one), batch.state, batch.weights, energies);
+#pragma unroll
+            for (int s = 0; s < Q; s++) cost += (half ? (s == a) - (s == b) : (s == b) - (s == a)) * energies.of[0][s];
+            if (!half) first.set(batch.state, &b);
+        }
+        if (u < (double)exp(-chain.beta * cost))
+            second.set(batch.state, &a);
+        else
+            first.set(batch.state, &a);
+    }
+    batch.save(sites, n_sites, n, out);
+}
+
+#endif

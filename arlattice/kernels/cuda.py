@@ -19,7 +19,7 @@ from torch import Tensor
 from arlattice.kernels.count_table import CountTable, count_table
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
-from arlattice.kernels.straight_line import places_near, straight_line
+from arlattice.kernels.straight_line import sites_near, straight_line
 from arlattice.kernels.tables import Tables
 
 __all__ = ["CudaKernels", "available"]
@@ -29,9 +29,9 @@ _MOST_PRODUCTS = 4096  # of all kinds of site, as code
 _DATA_IN_SHARED = 16 * 1024  # bytes of tables that all lanes of a block read
 _SHARED = 100 * 1024  # bytes of a block, so that two of them share a multiprocessor
 _LANES = 128
-_CHAINS = 128  # of a block that counts: four a lane, a warp
-_BLOCKS = 8  # that count and are worth to run at once on a multiprocessor
-_STATE_IN_SHARED = 192 * 1024  # bytes of a multiprocessor
+_WARPS = 12  # that are worth to run at once on a multiprocessor, for those that count
+_STATE_IN_SHARED = 200 * 1024  # bytes of a multiprocessor
+_TOGETHER = 4  # sites whose energies are written at once
 _RULES = {"heat-bath": 0, "metropolis": 1, "swap": 2}
 
 
@@ -70,7 +70,7 @@ class CudaKernels:
         table = count_table(self.tables.sites, self.tables.allowed)
         if table is None or table.sizes.sum() > _MOST_PRODUCTS:
             return None
-        return _Counted(table, self.tables, self._allowed, self._device, self.dtype)
+        return _Counted(table, self.tables, self._device, self.dtype)
 
     # -- energies: see the methods of `arlattice.Hamiltonian` ------------------------------------
 
@@ -131,11 +131,13 @@ class CudaKernels:
         states = [beta.double().contiguous(), mu.double().contiguous()]
         noise = _or_null(None if numbers.noise is None else numbers.noise.to(x.device, torch.float64))
         places = _or_null(None if order is None else order.to(x.device, torch.int32))
-        if rule == "heat-bath" and self._counts is not None:
+        random = [*_words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *_words(step)))]
+        if self._counts is not None:
             new = torch.empty_like(x, memory_format=torch.contiguous_format)
-            word, step = numbers.purposes[0]
-            random = [*_words(numbers.seed), word, *_words(step)]
-            self._counts.run("heat_bath", x, self._member_of(x), [*states, places, places.numel(), *random, noise, new])
+            visits = sweeps * self._n_sites if order is None else order.numel() if rule == "heat-bath" else len(order)
+            if visits == 0:
+                return x.clone()
+            self._counts.run(rule, x, self._member_of(x), [*states, places, visits, *random, noise, new])
             return new
         new, table = x.clone(memory_format=torch.contiguous_format), self._sites
         visits = self._n_sites if order is None else order.shape[1] if rule == "heat-bath" else len(order) // max(1, sweeps)
@@ -144,7 +146,6 @@ class CudaKernels:
         shared = table.shared + (around + self._n_sites * in_shared) * lanes
         far = x.new_empty(0 if in_shared else self._n_sites * -(-len(x) // lanes) * lanes, dtype=torch.uint8)
         counts = [len(x), self._n_sites, sweeps, visits, _RULES[rule]]
-        random = [*_words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *_words(step)))]
         arguments = [*table.arguments, table.members, table.fits, self._member_of(x), self._allowed, *states, new, far, *counts, *random]
         self._run("sweeps", len(x), lanes, shared, [*arguments, noise, places], in_shared)
         return new
@@ -180,34 +181,49 @@ class _Counted:
     Energies of configurations are sums over sites too: a product of f other sites and the site itself is met f + 1 times.
     """
 
-    def __init__(self, table: CountTable, tables: Tables, allowed: Tensor, device: torch.device, dtype: torch.dtype) -> None:
-        self._code, self._dtype, self._device = straight_line(table), dtype, device
-        near = places_near(table, tables.sites.neighbours, tables.sites.kind)
-        indices = [np.ascontiguousarray(a, np.int32) for a in (tables.sites.kind, table.feature, near)]
-        kind, feature, places = (torch.from_numpy(a).to(device) for a in indices)
-        self._around = [kind, feature, allowed, places, near.shape[1] // 4]
+    def __init__(self, table: CountTable, tables: Tables, device: torch.device, dtype: torch.dtype) -> None:
+        self._code, self._dtype = straight_line(table), dtype
+        sites, self._near = sites_near(table, tables.sites.neighbours, tables.sites.kind, tables.allowed)
+        self._sites = torch.from_numpy(sites).to(device)
         self._weights = torch.from_numpy(table.weights).to(device, dtype).contiguous()
         shares = table.weights / (table.factors + 1)[:, None]
         self._shares = torch.from_numpy(shares).to(device, dtype).contiguous()
         self.constant = torch.from_numpy(tables.constant + _of_first_species(tables)).to(device)
-        self._n_features = int(table.feature.max(initial=-1)) + 1
+        self._n_features = max(1, int(table.feature.max(initial=-1)) + 1)
+        self._cores = torch.cuda.get_device_properties(device).multi_processor_count
 
     def run(self, name: str, x: Tensor, member: Tensor, arguments: list[Any]) -> None:
         """Run a kernel over configurations (n, sites)."""
-        if not len(x):
+        n, n_sites = x.shape
+        if n == 0:
             return
         weights = self._shares if name == "energies" else self._weights
         members, n_groups, q = weights.shape
-        size, blocks, state = weights.numel() * weights.element_size(), -(-len(x) // _CHAINS), self._n_features * _CHAINS // 4
-        properties: Any = torch.cuda.get_device_properties(self._device)
-        at_once = min(_BLOCKS, -(-blocks // properties.multi_processor_count))
-        near_weights, near_state = size <= _DATA_IN_SHARED, at_once * state <= _STATE_IN_SHARED
-        shared = (_aligned(size) if near_weights else 0) + (state if near_state else 0)
-        far = torch.empty(0 if near_state else blocks * state, dtype=torch.uint8, device=x.device)
-        where = {"SHARED_STATE": int(near_state), "SHARED_WEIGHTS": int(near_weights), "MEMBERS": members}
-        kernel = _compiled(name, "counts.cu", _defines(REAL=_REAL[self._dtype], Q=q, **where), self._code)
-        batch = [*self._around, weights, n_groups, x.shape[1], self._n_features, member, x.contiguous(), len(x), far]
-        kernel(grid=(blocks, 1, 1), block=(_CHAINS // 4, 1, 1), args=[*batch, *arguments], shared_mem=shared)
+        chains = 1 if name in ("metropolis", "swap") else 4
+        blocks = -(-n // (32 * chains))
+        warps, shared = 1, 0
+        if name in ("energies", "flips"):
+            warps = min(8, -(-n_sites // 32))
+            shared = warps * 32 * chains * (8 if name == "energies" else (_TOGETHER * q + 1) * weights.element_size())
+        size, cells = weights.numel() * weights.element_size(), 32 * self._n_features
+        near_weights = size <= _DATA_IN_SHARED
+        shared += _aligned(size) if near_weights else 0
+        at_once = min(max(1, _WARPS // warps), -(-blocks // self._cores))
+        room = _STATE_IN_SHARED // at_once - shared
+        state = 2 if chains == 4 and 4 * cells <= room else 1 if cells <= room else 0
+        far = torch.empty(0 if state else blocks * cells, dtype=torch.uint8, device=x.device)
+        shared += (0, cells, 4 * cells)[state]
+        where = {
+            "CHAINS": chains,
+            "STATE": state,
+            "SHARED_WEIGHTS": int(near_weights),
+            "MEMBERS": members,
+            "NEAR": self._near,
+            "TOGETHER": _TOGETHER,
+        }
+        kernel = _compiled(name.replace("-", "_"), "counts.cu", _defines(REAL=_REAL[self._dtype], Q=q, **where), self._code)
+        batch = [self._sites, weights, n_groups, n_sites, self._n_features, member, x.contiguous(), n, far]
+        kernel(grid=(blocks, 1, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
 
 
 def _of_first_species(tables: Tables) -> np.ndarray:

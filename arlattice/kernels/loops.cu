@@ -19,28 +19,6 @@ struct Table {
         const int2 *packed, const REAL *rows, int n_slots, int others, int n_rows
 #define TABLE Table{kind, neighbours, starts, row, slot_starts, slots, packed, rows, n_slots, others, n_rows}
 
-// -- random numbers -------------------------------------------------------------------------------
-
-struct Numbers {  // of one purpose and one chain
-    u32 k0, k1, purpose, sample;
-    i64 step, made;
-    Words words;
-
-    __device__ Numbers(u32 k0, u32 k1, u32 purpose, u32 sample, i64 step)
-        : k0(k0), k1(k1), purpose(purpose), sample(sample), step(step), made(-1), words{0, 0, 0, 0} {}
-
-    __device__ __forceinline__ bool next() {  // whether it is the second of its pair
-        i64 half = step >> 1;
-        if (half != made) {
-            words = philox((u32)half, (u32)(half >> 32), sample, purpose, k0, k1);
-            made = half;
-        }
-        return step++ & 1;
-    }
-    __device__ __forceinline__ double in53() { return next() ? number(words.c, words.d) : number(words.a, words.b); }
-    __device__ __forceinline__ REAL real() { return next() ? in_real(words.c, words.d) : in_real(words.a, words.b); }
-};
-
 // -- energies -------------------------------------------------------------------------------------
 
 // Energies of a site by its species; `of(slot)` gives the species of a neighbour.
