@@ -61,13 +61,14 @@ struct Numbers {  // of one purpose and one chain
 __device__ __forceinline__ float exponential(float v) { return __expf(v); }
 __device__ __forceinline__ double exponential(double v) { return exp(v); }
 
+// The first species whose cumulative weight exceeds the number u, where both of two may be.
+__device__ __forceinline__ int drawn_of_two(const REAL* energy, REAL beta, const REAL* mu, REAL u) {
+    const REAL highest = sizeof(REAL) == 8 ? 700 : 80;
+    return u * (1 + exponential(min(beta * ((mu[Q - 1] - mu[0]) - (energy[Q - 1] - energy[0])), highest))) >= 1;
+}
+
 // The first species whose cumulative weight exceeds the number u.
 __device__ __forceinline__ int drawn(const REAL* energy, REAL beta, const REAL* mu, u32 allowed, REAL u) {
-    if (Q == 2 && allowed == 3) {
-        const REAL highest = sizeof(REAL) == 8 ? 700 : 80;
-        REAL odds = exponential(min(beta * ((mu[Q - 1] - mu[0]) - (energy[Q - 1] - energy[0])), highest));
-        return u * (1 + odds) >= 1;
-    }
     REAL weight[Q], top = -INFINITY, total = 0;
 #pragma unroll
     for (int s = 0; s < Q; s++) {

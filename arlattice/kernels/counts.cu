@@ -19,14 +19,15 @@ typedef u8 Cell;
 #endif
 
 struct State {
-    Cell* cells;  // (features, lanes), from this lane on
+    u8* bytes;  // cells (features, lanes), from this lane on
 
+    __device__ __forceinline__ Cell& at(int feature) const { return *(Cell*)(bytes + feature); }
     // [x_i = a] of each chain, a byte each.
     __device__ __forceinline__ u32 operator[](int feature) const {
-        const u32 cell = cells[feature * LANES];
+        const u32 cell = at(feature);
         return STATE == 2 || CHAINS == 1 ? cell : cell * 0x00204081u & 0x01010101u;
     }
-    __device__ __forceinline__ bool holds(int feature, int k) const { return cells[feature * LANES] >> shift(k) & 1; }
+    __device__ __forceinline__ bool holds(int feature, int k) const { return at(feature) >> shift(k) & 1; }
     static __device__ __forceinline__ int shift(int k) { return STATE == 2 ? 8 * k : k; }
     static __device__ __forceinline__ Cell cell(const int* species, int a) {
         u32 cell = 0;
@@ -36,7 +37,8 @@ struct State {
     }
 };
 
-// A row of the table of sites: kind, allowed species as bits, feature of every species, padding; features near, in fours.
+// A row of the table of sites: kind, allowed species as bits, feature of every species, padding; features near, in fours. A feature is
+// where its cells begin, in bytes; a negative one is not there.
 struct Site {
     int head[4 * HEAD];
     int4 first[2];
@@ -68,7 +70,7 @@ struct Site {
     __device__ __forceinline__ void set(const State& state, const int* species) const {
 #pragma unroll
         for (int a = 0; a < Q; a++)
-            if (feature(a) >= 0) state.cells[feature(a) * LANES] = State::cell(species, a);
+            if (feature(a) >= 0) state.at(feature(a)) = State::cell(species, a);
     }
 };
 
@@ -131,9 +133,9 @@ struct Batch {
             near_weights = (REAL*)memory;
             rest += (size * sizeof(REAL) + 15) / 16 * 16;
         }
-        Cell* cells = (Cell*)rest;
+        u8* cells = rest;
         if (STATE == 0)
-            cells = (Cell*)(far + (size_t)blockIdx.x * n_features * LANES);
+            cells = far + (size_t)blockIdx.x * n_features * LANES;
         else
             rest += n_features * LANES * sizeof(Cell);
 #pragma unroll
@@ -149,11 +151,11 @@ struct Batch {
                     const int r = begin + l * CHAINS + k;
                     species[k] = r < n ? (int)__ldg(x + (size_t)r * n_sites + i) : -1;
                 }
-                site.set(State{cells + l}, species);
+                site.set(State{cells + l * (int)sizeof(Cell)}, species);
             }
         }
         __syncthreads();
-        state.cells = cells + lane;
+        state.bytes = cells + lane * (int)sizeof(Cell);
     }
     // The same configurations written out, by one warp.
     __device__ __forceinline__ void save(const int4* sites, int n_sites, int n, i64* out) const {
@@ -164,7 +166,7 @@ struct Batch {
 #pragma unroll
                 for (int k = 0; k < CHAINS; k++) {
                     const int r = begin + l * CHAINS + k;
-                    if (r < n) out[(size_t)r * n_sites + i] = site.species(State{state.cells - lane + l}, k);
+                    if (r < n) out[(size_t)r * n_sites + i] = site.species(State{state.bytes + (l - lane) * (int)sizeof(Cell)}, k);
                 }
         }
     }
@@ -208,12 +210,20 @@ extern "C" __global__ void __launch_bounds__(LANES) heat_bath(BATCH_ARGUMENTS, S
         }
         Energies energies;
         energies_around(site, batch.state, batch.weights, energies);
+        REAL u[CHAINS];
         int species[CHAINS];
 #pragma unroll
-        for (int k = 0; k < CHAINS; k++) {
-            REAL u = step & 1 ? in_real(words[k].c, words[k].d) : in_real(words[k].a, words[k].b);
-            if (noise) u = batch.row + k < n ? (REAL)noise[(size_t)v * n + batch.row + k] : 0;
-            species[k] = drawn(energies.of[k], chain[k].beta, chain[k].mu, site.allowed(), u);
+        for (int k = 0; k < CHAINS; k++) u[k] = step & 1 ? in_real(words[k].c, words[k].d) : in_real(words[k].a, words[k].b);
+        if (noise) {
+#pragma unroll
+            for (int k = 0; k < CHAINS; k++) u[k] = batch.row + k < n ? (REAL)noise[(size_t)v * n + batch.row + k] : 0;
+        }
+        if (Q == 2 && site.allowed() == 3) {
+#pragma unroll
+            for (int k = 0; k < CHAINS; k++) species[k] = drawn_of_two(energies.of[k], chain[k].beta, chain[k].mu, u[k]);
+        } else {
+#pragma unroll
+            for (int k = 0; k < CHAINS; k++) species[k] = drawn(energies.of[k], chain[k].beta, chain[k].mu, site.allowed(), u[k]);
         }
         site.set(batch.state, species);
     }
@@ -252,10 +262,12 @@ extern "C" __global__ void energies(BATCH_ARGUMENTS, const double* constant, REA
 
 // E(x with site i set to s) - E(x), (n, sites, Q). A warp keeps those of a few sites until they fill whole sectors of memory.
 #define WIDTH (TOGETHER * Q)
+#define PART (LANES * (WIDTH + 1) + WIDTH)  // of one chain of each lane: no two of a warp's accesses meet in a bank
 extern "C" __global__ void flips(BATCH_ARGUMENTS, REAL* out) {
     const Batch batch(BATCH);
-    REAL* kept = (REAL*)batch.rest + batch.warp * ROWS * (WIDTH + 1);
-    for (int begin = batch.warp * TOGETHER; begin < n_sites; begin += batch.warps * TOGETHER) {
+    REAL* kept = (REAL*)batch.rest + batch.warp * CHAINS * PART;
+    const int first = (blockIdx.y * batch.warps + batch.warp) * TOGETHER, step = gridDim.y * batch.warps * TOGETHER;
+    for (int begin = first; begin < n_sites; begin += step) {
 #pragma unroll 1
         for (int j = 0; j < TOGETHER && begin + j < n_sites; j++) {
             const Site site(sites, begin + j);
@@ -272,13 +284,13 @@ extern "C" __global__ void flips(BATCH_ARGUMENTS, REAL* out) {
 #pragma unroll
             for (int k = 0; k < CHAINS; k++)
 #pragma unroll
-                for (int s = 0; s < Q; s++) kept[(k * LANES + batch.lane) * (WIDTH + 1) + j * Q + s] = energies.of[k][s] - own[k];
+                for (int s = 0; s < Q; s++) kept[k * PART + batch.lane * (WIDTH + 1) + j * Q + s] = energies.of[k][s] - own[k];
         }
         __syncwarp();
         for (int i = batch.lane; i < ROWS * WIDTH; i += LANES) {
             const int at = i / WIDTH, e = i % WIDTH, r = batch.begin + at;
             if (r < n && begin + e / Q < n_sites)
-                out[((size_t)r * n_sites + begin) * Q + e] = kept[(at % CHAINS * LANES + at / CHAINS) * (WIDTH + 1) + e];
+                out[((size_t)r * n_sites + begin) * Q + e] = kept[at % CHAINS * PART + at / CHAINS * (WIDTH + 1) + e];
         }
         __syncwarp();
     }

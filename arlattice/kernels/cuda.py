@@ -184,7 +184,7 @@ class _Counted:
     def __init__(self, table: CountTable, tables: Tables, device: torch.device, dtype: torch.dtype) -> None:
         self._code, self._dtype = straight_line(table), dtype
         sites, self._near = sites_near(table, tables.sites.neighbours, tables.sites.kind, tables.allowed)
-        self._sites = torch.from_numpy(sites).to(device)
+        self._sites = {size: torch.from_numpy(_in_bytes(sites, 32 * size)).to(device) for size in (1, 4)}
         self._weights = torch.from_numpy(table.weights).to(device, dtype).contiguous()
         shares = table.weights / (table.factors + 1)[:, None]
         self._shares = torch.from_numpy(shares).to(device, dtype).contiguous()
@@ -201,10 +201,12 @@ class _Counted:
         members, n_groups, q = weights.shape
         chains = 1 if name in ("metropolis", "swap") else 4
         blocks = -(-n // (32 * chains))
-        warps, shared = 1, 0
+        warps, split, shared, width = 1, 1, 0, _TOGETHER * q
         if name in ("energies", "flips"):
             warps = min(8, -(-n_sites // 32))
-            shared = warps * 32 * chains * (8 if name == "energies" else (_TOGETHER * q + 1) * weights.element_size())
+            shared = warps * chains * (32 * 8 if name == "energies" else (32 * (width + 1) + width) * weights.element_size())
+        if name == "flips":
+            split = max(1, min(self._cores // blocks, n_sites // (warps * 4 * _TOGETHER)))
         size, cells = weights.numel() * weights.element_size(), 32 * self._n_features
         near_weights = size <= _DATA_IN_SHARED
         shared += _aligned(size) if near_weights else 0
@@ -222,8 +224,13 @@ class _Counted:
             "TOGETHER": _TOGETHER,
         }
         kernel = _compiled(name.replace("-", "_"), "counts.cu", _defines(REAL=_REAL[self._dtype], Q=q, **where), self._code)
-        batch = [self._sites, weights, n_groups, n_sites, self._n_features, member, x.contiguous(), n, far]
-        kernel(grid=(blocks, 1, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
+        batch = [self._sites[4 if state == 2 else 1], weights, n_groups, n_sites, self._n_features, member, x.contiguous(), n, far]
+        kernel(grid=(blocks, split, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
+
+
+def _in_bytes(sites: np.ndarray, size: int) -> np.ndarray:
+    """A table of sites with features as the bytes before theirs, so many of each; negative ones stay negative."""
+    return np.ascontiguousarray(np.column_stack([sites[:, :2], sites[:, 2:] * size]))
 
 
 def _of_first_species(tables: Tables) -> np.ndarray:
