@@ -1,13 +1,14 @@
-"""`CudaKernels`: energies and sweeps of a cluster expansion on a GPU, by kernels that NVRTC compiles (`loops.cu`).
+"""`CudaKernels`: energies and sweeps of a cluster expansion on a GPU, by kernels that NVRTC compiles.
 
-torch brings NVRTC along, so no CUDA toolkit is needed. The kernels of a precision and a number of species are compiled when they are
-first used, in about a second, and run on the current stream: recorded graphs may hold them.
+torch brings NVRTC along, so no CUDA toolkit is needed. A kernel is compiled when it is first used, in about a second, and runs on the
+current stream: recorded graphs may hold it. Two roads, as on a CPU: products are counted for four chains a lane where all of them do the
+same (`counts.cu`), and tables are looked up by a lane a chain elsewhere (`loops.cu`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arlattice.kernels.count_table import CountTable, count_table
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
+from arlattice.kernels.straight_line import sites_near, straight_line
 from arlattice.kernels.tables import Tables
 
 __all__ = ["CudaKernels", "available"]
 
 _MOST_SLOTS = 1023  # of a packed cluster
-_ROWS_IN_SHARED = 16 * 1024  # bytes
+_MOST_PRODUCTS = 4096  # of all kinds of site, as code
+_DATA_IN_SHARED = 16 * 1024  # bytes of tables that all lanes of a block read
 _SHARED = 100 * 1024  # bytes of a block, so that two of them share a multiprocessor
 _LANES = 128
+_WARPS = 12  # that are worth to run at once on a multiprocessor, for those that count
+_STATE_IN_SHARED = 200 * 1024  # bytes of a multiprocessor
+_TOGETHER = 4  # sites whose energies are written at once
 _RULES = {"heat-bath": 0, "metropolis": 1, "swap": 2}
 
 
@@ -32,7 +39,7 @@ _RULES = {"heat-bath": 0, "metropolis": 1, "swap": 2}
 def available() -> bool:
     """Whether kernels can be compiled and run here."""
     try:
-        _compiled("energies", torch.float32, 2, True)
+        _compiled("energies", "loops.cu", _defines(REAL="float", Q=2, SHARED_STATE=1))
     except Exception:  # NVRTC, the driver or torch's call of them is another than we know: gathers do instead
         return False
     return True
@@ -49,7 +56,7 @@ class CudaKernels:
     """
 
     def __init__(self, tables: Tables, device: torch.device, dtype: torch.dtype, member: Tensor | None = None) -> None:
-        self.tables, self.dtype = tables, dtype
+        self.tables, self.dtype, self._device = tables, dtype, device
         self._sites, self._listed, self._anchored = (_OnDevice(t, device, dtype) for t in (tables.sites, tables.listed, tables.anchored))
         self._member = torch.zeros(1, dtype=torch.int32, device=device) if member is None else member.to(device, torch.int32)
         self._constant = torch.from_numpy(tables.constant).to(device)
@@ -57,11 +64,22 @@ class CudaKernels:
         self._allowed = torch.from_numpy(bits.astype(np.int32)).to(device)
         self._n_sites, self._q = tables.allowed.shape
 
+    @cached_property
+    def _counts(self) -> _Counted | None:
+        """What is counted, or None where there are too many products to be code."""
+        table = count_table(self.tables.sites, self.tables.allowed)
+        if table is None or table.sizes.sum() > _MOST_PRODUCTS:
+            return None
+        return _Counted(table, self.tables, self._device, self.dtype)
+
     # -- energies: see the methods of `arlattice.Hamiltonian` ------------------------------------
 
     def energy(self, x: Tensor) -> Tensor:
-        table, out = self._anchored, torch.empty(len(x), dtype=self.dtype, device=x.device)
-        lanes = _LANES
+        out = torch.empty(len(x), dtype=self.dtype, device=x.device)
+        if self._counts is not None:
+            self._counts.run("energies", x, self._member_of(x), [self._counts.constant, out])
+            return out
+        table, lanes = self._anchored, _LANES
         while lanes > 32 and self._n_sites * (lanes + 4) > _SHARED:
             lanes //= 2
         if self._n_sites * (lanes + 4) > _SHARED:
@@ -75,7 +93,11 @@ class CudaKernels:
         return self._at(self._sites, x, site.expand(len(x))[:, None], 0)[:, 0]
 
     def flip_differences(self, x: Tensor) -> Tensor:
-        return self._at(self._sites, x, None, 1)
+        if self._counts is None:
+            return self._at(self._sites, x, None, 1)
+        out = torch.empty(*x.shape, self._q, dtype=self.dtype, device=x.device)
+        self._counts.run("flips", x, self._member_of(x), [out])
+        return out
 
     def swap_differences(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
         a, b = x.gather(1, first[:, None]), x.gather(1, second[:, None])
@@ -105,29 +127,36 @@ class CudaKernels:
 
     def sweep(self, rule: str, x: Tensor, beta: Tensor, mu: Tensor, numbers: Numbers, sweeps: int) -> Tensor:
         """New occupations after sweeps of a move; see `arlattice.kernels.cpu.CpuKernels.sweep`."""
-        new, table = x.clone(memory_format=torch.contiguous_format), self._sites
         order = numbers.places  # that of a heat bath is always given
+        states = [beta.double().contiguous(), mu.double().contiguous()]
+        noise = _or_null(None if numbers.noise is None else numbers.noise.to(x.device, torch.float64))
+        places = _or_null(None if order is None else order.to(x.device, torch.int32))
+        random = [*_words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *_words(step)))]
+        if self._counts is not None:
+            new = torch.empty_like(x, memory_format=torch.contiguous_format)
+            visits = sweeps * self._n_sites if order is None else order.numel() if rule == "heat-bath" else len(order)
+            if visits == 0:
+                return x.clone()
+            self._counts.run(rule, x, self._member_of(x), [*states, places, visits, *random, noise, new])
+            return new
+        new, table = x.clone(memory_format=torch.contiguous_format), self._sites
         visits = self._n_sites if order is None else order.shape[1] if rule == "heat-bath" else len(order) // max(1, sweeps)
         around, lanes = self._sites.n_slots, _LANES
         in_shared = self._n_sites * lanes + around * lanes <= _SHARED
         shared = table.shared + (around + self._n_sites * in_shared) * lanes
         far = x.new_empty(0 if in_shared else self._n_sites * -(-len(x) // lanes) * lanes, dtype=torch.uint8)
-        states = [self._allowed, beta.double().contiguous(), mu.double().contiguous(), new, far]
         counts = [len(x), self._n_sites, sweeps, visits, _RULES[rule]]
-        random = [*_words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *_words(step)))]
-        given = [_or_null(None if numbers.noise is None else numbers.noise.to(x.device, torch.float64))]
-        given += [_or_null(None if order is None else order.to(x.device, torch.int32))]
-        arguments = [*table.arguments, table.members, table.fits, self._member_of(x), *states, *counts, *random, *given]
-        self._run("sweeps", len(x), lanes, shared, arguments, in_shared)
+        arguments = [*table.arguments, table.members, table.fits, self._member_of(x), self._allowed, *states, new, far, *counts, *random]
+        self._run("sweeps", len(x), lanes, shared, [*arguments, noise, places], in_shared)
         return new
 
     def _member_of(self, x: Tensor) -> Tensor:
         """Of every configuration of a batch, which holds all of them so many times."""
-        return self._member.repeat(len(x) // len(self._member))
+        return self._member if len(self.tables.constant) == 1 else self._member.repeat(len(x) // len(self._member))
 
     def _run(self, name: str, n: int, lanes: int, shared: int, arguments: list[Any], in_shared: bool = True) -> None:
         if n:
-            kernel = _compiled(name, self.dtype, self._q, in_shared)
+            kernel = _compiled(name, "loops.cu", _defines(REAL=_REAL[self.dtype], Q=self._q, SHARED_STATE=int(in_shared)))
             kernel(grid=(-(-n // lanes), 1, 1), block=(lanes, 1, 1), args=arguments, shared_mem=shared)
 
 
@@ -142,8 +171,79 @@ class _OnDevice:
         self.arguments: list[Any] = [*indices, _or_null(torch.from_numpy(packed).to(device)), rows]
         self.arguments += [self.n_slots, table.most_others, table.rows.shape[1]]
         size = rows.numel() * rows.element_size()
-        self.fits = int(size <= _ROWS_IN_SHARED)
-        self.shared = -(-size // 16) * 16 if self.fits else 0
+        self.fits = int(size <= _DATA_IN_SHARED)
+        self.shared = _aligned(size) if self.fits else 0
+
+
+class _Counted:
+    """A `CountTable` as code and the arguments of its kernels.
+
+    Energies of configurations are sums over sites too: a product of f other sites and the site itself is met f + 1 times.
+    """
+
+    def __init__(self, table: CountTable, tables: Tables, device: torch.device, dtype: torch.dtype) -> None:
+        self._code, self._dtype = straight_line(table), dtype
+        sites, self._near = sites_near(table, tables.sites.neighbours, tables.sites.kind, tables.allowed)
+        self._sites = {size: torch.from_numpy(_in_bytes(sites, 32 * size)).to(device) for size in (1, 4)}
+        self._weights = torch.from_numpy(table.weights).to(device, dtype).contiguous()
+        shares = table.weights / (table.factors + 1)[:, None]
+        self._shares = torch.from_numpy(shares).to(device, dtype).contiguous()
+        self.constant = torch.from_numpy(tables.constant + _of_first_species(tables)).to(device)
+        self._n_features = max(1, int(table.feature.max(initial=-1)) + 1)
+        self._cores = torch.cuda.get_device_properties(device).multi_processor_count
+
+    def run(self, name: str, x: Tensor, member: Tensor, arguments: list[Any]) -> None:
+        """Run a kernel over configurations (n, sites)."""
+        n, n_sites = x.shape
+        if n == 0:
+            return
+        weights = self._shares if name == "energies" else self._weights
+        members, n_groups, q = weights.shape
+        chains = 1 if name in ("metropolis", "swap") else 4
+        blocks = -(-n // (32 * chains))
+        warps, split, shared, width = 1, 1, 0, _TOGETHER * q
+        if name in ("energies", "flips"):
+            warps = min(8, -(-n_sites // 32))
+            shared = warps * chains * (32 * 8 if name == "energies" else (32 * (width + 1) + width) * weights.element_size())
+        if name == "flips":
+            split = max(1, min(self._cores // blocks, n_sites // (warps * 4 * _TOGETHER)))
+        size, cells = weights.numel() * weights.element_size(), 32 * self._n_features
+        near_weights = size <= _DATA_IN_SHARED
+        shared += _aligned(size) if near_weights else 0
+        at_once = min(max(1, _WARPS // warps), -(-blocks // self._cores))
+        room = _STATE_IN_SHARED // at_once - shared
+        state = 2 if chains == 4 and 4 * cells <= room else 1 if cells <= room else 0
+        far = torch.empty(0 if state else blocks * cells, dtype=torch.uint8, device=x.device)
+        shared += (0, cells, 4 * cells)[state]
+        where = {
+            "CHAINS": chains,
+            "STATE": state,
+            "SHARED_WEIGHTS": int(near_weights),
+            "MEMBERS": members,
+            "NEAR": self._near,
+            "TOGETHER": _TOGETHER,
+        }
+        kernel = _compiled(name.replace("-", "_"), "counts.cu", _defines(REAL=_REAL[self._dtype], Q=q, **where), self._code)
+        batch = [self._sites[4 if state == 2 else 1], weights, n_groups, n_sites, self._n_features, member, x.contiguous(), n, far]
+        kernel(grid=(blocks, split, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
+
+
+def _in_bytes(sites: np.ndarray, size: int) -> np.ndarray:
+    """A table of sites with features as the bytes before theirs, so many of each; negative ones stay negative."""
+    return np.ascontiguousarray(np.column_stack([sites[:, :2], sites[:, 2:] * size]))
+
+
+def _of_first_species(tables: Tables) -> np.ndarray:
+    """Energy of the configuration where every site holds the first species that it may, without the constant, (members,)."""
+    table, first = tables.anchored, tables.allowed.argmax(1)
+    total = np.zeros(len(table.rows))
+    for kind, (site, times) in enumerate(zip(*np.unique(table.kind, return_index=True, return_counts=True)[1:], strict=True)):
+        for others in range(table.most_others + 1):
+            slots, row = table.clusters(kind, others)
+            species = first[table.neighbours[site, slots]]
+            code = species @ table.n_species ** np.arange(others)[::-1]
+            total += times * table.rows[:, row + code.astype(np.int64), first[site]].sum(1)
+    return total
 
 
 def _packed(table: SiteTable) -> np.ndarray:
@@ -167,12 +267,22 @@ def _words(number: int) -> tuple[int, int]:
     return number & 0xFFFFFFFF, number >> 32
 
 
+def _aligned(size: int) -> int:
+    return -(-size // 16) * 16
+
+
+_REAL = {torch.float32: "float", torch.float64: "double"}
+
+
+def _defines(**names: object) -> str:
+    return "".join(f"#define {name} {value}\n" for name, value in names.items())
+
+
 @cache
-def _compiled(name: str, dtype: torch.dtype, n_species: int, in_shared: bool) -> Callable[..., None]:
-    source = Path(__file__).with_name("loops.cu").read_text(encoding="utf-8")
-    real = "double" if dtype == torch.float64 else "float"
-    head = f"#define REAL {real}\n#define Q {n_species}\n#define SHARED_STATE {int(in_shared)}\n"
-    kernel: Any = torch.cuda._compile_kernel(head + source, name)
+def _compiled(name: str, file: str, defines: str, code: str = "") -> Callable[..., None]:
+    """A kernel of a file, with straight-line code in it."""
+    common, source = (Path(__file__).with_name(f).read_text(encoding="utf-8") for f in ("common.cu", file))
+    kernel: Any = torch.cuda._compile_kernel(defines + common + source.replace("STRAIGHT_LINE_CODE", code), name)
     properties: Any = torch.cuda.get_device_properties()
     kernel.set_shared_memory_config(properties.shared_memory_per_block_optin)
     return kernel

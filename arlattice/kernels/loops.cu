@@ -1,17 +1,6 @@
-// The loops of a GPU: a chain, or a configuration, is a lane. Compiled by arlattice.kernels.cuda, which defines
-//   REAL         float or double
-//   Q            number of species
+// Loops of a GPU that look tables up: a chain, or a configuration, is a lane. arlattice.kernels.cuda puts common.cu before this and defines
 //   SHARED_STATE 1 where the species of the chains of a block fit into shared memory, 0 where they stay in global memory
-// Tables are those of arlattice.kernels.site_table. Random numbers are those of arlattice.random_numbers: Philox4x32-10.
-
-#ifndef INFINITY
-#define INFINITY __int_as_float(0x7f800000)
-#endif
-
-typedef unsigned char u8;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef long long i64;
+// Tables are those of arlattice.kernels.site_table.
 
 struct Table {
     const int* kind;         // (sites)
@@ -29,47 +18,6 @@ struct Table {
     const int *kind, const int *neighbours, const int *starts, const int *row, const int *slot_starts, const int *slots, \
         const int2 *packed, const REAL *rows, int n_slots, int others, int n_rows
 #define TABLE Table{kind, neighbours, starts, row, slot_starts, slots, packed, rows, n_slots, others, n_rows}
-
-// -- random numbers -------------------------------------------------------------------------------
-
-struct Words {
-    u32 a, b, c, d;
-};
-
-__device__ __forceinline__ Words philox(u32 a, u32 b, u32 c, u32 d, u32 k0, u32 k1) {
-#pragma unroll
-    for (int r = 0; r < 10; r++) {
-        u32 h0 = __umulhi(0xD2511F53u, a), l0 = 0xD2511F53u * a, h1 = __umulhi(0xCD9E8D57u, c), l1 = 0xCD9E8D57u * c;
-        a = h1 ^ b ^ k0, b = l1, c = h0 ^ d ^ k1, d = l0;
-        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-    }
-    return Words{a, b, c, d};
-}
-
-__device__ __forceinline__ double number(u32 high, u32 low) { return (double)(((u64)high << 21) | (low >> 11)) * 1.1102230246251565e-16; }
-
-struct Numbers {  // of one purpose and one chain
-    u32 k0, k1, purpose, sample;
-    i64 step, made;
-    Words words;
-
-    __device__ Numbers(u32 k0, u32 k1, u32 purpose, u32 sample, i64 step)
-        : k0(k0), k1(k1), purpose(purpose), sample(sample), step(step), made(-1), words{0, 0, 0, 0} {}
-
-    __device__ __forceinline__ bool next() {  // whether it is the second of its pair
-        i64 half = step >> 1;
-        if (half != made) {
-            words = philox((u32)half, (u32)(half >> 32), sample, purpose, k0, k1);
-            made = half;
-        }
-        return step++ & 1;
-    }
-    __device__ __forceinline__ double in53() { return next() ? number(words.c, words.d) : number(words.a, words.b); }
-    __device__ __forceinline__ REAL in_real() {
-        if (sizeof(REAL) == 8) return (REAL)in53();
-        return (REAL)((next() ? words.c : words.a) >> 8) * (REAL)5.9604644775390625e-08;
-    }
-};
 
 // -- energies -------------------------------------------------------------------------------------
 
@@ -194,24 +142,6 @@ extern "C" __global__ void at_sites(
 
 // -- sweeps ---------------------------------------------------------------------------------------
 
-__device__ __forceinline__ int drawn(const REAL* energy, REAL beta, const REAL* mu, u32 allowed, REAL u) {
-    REAL weight[Q], top = -INFINITY, total = 0;
-#pragma unroll
-    for (int s = 0; s < Q; s++) {
-        weight[s] = beta * (mu[s] - energy[s]);
-        if (allowed >> s & 1) top = max(top, weight[s]);
-    }
-#pragma unroll
-    for (int s = 0; s < Q; s++) {
-        if (allowed >> s & 1) total += exp(weight[s] - top);
-        weight[s] = total;
-    }
-    int species = 0;
-#pragma unroll
-    for (int s = 0; s < Q - 1; s++) species += weight[s] <= u * total;
-    return species;
-}
-
 // rule 0: heat bath, `order` (sweeps, visits) for all chains; 1: Metropolis; 2: swaps. `order` (visits, chains) or (visits, 2, chains) and
 // `noise` (visits, chains) stand for random numbers where they are not null. State is (sites, lanes) bytes.
 extern "C" __global__ void sweeps(
@@ -247,7 +177,7 @@ extern "C" __global__ void sweeps(
     for (i64 v = 0; v < count; v++) {
         if (rule == 0) {
             int site = order[v];
-            REAL u = noise ? (REAL)noise[v * n + c] : drawing.in_real();
+            REAL u = noise ? (REAL)noise[v * n + c] : drawing.real();
             look(site, energy);
             state[site * stride] = drawn(energy, b, m, allowed[site], u);
         } else if (rule == 1) {
