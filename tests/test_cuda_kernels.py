@@ -274,7 +274,7 @@ def visit_of(case: Case, rule: str, places: tuple[int, ...], dtype: torch.dtype)
         where = torch.tensor(places, device=DEVICE)
         shaped = {
             "heat-bath": where[None],
-            "metropolis": where.view(1, 1).expand(1, len(x)),
+            "metropolis": where[:1, None].expand(1, len(x)),
             "swap": where.view(1, -1, 1).expand(1, len(places), len(x)),
         }[rule]
         numbers = Numbers(0, ((0, 0), (0, 0)), noise[None].to(DEVICE), shaped.contiguous())
