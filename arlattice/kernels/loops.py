@@ -531,14 +531,15 @@ def _add_products(table: CountTable, planes, site, f, at, size, count):
                 count[c] += (planes[a, c] & planes[b, c] & planes[d, c]) + (planes[e, c] & planes[g, c] & planes[h, c])
             j += 6
     while j < end:
-        a, b, d = near[site, places[j]], near[site, places[j + (f > 1)]], near[site, places[j + 2 * (f > 2)]]
-        if f <= 3:
+        a, b = near[site, places[j]], near[site, places[j + (f > 1)]]
+        d, e = near[site, places[j + 2 * (f > 2)]], near[site, places[j + 3 * (f > 3)]]
+        if f <= 4:
             for c in range(lanes):
-                count[c] += planes[a, c] & planes[b, c] & planes[d, c]
+                count[c] += planes[a, c] & planes[b, c] & planes[d, c] & planes[e, c]
         else:
             for c in range(lanes):
-                whole = planes[a, c] & planes[b, c] & planes[d, c]
-                for k in range(3, f):
+                whole = planes[a, c] & planes[b, c] & planes[d, c] & planes[e, c]
+                for k in range(4, f):
                     whole &= planes[near[site, places[j + k]], c]
                 count[c] += whole
         j += f

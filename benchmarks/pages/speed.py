@@ -130,7 +130,7 @@ def _digits(value: float) -> str:
     """Three digits, and no more than are there."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 0.001 else f"{value:.1g}"
+    return f"{value:.3g}" if value >= 0.001 else f"{value:.6f}"
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
