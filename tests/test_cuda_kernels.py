@@ -272,11 +272,8 @@ def visit_of(case: Case, rule: str, places: tuple[int, ...], dtype: torch.dtype)
     def move(x: Tensor, noise: Tensor) -> Tensor:
         c = Conditions.from_states([state], hamiltonian).expand(len(x)).to("cuda")
         where = torch.tensor(places, device=DEVICE)
-        shaped = {
-            "heat-bath": where[None],
-            "metropolis": where[:1, None].expand(1, len(x)),
-            "swap": where.view(1, -1, 1).expand(1, len(places), len(x)),
-        }[rule]
+        shaped = where[None] if rule == "heat-bath" else where.view(1, -1, 1).expand(1, len(places), len(x))
+        shaped = shaped[:, 0] if rule == "metropolis" else shaped
         numbers = Numbers(0, ((0, 0), (0, 0)), noise[None].to(DEVICE), shaped.contiguous())
         return kernels.sweep(rule, x.to(DEVICE), c.beta, c.mu, numbers, 1).cpu()
 
