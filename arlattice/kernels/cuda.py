@@ -39,7 +39,7 @@ _RULES = {"heat-bath": 0, "metropolis": 1, "swap": 2}
 def available() -> bool:
     """Whether kernels can be compiled and run here."""
     try:
-        _compiled("energies", "loops.cu", _defines(REAL="float", Q=2, SHARED_STATE=1))
+        _compiled("energies", "loops.cu", _defines(REAL="float", Q=2, SHARED_STATE=1), "", torch.cuda.current_device())
     except Exception:  # NVRTC, the driver or torch's call of them is another than we know: gathers do instead
         return False
     return True
@@ -156,8 +156,10 @@ class CudaKernels:
 
     def _run(self, name: str, n: int, lanes: int, shared: int, arguments: list[Any], in_shared: bool = True) -> None:
         if n:
-            kernel = _compiled(name, "loops.cu", _defines(REAL=_REAL[self.dtype], Q=self._q, SHARED_STATE=int(in_shared)))
-            kernel(grid=(-(-n // lanes), 1, 1), block=(lanes, 1, 1), args=arguments, shared_mem=shared)
+            defines = _defines(REAL=_REAL[self.dtype], Q=self._q, SHARED_STATE=int(in_shared))
+            with torch.cuda.device(self._device):
+                kernel = _compiled(name, "loops.cu", defines, "", torch.cuda.current_device())
+                kernel(grid=(-(-n // lanes), 1, 1), block=(lanes, 1, 1), args=arguments, shared_mem=shared)
 
 
 class _OnDevice:
@@ -223,9 +225,11 @@ class _Counted:
             "NEAR": self._near,
             "TOGETHER": _TOGETHER,
         }
-        kernel = _compiled(name.replace("-", "_"), "counts.cu", _defines(REAL=_REAL[self._dtype], Q=q, **where), self._code)
+        defines = _defines(REAL=_REAL[self._dtype], Q=q, **where)
         batch = [self._sites[4 if state == 2 else 1], weights, n_groups, n_sites, self._n_features, member, x.contiguous(), n, far]
-        kernel(grid=(blocks, split, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
+        with torch.cuda.device(x.device):
+            kernel = _compiled(name.replace("-", "_"), "counts.cu", defines, self._code, torch.cuda.current_device())
+            kernel(grid=(blocks, split, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
 
 
 def _in_bytes(sites: np.ndarray, size: int) -> np.ndarray:
@@ -279,8 +283,8 @@ def _defines(**names: object) -> str:
 
 
 @cache
-def _compiled(name: str, file: str, defines: str, code: str = "") -> Callable[..., None]:
-    """A kernel of a file, with straight-line code in it."""
+def _compiled(name: str, file: str, defines: str, code: str, device: int) -> Callable[..., None]:
+    """A kernel of a file, with straight-line code in it, for the current device, which is that of the number given."""
     common, source = (Path(__file__).with_name(f).read_text(encoding="utf-8") for f in ("common.cu", file))
     kernel: Any = torch.cuda._compile_kernel(defines + common + source.replace("STRAIGHT_LINE_CODE", code), name)
     properties: Any = torch.cuda.get_device_properties()
