@@ -21,13 +21,14 @@ from arlattice.kernels.count_table import CountTable, count_table
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
 from arlattice.kernels.tables import Tables
-from arlattice.kernels.threads import Work, in_threads, run
+from arlattice.kernels.threads import Work, in_threads, run, threads_for
 
 __all__ = ["CpuKernels"]
 
 _FEW = 6  # configurations that are looked up faster than counted
 _LANES = 256  # side by side: their bytes stay in the cache of a core
 _VECTOR = 64  # bytes that one instruction works on, at most
+_FASTER = 50  # times as fast as looking up
 
 
 class CpuKernels:
@@ -103,7 +104,7 @@ class CpuKernels:
         allowed = self.tables.allowed
         if rule == "heat-bath" and len(x) >= _FEW and (counts := self._site_counts) is not None:
             around: Any = counts, allowed, _exponential(self._real)
-            self._side_by_side(lambda a, b: loops.lane_sweeps(*around, *random, a, b), len(x))
+            self._side_by_side(lambda a, b: loops.lane_sweeps(*around, *random, a, b), len(x), sweeps)
         else:
             one_by_one: Any = {"heat-bath": loops.chain_sweeps, "metropolis": loops.metropolis_sweeps, "swap": loops.swap_sweeps}[rule]
             self._in_threads(lambda a, b: one_by_one(self._sites, allowed, *random, a, b), len(x), sweeps * x.shape[1])
@@ -130,14 +131,16 @@ class CpuKernels:
         """Split n configurations, where each reads so many sites."""
         in_threads(work, n, self._clusters * (len(self._sites.kind) if sites is None else sites))
 
-    def _side_by_side(self, work: Work, n: int) -> None:
-        run(work, [*self._blocks(n)])
+    def _side_by_side(self, work: Work, n: int, times: int = 1) -> None:
+        """n configurations side by side, all sites of each so many times."""
+        threads = threads_for(n * times * self._clusters * len(self._sites.kind) / _FASTER, n)
+        run(work, [*self._blocks(n, threads)], threads)
 
-    def _blocks(self, n: int) -> Iterator[tuple[int, int]]:
+    def _blocks(self, n: int, threads: int) -> Iterator[tuple[int, int]]:
         """Neighbouring configurations of one member, few enough to lie side by side, and as many blocks as threads."""
         ends = [0, *(np.flatnonzero(np.diff(np.resize(self._member, n))) + 1).tolist(), n]
         for first, last in pairwise(ends):
-            share = ceil((last - first) / torch.get_num_threads() / _VECTOR) * _VECTOR
+            share = ceil((last - first) / threads / _VECTOR) * _VECTOR
             for start in range(first, last, min(_LANES, share) or 1):
                 yield start, min(start + min(_LANES, share), last)
 

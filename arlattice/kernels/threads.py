@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-__all__ = ["Work", "in_threads", "run"]
+__all__ = ["Work", "in_threads", "run", "threads_for"]
 
 Work = Callable[[int, int], Any]
 """Called for the configurations from the first to before the last."""
 
-_WORTH_A_THREAD = 20_000  # lookups
+_WORTH_A_THREAD = 200_000  # lookups, a third of a millisecond: several times what it takes to begin a thread
 
 
 def in_threads(work: Work, n: int, lookups: float) -> None:
@@ -21,16 +21,21 @@ def in_threads(work: Work, n: int, lookups: float) -> None:
     if n == 1:
         work(0, 1)
         return
-    parts = max(1, min(torch.get_num_threads(), n, int(n * lookups / _WORTH_A_THREAD)))
-    run(work, [(n * i // parts, n * (i + 1) // parts) for i in range(parts)])
+    parts = threads_for(n * lookups, n)
+    run(work, [(n * i // parts, n * (i + 1) // parts) for i in range(parts)], parts)
 
 
-def run(work: Work, parts: Sequence[tuple[int, int]]) -> None:
-    """Do all parts, at once where there are threads."""
-    if len(parts) == 1 or torch.get_num_threads() == 1:
+def threads_for(lookups: float, n: int) -> int:
+    """How many threads so many lookups for n configurations are worth."""
+    return max(1, min(torch.get_num_threads(), n, int(lookups / _WORTH_A_THREAD)))
+
+
+def run(work: Work, parts: Sequence[tuple[int, int]], threads: int) -> None:
+    """Do all parts, as many at once as there are threads."""
+    if threads == 1:
         for part in parts:
             work(*part)
     else:
-        with ThreadPoolExecutor(min(len(parts), torch.get_num_threads())) as pool:
+        with ThreadPoolExecutor(min(len(parts), threads)) as pool:
             for done in [pool.submit(work, *part) for part in parts]:
                 done.result()
