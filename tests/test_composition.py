@@ -122,3 +122,11 @@ def test_random_starts_without_a_composition_are_uniform_over_allowed_species() 
     possible = torch.cat(list(enumerate_configurations(lattice)))
     counts = start_counts(Case("free", free, arl.SemiGrandCanonical(1.0)), 4000, possible)
     FrequencyTest(torch.full((len(possible),), 1 / len(possible))).check(counts)
+
+
+def test_sites_placed_at_once_are_those_placed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,) = (c for c in small_cases() if c.name == "two sublattices, vacancies")
+    conditions = Conditions.from_states([arl.SemiGrandCanonical(2.0)] * 50, case.hamiltonian)
+    at_once = random_occupations(case.hamiltonian.lattice, conditions, Stream(3))
+    monkeypatch.setattr(arl.SemiGrandCanonical, "unconstrained", classmethod(lambda cls: False))
+    assert torch.equal(at_once, random_occupations(case.hamiltonian.lattice, conditions, Stream(3)))
