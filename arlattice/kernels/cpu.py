@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arlattice.kernels import loops
 from arlattice.kernels.count_table import CountTable, count_table
+from arlattice.kernels.loops import chains, lanes, lookups
+from arlattice.kernels.loops.inputs import Chains, Purpose
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
 from arlattice.kernels.tables import Tables
@@ -29,6 +30,11 @@ _FEW = 6  # configurations that are looked up faster than counted
 _LANES = 256  # side by side: their bytes stay in the cache of a core
 _VECTOR = 64  # bytes that one instruction works on, at most
 _FASTER = 50  # times as fast as looking up
+_ONE_BY_ONE: dict[str, Any] = {
+    "heat-bath": chains.heat_bath_sweeps,
+    "metropolis": chains.metropolis_sweeps,
+    "swap": chains.swap_sweeps,
+}
 
 
 class CpuKernels:
@@ -54,15 +60,15 @@ class CpuKernels:
         constant = self.tables.constant
         if len(x) > _FEW and (counts := self._energy_counts) is not None:
             around: Any = counts, constant, self._member
-            self._side_by_side(lambda a, b: loops.lane_energies(*around, rows, out, a, b), len(x))
+            self._side_by_side(lambda a, b: lanes.lane_energies(*around, rows, out, a, b), len(x))
         else:
-            self._in_threads(lambda a, b: loops.energies(self._anchored, constant, self._member, rows, out, a, b), len(x))
+            self._in_threads(lambda a, b: lookups.energies(self._anchored, constant, self._member, rows, out, a, b), len(x))
         return torch.from_numpy(out)
 
     def site_energies(self, x: Tensor, site: Tensor) -> Tensor:
         rows, sites, out = _array(x), _array(site.expand(len(x))), self._by_species(len(x))
         self._in_threads(
-            lambda a, b: loops.site_energies(self._sites, self.tables.allowed, self._member, rows, sites, out, a, b), len(x), 1
+            lambda a, b: lookups.site_energies(self._sites, self.tables.allowed, self._member, rows, sites, out, a, b), len(x), 1
         )
         return torch.from_numpy(out)
 
@@ -70,43 +76,43 @@ class CpuKernels:
         rows, out = _array(x), self._by_species(*x.shape)
         if (counts := self._site_counts) is not None:
             around: Any = counts, self._member
-            self._side_by_side(lambda a, b: loops.lane_flips(*around, rows, out, a, b), len(x))
+            self._side_by_side(lambda a, b: lanes.lane_flips(*around, rows, out, a, b), len(x))
         else:
-            self._in_threads(lambda a, b: loops.flips(self._sites, self.tables.allowed, self._member, rows, out, a, b), len(x))
+            self._in_threads(lambda a, b: lookups.flips(self._sites, self.tables.allowed, self._member, rows, out, a, b), len(x))
         return torch.from_numpy(out)
 
     def swap_differences(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
         rows, out = _array(x), np.empty(len(x), self._real)
         pair = _array(first), _array(second)
         self._in_threads(
-            lambda a, b: loops.swap_differences(self._sites, self.tables.allowed, self._member, rows, *pair, out, a, b), len(x), 2
+            lambda a, b: lookups.swap_differences(self._sites, self.tables.allowed, self._member, rows, *pair, out, a, b), len(x), 2
         )
         return torch.from_numpy(out)
 
     def completed_energies(self, x: Tensor, rank: Tensor) -> Tensor:
         rows, ranks, out = _array(x), _array(rank), self._by_species(*x.shape)
-        self._in_threads(lambda a, b: loops.completed(self._listed, self._member, rows, ranks, out, a, b), len(x))
+        self._in_threads(lambda a, b: lookups.completed(self._listed, self._member, rows, ranks, out, a, b), len(x))
         return torch.from_numpy(out)
 
     def completed_site_energies(self, x: Tensor, site: Tensor) -> Tensor:
         rows, sites, out = _array(x), _array(site), self._by_species(*site.shape)
-        self._in_threads(lambda a, b: loops.completed_sites(self._listed, self._member, rows, sites, out, a, b), len(x), site.shape[1])
+        self._in_threads(lambda a, b: lookups.completed_sites(self._listed, self._member, rows, sites, out, a, b), len(x), site.shape[1])
         return torch.from_numpy(out)
 
     # -- sweeps ----------------------------------------------------------------------------------
 
     def sweep(self, rule: str, x: Tensor, beta: Tensor, mu: Tensor, numbers: Numbers, sweeps: int) -> Tensor:
-        """New occupations after sweeps of a move; see `arlattice.kernels.sweeps`."""
+        """New occupations after sweeps of a move, ``heat-bath``, ``metropolis`` or ``swap``."""
         new = _array(x).copy()
-        chains = loops.Chains(_array(beta.double()), _array(mu.double()), np.resize(self._member, len(x)))
-        noise, places = (loops.Purpose(np.uint32(word), np.int64(step)) for word, step in numbers.purposes)
-        random: Any = chains, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
+        states = Chains(_array(beta.double()), _array(mu.double()), np.resize(self._member, len(x)))
+        noise, places = (Purpose(np.uint32(word), np.int64(step)) for word, step in numbers.purposes)
+        random: Any = states, new, np.uint64(numbers.seed), noise, places, *map(_array, numbers.given(rule)), sweeps
         allowed = self.tables.allowed
         if rule == "heat-bath" and len(x) >= _FEW and (counts := self._site_counts) is not None:
             around: Any = counts, allowed, _exponential(self._real)
-            self._side_by_side(lambda a, b: loops.lane_sweeps(*around, *random, a, b), len(x), sweeps)
+            self._side_by_side(lambda a, b: lanes.lane_sweeps(*around, *random, a, b), len(x), sweeps)
         else:
-            one_by_one: Any = {"heat-bath": loops.chain_sweeps, "metropolis": loops.metropolis_sweeps, "swap": loops.swap_sweeps}[rule]
+            one_by_one = _ONE_BY_ONE[rule]
             self._in_threads(lambda a, b: one_by_one(self._sites, allowed, *random, a, b), len(x), sweeps * x.shape[1])
         return torch.from_numpy(new)
 
@@ -156,7 +162,7 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.contiguous().numpy()
 
 
-def _exponential(real: type) -> loops.Exponential:
+def _exponential(real: type) -> lanes.Exponential:
     """Cody and Waite: exp(v) = 2^k exp(v - k ln 2), the last by its Taylor series to less than a rounding error."""
     single = real is np.float32
     high = 0.693359375 if single else 6.93145751953125e-1
@@ -164,4 +170,4 @@ def _exponential(real: type) -> loops.Exponential:
     series = [1 / factorial(j) for j in range(7 if single else 13, -1, -1)]
     numbers = ([1.4426950408889634], [high, low], series, [-80.0 if single else -700.0])
     integers = np.array([127, 23], np.int32) if single else np.array([1023, 52], np.int64)
-    return loops.Exponential._make([*(np.array(n, real) for n in numbers), integers])
+    return lanes.Exponential._make([*(np.array(n, real) for n in numbers), integers])

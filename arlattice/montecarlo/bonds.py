@@ -22,11 +22,12 @@ from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.kernels.choose import numba_is_there
+from arlattice.montecarlo.compiled import CompiledMove
 
 if TYPE_CHECKING:
     from arlattice.kernels.bonds import BondKernels
 
-__all__ = ["Bonds"]
+__all__ = ["Bonds", "ClusterMove"]
 
 _TOLERANCE = 1e-10  # relative: of equal entries of a pair table
 
@@ -98,6 +99,21 @@ class Bonds:
     def site_logits(self, beta: Tensor, mu: Tensor) -> Tensor:
         """-beta (v_i(s) - mu_s), (chains, sites, species)."""
         return -beta[:, None, None] * (self.fields - mu[:, None, :])
+
+
+class ClusterMove(CompiledMove):
+    """A move of clusters of active bonds.
+
+    Args:
+        hamiltonian: of ferromagnetic pairs, on the device of the chains.
+
+    Raises:
+        InputError: as `Bonds.of`.
+    """
+
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.bonds = Bonds.of(hamiltonian)
+        self.kernels = self.bonds.kernels()
 
 
 def _couplings(tables: Tensor, name: str) -> Tensor:

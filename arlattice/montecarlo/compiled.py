@@ -1,13 +1,14 @@
-"""Sweeps of a move as compiled loops, where the Hamiltonian has them.
+"""`CompiledMove`: a move with two ways to do its sweeps, compiled loops and torch, which give the same chain.
 
-A move says which random numbers it takes; the loops make the same ones. So a chain is the same with them as without, but for
-differences that round an energy the other way.
+A move says which random numbers it takes; the loops make the same ones. In float64 a chain differs only where an energy is rounded to the
+other side of a random number.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from arlattice.kernels.numbers import Numbers
 from arlattice.random_numbers import Stream
 from arlattice.tabled_hamiltonian import TabledHamiltonian
 
-__all__ = ["Compiled", "compiled", "pieces", "sweep"]
+__all__ = ["Compiled", "CompiledMove", "SiteMove", "compiled", "pieces"]
 
 _TRIALS = 2 * 10**8  # of a piece: two seconds of 100 million trials a second
 
@@ -43,13 +44,62 @@ def pieces(sweeps: int, x: Tensor) -> Iterator[int]:
         sweeps -= most
 
 
-def sweep(
-    kernels: Compiled, rule: str, x: Tensor, state: Conditions, noise: tuple[Stream, int], places: tuple[Stream, int], sweeps: int
-) -> Tensor:
-    """Sweeps with random numbers of two streams, so many of each a sweep."""
-    for n in pieces(sweeps, x):
-        order = places[0].permutations(x.shape[1], n) if rule == "heat-bath" and x.is_cuda else None
-        place = places[0].take(n * places[1] if order is None else 0)
-        numbers = Numbers(noise[0].seed, (noise[0].take(n * noise[1]), place), places=order)
-        x = kernels.sweep(rule, x, state.beta, state.mu, numbers, n)
-    return x
+class CompiledMove(ABC):
+    """A move; see `arlattice.montecarlo.moves.Sweep`.
+
+    Attributes:
+        kernels: what `loops` calls; None where there is nothing compiled, and `sweep` does instead.
+    """
+
+    kernels: Any
+
+    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        return self.repeat(x, state, stream, 1)
+
+    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many sweeps in one go."""
+        if self.kernels is None:
+            for _ in range(sweeps):
+                x = self.sweep(x, state, stream)
+        else:
+            for n in pieces(sweeps, x):
+                x = self.loops(x, state, stream, n)
+        return x
+
+    @abstractmethod
+    def sweep(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """One sweep by torch: new occupations (chains, sites)."""
+
+    @abstractmethod
+    def loops(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """So many sweeps by compiled loops, with the random numbers that `sweep` would take."""
+
+
+class SiteMove(CompiledMove):
+    """A move of single sites, or of pairs of them.
+
+    Args:
+        hamiltonian: on the device and in the precision of the chains.
+
+    Attributes:
+        rule: its name among the kernels.
+    """
+
+    rule: ClassVar[str]
+
+    def __init__(self, hamiltonian: Hamiltonian) -> None:
+        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+        self.kernels = compiled(self.hamiltonian)
+
+    @abstractmethod
+    def numbers(self, stream: Stream, sites: int) -> tuple[tuple[Stream, int], tuple[Stream, int]]:
+        """The streams of the noise and of the places to visit, and how many steps of each a sweep takes."""
+
+    def loops(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """See `CompiledMove.loops`."""
+        (noise, n), (places, m) = self.numbers(stream, x.shape[1])
+        order = places.permutations(x.shape[1], sweeps) if self.rule == "heat-bath" and x.is_cuda else None
+        place = places.take(sweeps * m if order is None else 0)
+        numbers = Numbers(noise.seed, (noise.take(sweeps * n), place), places=order)
+        new: Tensor = self.kernels.sweep(self.rule, x, state.beta, state.mu, numbers, sweeps)
+        return new

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.compiled import compiled, sweep
+from arlattice.montecarlo.compiled import SiteMove
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
@@ -21,31 +21,21 @@ __all__ = ["HeatBath", "heat_bath_sweep", "visit"]
 
 
 @for_ensembles(UNCONSTRAINED)
-class HeatBath:
-    """The move ``heat-bath``: every site once.
+class HeatBath(SiteMove):
+    """The move ``heat-bath``: every site once."""
 
-    Args:
-        hamiltonian: on the device and in the precision of the chains.
-    """
+    rule = "heat-bath"
 
-    def __init__(self, hamiltonian: Hamiltonian) -> None:
-        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+    def numbers(self, stream: Stream, sites: int) -> tuple[tuple[Stream, int], tuple[Stream, int]]:
+        """See `SiteMove.numbers`."""
+        return (stream["sweep"], sites), (stream["scan"], sites)
 
-    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        """See `arlattice.montecarlo.moves.Sweep`."""
-        return self.repeat(x, state, stream, 1)
-
-    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
-        """So many sweeps in one go."""
+    def sweep(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `CompiledMove.sweep`."""
         chains, sites = x.shape
-        noise, scan = stream["sweep"], stream["scan"]
-        if (kernels := compiled(self.hamiltonian)) is not None:
-            return sweep(kernels, "heat-bath", x, state, (noise, sites), (scan, sites), sweeps)
-        inputs = {"beta": state.beta, "mu": state.mu, "allowed": self.allowed}
-        for _ in range(sweeps):
-            drawn = {"noise": noise.uniform(sites, chains), "scan": scan.permutation(sites)}
-            (x,) = heat_bath_sweep(self.hamiltonian, inputs | drawn | {"occupations": x})
-        return x
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "allowed": self.allowed}
+        inputs |= {"noise": stream["sweep"].uniform(sites, chains), "scan": stream["scan"].permutation(sites)}
+        return heat_bath_sweep(self.hamiltonian, inputs)[0]
 
 
 def heat_bath_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.compiled import compiled, sweep
+from arlattice.montecarlo.compiled import SiteMove
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
@@ -23,31 +23,21 @@ __all__ = ["Metropolis", "metropolis_step", "metropolis_sweep", "offer"]
 
 
 @for_ensembles(UNCONSTRAINED)
-class Metropolis:
-    """The move ``metropolis``: as many offers as there are sites, at random sites.
+class Metropolis(SiteMove):
+    """The move ``metropolis``: as many offers as there are sites, at random sites."""
 
-    Args:
-        hamiltonian: on the device and in the precision of the chains.
-    """
+    rule = "metropolis"
 
-    def __init__(self, hamiltonian: Hamiltonian) -> None:
-        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+    def numbers(self, stream: Stream, sites: int) -> tuple[tuple[Stream, int], tuple[Stream, int]]:
+        """See `SiteMove.numbers`."""
+        return (stream["sweep"], sites), (stream["sweep"]["site"], sites)
 
-    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        """See `arlattice.montecarlo.moves.Sweep`."""
-        return self.repeat(x, state, stream, 1)
-
-    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
-        """So many sweeps in one go."""
-        chains, sites = x.shape
-        noise, site = stream["sweep"], stream["sweep"]["site"]
-        if (kernels := compiled(self.hamiltonian)) is not None:
-            return sweep(kernels, "metropolis", x, state, (noise, sites), (site, sites), sweeps)
-        inputs = {"beta": state.beta, "mu": state.mu, "allowed": self.allowed}
-        for _ in range(sweeps):
-            drawn = {"scan": site.integers(sites, sites, chains), "noise": noise.uniform(sites, chains)}
-            (x,) = metropolis_sweep(self.hamiltonian, inputs | drawn | {"occupations": x})
-        return x
+    def sweep(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `CompiledMove.sweep`."""
+        (chains, sites), own = x.shape, stream["sweep"]
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "allowed": self.allowed}
+        inputs |= {"scan": own["site"].integers(sites, sites, chains), "noise": own.uniform(sites, chains)}
+        return metropolis_sweep(self.hamiltonian, inputs)[0]
 
 
 def metropolis_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

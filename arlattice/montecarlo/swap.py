@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.compiled import compiled, sweep
+from arlattice.montecarlo.compiled import SiteMove
 from arlattice.montecarlo.moves import for_ensembles
 from arlattice.random_numbers import Stream
 
@@ -21,32 +21,21 @@ __all__ = ["Swap", "swap_sweep"]
 
 
 @for_ensembles("canonical")
-class Swap:
-    """The move ``swap``: as many pairs as there are sites.
+class Swap(SiteMove):
+    """The move ``swap``: as many pairs as there are sites."""
 
-    Args:
-        hamiltonian: on the device and in the precision of the chains.
-    """
+    rule = "swap"
 
-    def __init__(self, hamiltonian: Hamiltonian) -> None:
-        self.hamiltonian, self.allowed = hamiltonian.unchecked(), hamiltonian.lattice.allowed.to(hamiltonian.device)
+    def numbers(self, stream: Stream, sites: int) -> tuple[tuple[Stream, int], tuple[Stream, int]]:
+        """See `SiteMove.numbers`."""
+        return (stream["sweep"], sites), (stream["pair"], 2 * sites)
 
-    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        """See `arlattice.montecarlo.moves.Sweep`."""
-        return self.repeat(x, state, stream, 1)
-
-    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
-        """So many sweeps in one go."""
+    def sweep(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `CompiledMove.sweep`."""
         chains, sites = x.shape
-        noise, pair = stream["sweep"], stream["pair"]
-        if (kernels := compiled(self.hamiltonian)) is not None:
-            return sweep(kernels, "swap", x, state, (noise, sites), (pair, 2 * sites), sweeps)
-        inputs = {"beta": state.beta, "allowed": self.allowed}
-        for _ in range(sweeps):
-            pairs = pair.integers(sites, 2 * sites, chains).view(sites, 2, chains)
-            drawn = {"noise": noise.uniform(sites, chains), "pairs": pairs}
-            (x,) = swap_sweep(self.hamiltonian, inputs | drawn | {"occupations": x})
-        return x
+        inputs = {"occupations": x, "beta": state.beta, "allowed": self.allowed, "noise": stream["sweep"].uniform(sites, chains)}
+        inputs |= {"pairs": stream["pair"].integers(sites, 2 * sites, chains).view(sites, 2, chains)}
+        return swap_sweep(self.hamiltonian, inputs)[0]
 
 
 def swap_sweep(hamiltonian: Hamiltonian, inputs: dict[str, Tensor]) -> tuple[Tensor]:

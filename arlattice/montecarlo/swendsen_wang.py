@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
-from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.bonds import Bonds
-from arlattice.montecarlo.compiled import pieces
+from arlattice.montecarlo.bonds import Bonds, ClusterMove
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
@@ -21,34 +19,21 @@ __all__ = ["SwendsenWang", "cluster_logits", "swendsen_wang_step"]
 
 
 @for_ensembles(UNCONSTRAINED)
-class SwendsenWang:
-    """The move ``swendsen-wang``: all clusters.
+class SwendsenWang(ClusterMove):
+    """The move ``swendsen-wang``: all clusters."""
 
-    Args:
-        hamiltonian: of ferromagnetic pairs, on the device of the chains.
-    """
+    def sweep(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `CompiledMove.sweep`."""
+        (chains, sites), own = x.shape, stream["sweep"]
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": own.uniform(sites, chains).T}
+        return swendsen_wang_step(self.bonds, inputs | {"bond_noise": own["bond"].uniform(len(self.bonds.pairs), chains).T})
 
-    def __init__(self, hamiltonian: Hamiltonian) -> None:
-        self.bonds = Bonds.of(hamiltonian)
-        self.kernels = self.bonds.kernels()
-
-    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        """See `arlattice.montecarlo.moves.Sweep`."""
-        return self.repeat(x, state, stream, 1)
-
-    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
-        """So many sweeps in one go."""
-        (chains, sites), bonds = x.shape, len(self.bonds.pairs)
-        noise, bond_noise = stream["sweep"], stream["sweep"]["bond"]
-        if self.kernels is not None:
-            for n in pieces(sweeps, x):
-                numbers = noise.take(n * sites), bond_noise.take(n * bonds)
-                x = self.kernels.swendsen_wang(x, state.beta, state.mu, stream.seed, numbers, n)
-            return x
-        for _ in range(sweeps):
-            inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": noise.uniform(sites, chains).T}
-            x = swendsen_wang_step(self.bonds, inputs | {"bond_noise": bond_noise.uniform(bonds, chains).T})
-        return x
+    def loops(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """See `CompiledMove.loops`."""
+        own = stream["sweep"]
+        numbers = own.take(sweeps * x.shape[1]), own["bond"].take(sweeps * len(self.bonds.pairs))
+        new: Tensor = self.kernels.swendsen_wang(x, state.beta, state.mu, own.seed, numbers, sweeps)
+        return new
 
 
 def swendsen_wang_step(bonds: Bonds, inputs: dict[str, Tensor]) -> Tensor:

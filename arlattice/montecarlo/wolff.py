@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
-from arlattice.hamiltonians import Hamiltonian
-from arlattice.montecarlo.bonds import Bonds
-from arlattice.montecarlo.compiled import pieces
+from arlattice.montecarlo.bonds import Bonds, ClusterMove
 from arlattice.montecarlo.metropolis import offer
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
@@ -27,35 +25,22 @@ __all__ = ["Wolff", "acceptance", "wolff_step"]
 
 
 @for_ensembles(UNCONSTRAINED)
-class Wolff:
-    """The move ``wolff``: one cluster.
+class Wolff(ClusterMove):
+    """The move ``wolff``: one cluster."""
 
-    Args:
-        hamiltonian: of ferromagnetic pairs, on the device of the chains.
-    """
+    def sweep(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
+        """See `CompiledMove.sweep`."""
+        (chains, sites), own = x.shape, stream["sweep"]
+        inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": own.uniform(1, chains)[0]}
+        inputs |= {"site": own["site"].integers(sites, 1, chains)[0]}
+        return wolff_step(self.bonds, inputs | {"bond_noise": own["bond"].uniform(len(self.bonds.pairs), chains).T})
 
-    def __init__(self, hamiltonian: Hamiltonian) -> None:
-        self.bonds = Bonds.of(hamiltonian)
-        self.kernels = self.bonds.kernels()
-
-    def __call__(self, x: Tensor, state: Conditions, stream: Stream) -> Tensor:
-        """See `arlattice.montecarlo.moves.Sweep`."""
-        return self.repeat(x, state, stream, 1)
-
-    def repeat(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
-        """So many steps in one go."""
-        (chains, sites), bonds = x.shape, len(self.bonds.pairs)
-        noise, site, bond_noise = stream["sweep"], stream["sweep"]["site"], stream["sweep"]["bond"]
-        if self.kernels is not None:
-            for n in pieces(sweeps, x):
-                numbers = noise.take(n), site.take(n), bond_noise.take(n * bonds)
-                x = self.kernels.wolff(x, state.beta, state.mu, stream.seed, numbers, n)
-            return x
-        for _ in range(sweeps):
-            inputs = {"occupations": x, "beta": state.beta, "mu": state.mu, "noise": noise.uniform(1, chains)[0]}
-            inputs |= {"site": site.integers(sites, 1, chains)[0], "bond_noise": bond_noise.uniform(bonds, chains).T}
-            x = wolff_step(self.bonds, inputs)
-        return x
+    def loops(self, x: Tensor, state: Conditions, stream: Stream, sweeps: int) -> Tensor:
+        """See `CompiledMove.loops`."""
+        own = stream["sweep"]
+        numbers = own.take(sweeps), own["site"].take(sweeps), own["bond"].take(sweeps * len(self.bonds.pairs))
+        new: Tensor = self.kernels.wolff(x, state.beta, state.mu, own.seed, numbers, sweeps)
+        return new
 
 
 def wolff_step(bonds: Bonds, inputs: dict[str, Tensor]) -> Tensor:
