@@ -84,19 +84,24 @@ def _sites(lattice: Lattice, members: list[list[Any]]) -> np.ndarray:
 
 def _places(lattice: Lattice, members: list[list[Any]]) -> np.ndarray:
     """Sites (N, k) of places (offset, sublattice)."""
-    flat = []
-    for place in chain.from_iterable(members):
-        try:
-            (x, y, z), sublattice = place
-        except (TypeError, ValueError):
-            raise InputError("places", place, "a place is an offset of three integers and a sublattice, e.g. ((0, 0, 1), 0)") from None
-        flat.append([x, y, z, sublattice])
+    flat = [_place(place) for place in chain.from_iterable(members)]
     whole = _whole_numbers("places", flat, -LARGEST_INTEGER).reshape(-1, 4)
     for row in whole[(whole[:, 3] < 0) | (whole[:, 3] >= len(lattice.basis))]:
         raise InputError("places", int(row[3]), f"sublattices run from 0 to {len(lattice.basis) - 1}")
     for row in whole[(whole[:, :3] * ~np.array(lattice.pbc)).any(1)]:
         raise InputError("places", row[:3].tolist(), f"periodic directions are {lattice.pbc}; along the others offsets are 0")
     return lattice.site_index(whole[:, :3], whole[:, 3]).reshape(len(members), len(members[0]))
+
+
+def _place(place: Any) -> list[Any]:
+    """Offset and sublattice of a place, four integers."""
+    try:
+        (x, y, z), sublattice = place
+    except (TypeError, ValueError):
+        x = y = z = sublattice = None
+    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in (x, y, z, sublattice)):
+        raise InputError("places", place, "a place is an offset of three integers and a sublattice, e.g. ((0, 0, 1), 0)")
+    return [x, y, z, sublattice]
 
 
 def _whole_numbers(argument: str, rows: Sequence[Sequence[Any]], least: int) -> np.ndarray:

@@ -176,10 +176,5 @@ class _Made:
 
 def _distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct rows in rising order, and which of them each row is."""
-    order = np.lexsort(rows.T[::-1])
-    rising = rows[order]
-    new = np.ones(len(rows), bool)
-    new[1:] = (rising[1:] != rising[:-1]).any(1)
-    which = np.empty(len(rows), np.int64)
-    which[order] = new.cumsum() - 1
-    return rising[new], which
+    distinct, which = np.unique(rows, axis=0, return_inverse=True)
+    return distinct, which.reshape(-1)

@@ -49,6 +49,8 @@ class Process:
                 text=True,
                 bufsize=1,
             )
+        self._requests: Any = self._process.stdin
+        self._answers: Any = self._process.stdout
         first = self._read()
         self.versions: dict[str, str] = first.get("versions", {})
         self.absent: str = first.get("error", "")
@@ -63,16 +65,14 @@ class Process:
         """Its answer to one request; ``{"error": ...}`` if it is absent, or dies."""
         if self.absent:
             return {"error": self.absent}
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
+            self._requests.write(json.dumps(request) + "\n")
         except BrokenPipeError:
             return {"error": self.absent or "its process died"}
         return self._read()
 
     def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "its process died"}
         return answer
 

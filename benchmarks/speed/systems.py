@@ -43,7 +43,8 @@ def build(name: str) -> arl.ClusterHamiltonian:
         built = arl.hamiltonian("cuau", supercell=SIZES[name], formation_energies=False)
     else:
         built = arl.hamiltonian("icet", expansion=ternary_expansion(), supercell=SIZES[name])
-    assert isinstance(built, arl.ClusterHamiltonian)
+    if not isinstance(built, arl.ClusterHamiltonian):
+        raise TypeError(f"{name}: a {type(built).__name__}, not a ClusterHamiltonian")
     return built
 
 
