@@ -104,6 +104,10 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         """What draws a plan block by block; a family that remembers earlier blocks says so here."""
         return BlockDecoder(self)
 
+    def given_in(self, plan: Plan, known: Tensor | None) -> Plan:
+        """A plan in which some sites (sites,) or (batch, sites), -1 elsewhere, are given; in an order they come first."""
+        return plan.with_given(known)
+
     def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
         """log p of the known sites of partial configurations (batch, sites), which come first in the plan: (batch,)."""
         each = self(partial.clamp(min=0), plan, conditions).double()
@@ -149,7 +153,7 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         Returns:
             occupations (batch, sites) and the float64 log-probability of what was drawn (batch,).
         """
-        found = Plan.of(plan).with_given(known)
+        found = self.given_in(Plan.of(plan), known)
         given = None if known is None else known.expand_as(found.order)
         return draw(self, self.decoder(found), self._drawing, noise, found, conditions, given)
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
 
@@ -62,10 +63,10 @@ class Batch:
     consistency_weight: float = 1.0
     replay_group: int = 1
 
-    def orders(self, model: Model, n: int) -> Tensor:
-        """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
+    def orders(self, model: Model, n: int) -> Plan | Tensor:
+        """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; the plan of a model that draws in its own alone."""
         if "random" not in model.orders:
-            return model.resolve_plan(n, None, self.stream["order"]).order
+            return model.resolve_plan(n, None, self.stream["order"])
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
         return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
