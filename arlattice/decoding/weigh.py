@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["limited", "log_probs", "logits", "next_logits"]
 
 
-def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
+def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None) -> Tensor:
     """log p of the species of every site, (batch, sites) indexed by place in the order, with gradients.
 
     Args:
@@ -26,8 +26,12 @@ def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditi
         occupations: (batch, sites).
         plan: how they are drawn.
         conditions: one row a configuration.
+        targets: see `Model.forward`.
     """
     along = logits(model, occupations, plan, conditions)
+    if targets is not None:
+        weight = targets.gather(-2, plan.order[..., None].expand(targets.shape)).to(along.dtype)
+        return torch.where(weight > 0, weight * along.log_softmax(-1), 0.0).sum(-1)  # what has no weight may be impossible: 0 * -inf
     taken = F.one_hot(occupations.gather(1, plan.order), along.shape[-1]).bool()
     return torch.where(taken, along.log_softmax(-1), 0.0).sum(-1)  # where and sum: gather's gradient varies in its last bits
 

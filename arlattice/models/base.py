@@ -128,18 +128,20 @@ class Model(StateReader, Drawing, FormerNames, ABC):
 
     # -- on tensors ------------------------------------------------------------------------------
 
-    def forward(self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions, targets: Tensor | None = None) -> Tensor:
         """log p of the species of every site, with gradients: the one call of the objectives.
 
         Args:
             occupations: (batch, sites).
             plan: how they are drawn, or an order (batch, sites).
             conditions: one row a configuration.
+            targets: (..., batch, sites, species), indexed by site: weights of the log p of all species of a site, instead of 1 for
+                the one that is there. What is known before a site stays as it is in ``occupations``.
 
         Returns:
-            (batch, sites), indexed by place in the order.
+            (batch, sites), or (..., batch, sites) with targets, indexed by place in the order.
         """
-        return weigh.log_probs(self, occupations, Plan.of(plan), conditions)
+        return weigh.log_probs(self, occupations, Plan.of(plan), conditions, targets)
 
     def draw(self, noise: Tensor, plan: Plan | Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Occupations from uniform noise, a deterministic map, without gradients.

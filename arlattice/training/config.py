@@ -30,6 +30,9 @@ class TrainingOptions(Options):
     steps: Annotated[int, Field(ge=1, description="optimiser steps")] = 2000
     batch_size: Annotated[int, Field(ge=1, description="replayed configurations a step")] = 512
     replay_group: Annotated[int, Field(ge=2, description="replayed configurations of one state together (log-variance, balanced)")] = 8
+    soft_targets: Annotated[
+        bool, Field(description="teach the heat-bath probabilities of every site, not its species: less noise (forward, balanced, hybrid)")
+    ] = False
     priority: Annotated[float, Field(ge=0, le=1, description="share of the states drawn by their spread (log-variance, balanced)")] = 0.0
     reverse_states: Annotated[int, Field(ge=1, description="states of the reverse term a step")] = 8
     reverse_samples: Annotated[int, Field(ge=2, description="configurations per state of the reverse term")] = 32
