@@ -18,7 +18,7 @@ Shapes: B batch, N sites, q species, M cells of a scale, C sites a cell, d width
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Annotated, Literal
 
@@ -45,7 +45,7 @@ from arlattice.random_numbers import Stream
 __all__ = ["Multiscale", "MultiscaleOptions"]
 
 _CELLS_AT_ONCE = {"cuda": 2**21, "cpu": 2**15}
-"""Cells of all rows that one pass of a network reads, without gradients."""
+"""Cells of all rows that one pass of a network reads."""
 
 
 class MultiscaleOptions(Options):
@@ -151,26 +151,31 @@ class Multiscale(Model):
         last = len(plan.spans) if steps is None else sum(start < steps for start, _ in plan.spans)
         rows = torch.arange(len(occupations), device=occupations.device)
         found = []
-        for blocks in self._passes(layout, plan, last, len(rows)):
-            logits = self._blocks(layout, occupations, plan, conditions, blocks, rows.expand(len(blocks), -1))
+        for blocks in self.passes_of(plan, len(rows)):
+            if blocks[0] >= last:
+                break
+            logits = self.logits_of_blocks(occupations, plan, conditions, blocks, rows.expand(len(blocks), -1))
             found.append(logits.unflatten(0, (len(blocks), -1)).transpose(0, 1).flatten(1, 2))
-        return torch.cat(found, 1)
+        return torch.cat(found, 1)[:, :steps]
 
-    def _passes(self, layout: Layout, plan: Plan, blocks: int, rows: int) -> Iterator[list[int]]:
-        """Blocks of one scale and size that are computed together, in the order of the plan."""
-        sizes = [end - start for start, end in plan.spans]
-        for (scale, _), group in groupby(range(blocks), key=lambda k: (layout.scale_of_block[k], sizes[k])):
+    def passes_of(self, plan: Plan, rows: int) -> list[list[int]]:
+        """See `Model.passes_of`: blocks of one scale and size, as many as fit into memory."""
+        layout = self.layout_of(plan)
+        if layout is None:
+            return super().passes_of(plan, rows)
+        sizes, found = [end - start for start, end in plan.spans], []
+        for (scale, _), group in groupby(range(len(sizes)), key=lambda k: (layout.scale_of_block[k], sizes[k])):
             each = list(group)
             cells = 1 if scale < 0 else layout.tables(self.device)[scale].cells
             most = max(1, _CELLS_AT_ONCE[self.device.type] // (rows * cells))
-            yield from (each[first : first + most] for first in range(0, len(each), most))
+            found += [each[first : first + most] for first in range(0, len(each), most)]
+        return found
 
-    def _blocks(self, layout: Layout, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: list[int], rows: Tensor) -> Tensor:
-        """Logits of blocks of one scale and size, each for some rows: (blocks x rows, k, q).
-
-        Args:
-            rows: of the batch, (blocks, rows).
-        """
+    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: Sequence[int], rows: Tensor) -> Tensor:
+        """See `Model.logits_of_blocks`; blocks of one scale in one pass."""
+        layout = self.layout_of(plan)
+        if layout is None:
+            return super().logits_of_blocks(occupations, plan, conditions, blocks, rows)
         start = torch.tensor([plan.spans[block][0] for block in blocks], device=rows.device)
         size = plan.spans[blocks[0]][1] - plan.spans[blocks[0]][0]
         flat, start = rows.flatten(), start.repeat_interleave(rows.shape[1])[:, None]
