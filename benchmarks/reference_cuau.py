@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 from ase.build import bulk
-
-from arlattice.io.files import write_text
-from arlattice.lattice import Lattice
 from references import analysis, data, line
 from references.histograms import BINS, described
 from references.run import run
+
+from arlattice.io.files import write_text
+from arlattice.lattice import Lattice
 
 TEMPERATURES = (500.0, 680.0, 1200.0)
 

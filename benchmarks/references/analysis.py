@@ -14,7 +14,7 @@ from arlattice.estimate import Estimate
 from arlattice.montecarlo.population_annealing import Rung
 from references import line
 
-__all__ = ["line_table", "table"]
+__all__ = ["exchange_rates", "line_table", "table"]
 
 KT = BOLTZMANN["eV"]
 _BLOCKS = 32  # of copies; each gives one estimate
@@ -35,8 +35,9 @@ def table(runs: list[dict[str, np.ndarray]], temperatures: list[float]) -> list[
         for j, t in enumerate(temperatures):
             mbar, x, energy = (_pooled([estimates[j][key] for estimates in found]) for key in ("log_z", "x_Au", "energy_per_site"))
             annealing = _pooled([_annealing_log_z(t, blocks[j]) for blocks in annealed]) if annealed else None
-            starts = {"starts_apart": max(float(estimates[j]["apart"]) for estimates in found)}
-            rows.append({"temperature": t, "delta_mu": mu, **_both(mbar, annealing), **_flat({"x_Au": x, "energy_per_site": energy}), **starts})
+            averages = _flat({"x_Au": x, "energy_per_site": energy})
+            apart = max(float(estimates[j]["apart"]) for estimates in found)
+            rows.append({"temperature": t, "delta_mu": mu, **_both(mbar, annealing), **averages, "starts_apart": apart})
     return rows
 
 

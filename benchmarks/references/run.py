@@ -21,7 +21,7 @@ from references.exchange import Schedule, replica_exchange
 __all__ = ["KT", "run"]
 
 KT = BOLTZMANN["eV"]
-_SHORT = Schedule(equilibration=400, snapshots=40, spacing=10)  # of the runs that place the rungs
+_SHORT = Schedule(equilibration=400, snapshots=40, spacing=10, between=2)  # of the runs that place the rungs
 _SHORT_COPIES = 16
 
 
@@ -80,9 +80,7 @@ def _place_rungs(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace, da
         found = replica_exchange(hamiltonian, beta, np.broadcast_to(mu, beta.shape), _SHORT_COPIES, _SHORT, stream)
         enthalpy = (found.energy - mu[:, None, None] * found.atoms).reshape(*beta.shape, -1)
         length = np.column_stack([ladder.thermodynamic_length(beta[:, m], enthalpy[:, m]) for m in range(len(mu))])
-        measured, beta = beta, np.column_stack(
-            [ladder.equally_far(beta[:, m], length[:, m], arguments.rungs) for m in range(len(mu))]
-        )
+        measured, beta = beta, np.column_stack([ladder.equally_far(beta[:, m], length[:, m], arguments.rungs) for m in range(len(mu))])
     print("lengths of the ladders:", length[-1].round(1), flush=True)
     return {"measured_beta": measured, "length": length}
 
