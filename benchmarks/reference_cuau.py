@@ -8,7 +8,7 @@ estimate; half of the copies start ordered, half disordered, and an error is no 
 
     arlattice hamiltonians cuau ...   (or ClusterHamiltonian.save) on a machine with icet, --hamiltonian FILE on one without
     python benchmarks/reference_cuau.py run --supercell 8,8,8 --mu=-0.2,-0.1,0,0.1,0.2 \
-        --temperatures 450,500,600,680,740,800,860,950,1050,1200,1250 --rungs 56 --copies 256 --equilibration 15000 \
+        --temperatures 450,500,600,680,740,800,860,950,1040,1200,1250 --rungs 56 --copies 256 --equilibration 15000 \
         --snapshots 20 --spacing 1500 --between 10 --population 6144 --annealing-rungs 200 --annealing-sweeps 60 \
         --device cuda --output runs/reference-cuau-8x8x8.npz
     python benchmarks/reference_cuau.py analyse runs/reference-cuau-8x8x8.npz --output benchmarks/results/reference-cuau-8x8x8.json
