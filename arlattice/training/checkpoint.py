@@ -54,10 +54,12 @@ class Progress(NamedTuple):
     Args:
         step: number of training steps done.
         sweeps: number of Monte Carlo sweeps of equilibration done.
+        seconds: that the run took so far, summed over the commands that did it.
     """
 
     step: int = 0
     sweeps: int = 0
+    seconds: float = 0.0
 
 
 def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[str, Any]) -> None:
@@ -93,7 +95,7 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
     try:
         _restore(parts, tensors)
         parts.stream.restore(description["counters"])
-        return Progress(int(description["step"]), int(description["sweeps"]))
+        return Progress(int(description["step"]), int(description["sweeps"]), float(description.get("seconds", 0.0)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None

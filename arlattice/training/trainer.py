@@ -96,6 +96,7 @@ class Trainer:
         sources = [source for system in self.systems for source in system.sources]
         self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream)
         self.done, self.figures, self.deadline = Progress(), dict[str, float](), math.inf
+        self._began = time.monotonic()
 
     # -- what a run is made of -------------------------------------------------------------------
 
@@ -145,7 +146,8 @@ class Trainer:
             raise InputError("time_limit", time_limit, "give a number of seconds >= 0")
         if folder is None and resume:
             raise InputError("folder", None, "give the folder of the run to resume")
-        self.deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+        self._began = time.monotonic()
+        self.deadline = math.inf if time_limit is None else self._began + time_limit
         with nullcontext() if folder is None else run_folder(folder, resume) as place, deterministic(self.device):
             if resume and place is not None:
                 self.done = load_checkpoint(place.checkpoint, self.parts, self._identity())
@@ -165,7 +167,7 @@ class Trainer:
             while self.done.sweeps < total:
                 for system in self.systems:
                     system.sweep()
-                self.done = Progress(0, self.done.sweeps + 1)
+                self.done = self.done._replace(sweeps=self.done.sweeps + 1)
                 bar.update(1)
                 if self._late and self.done.sweeps < total:
                     return False
@@ -195,6 +197,11 @@ class Trainer:
         return self.done.step
 
     @property
+    def seconds(self) -> float:
+        """That the run took so far: this command, and those it goes on from up to their last checkpoint."""
+        return self.done.seconds + time.monotonic() - self._began
+
+    @property
     def _late(self) -> bool:
         return time.monotonic() > self.deadline
 
@@ -214,7 +221,7 @@ class Trainer:
         loss.value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
         self.optimizer.step()
-        self.done = Progress(self.step + 1, self.done.sweeps)
+        self.done = self.done._replace(step=self.step + 1)
         self._average()
         return loss, norm
 
@@ -251,13 +258,14 @@ class Trainer:
         log.cut(first)
 
     def _keep(self, place: RunFolder) -> None:
-        save_checkpoint(place.checkpoint, self.parts, self.done, self._identity())
+        save_checkpoint(place.checkpoint, self.parts, self.done._replace(seconds=self.seconds), self._identity())
 
     def _finish(self, place: RunFolder | None) -> None:
         """Record how the weights were made, save them, and say what is wrong with them."""
         self.average.record = {
             "steps": self.step,
             "planned_steps": self.options.steps,
+            "seconds": round(self.seconds, 1),
             "device": _device_name(self.device),
             "torch": torch.__version__,
             "seed": self.stream.seed,
