@@ -13,7 +13,6 @@ reported by itself. The chains of an alloy are the file that `benchmarks/referen
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import platform
 from pathlib import Path
@@ -59,10 +58,12 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
     model = load(arguments.model or arguments.name, device=arguments.device)
     known = case.known(model.hamiltonian, arguments.chains)
     orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED]
-    todo = list(enumerate(itertools.product(known.states, orders), arguments.seed))
-    rows = [
-        measured(model, known, state, order, arguments.samples, seed, case.phases) for seed, (state, order) in tqdm(todo, mininterval=5)
-    ]
+    rows = []
+    for number, state in enumerate(tqdm(known.states, mininterval=5)):
+        beside = known.at(state)
+        for k, order in enumerate(orders):
+            seed = arguments.seed + number * len(orders) + k
+            rows.append(measured(model, state, order, arguments.samples, seed, beside, case.phases))
     figures = {order: _figures([r for r in rows if r["order"] == order]) for order in orders}
     return {
         "model": arguments.name,

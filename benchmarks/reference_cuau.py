@@ -24,10 +24,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from ase.build import bulk
-from references import analysis, data, line
+from references import analysis, data, line, simulate
 from references.histograms import BINS, described
-from references.run import run
 
 from arlattice.io.files import write_text
 from arlattice.lattice import Lattice
@@ -47,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "run" and arguments.line and not (0.0 in arguments.mu and line.TEMPERATURE in arguments.temperatures):
         parser.error("--line needs 0 among --mu and 680 among --temperatures: its log Z is relative to that state")
-    run(arguments) if arguments.command == "run" else analyse(arguments)
+    simulate.run(arguments) if arguments.command == "run" else analyse(arguments)
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +104,8 @@ def analyse(arguments: argparse.Namespace) -> None:
 
 def _add_phases(rows: list[dict[str, Any]], runs: list[dict[str, np.ndarray]], hamiltonian: dict[str, Any]) -> None:
     """Shares of the phases and histograms, from the configurations that the first run of a state kept."""
+    from ase.build import bulk  # not there on every machine that simulates
+
     lattice = Lattice.from_ase(bulk("Cu", "fcc", a=2.0), ["Cu", "Au"], hamiltonian["supercell"])
     kept = {state: x for found in reversed(runs) for state, x in data.configurations(found).items()}
     for row in rows:
