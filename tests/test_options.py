@@ -65,6 +65,7 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "steps": SCHEDULE,
         "batch_size": BATCH,
         "replay_group": BATCH,
+        "soft_targets": "test_soft_targets:test_a_run_takes_them_if_asked_for",
         "priority": "test_priority:test_a_batch_holds_whole_groups_of_the_cells_that_were_drawn",
         "reverse_states": BATCH,
         "reverse_samples": BATCH,

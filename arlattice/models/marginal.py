@@ -77,10 +77,11 @@ class MarginalModel(Model):
         conditions: Conditions,
         lengths: Tensor | None = None,
         marginal: bool = False,
+        targets: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """See `Model.forward`; with ``marginal`` both heads, see `prefix_log_probs`."""
         if not marginal:
-            return super().forward(occupations, plan, conditions)
+            return super().forward(occupations, plan, conditions, targets)
         return self.prefix_log_probs(occupations, Plan.of(plan).order, conditions, lengths)
 
     def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:

@@ -17,7 +17,7 @@ from arlattice.montecarlo.compiled import SiteMove
 from arlattice.montecarlo.moves import UNCONSTRAINED, for_ensembles
 from arlattice.random_numbers import Stream
 
-__all__ = ["HeatBath", "heat_bath_sweep", "visit"]
+__all__ = ["HeatBath", "heat_bath_sweep", "site_probabilities", "visit"]
 
 
 @for_ensembles(UNCONSTRAINED)
@@ -61,3 +61,10 @@ def visit(hamiltonian: Hamiltonian, x: Tensor, site: Tensor, beta: Tensor, mu: T
     total = logits.masked_fill(~allowed[site], -torch.inf).double().softmax(-1).cumsum(-1)
     species = (total[:, :-1] <= noise[:, None] * total[:, -1:]).sum(-1)
     return torch.where(torch.arange(x.shape[1], device=x.device) == site, species[:, None], x)
+
+
+def site_probabilities(hamiltonian: Hamiltonian, occupations: Tensor, state: Conditions) -> Tensor:
+    """P(x_i = s | all other sites) at every site, in states that forbid nothing: (batch, sites) -> (batch, sites, species)."""
+    logits = -state.beta[:, None, None] * (hamiltonian.flip_differences(occupations) - state.mu[:, None])
+    allowed = hamiltonian.lattice.allowed.to(logits.device)
+    return logits.masked_fill(~allowed, -torch.inf).double().softmax(-1)

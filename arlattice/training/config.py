@@ -30,6 +30,9 @@ class TrainingOptions(Options):
     steps: Annotated[int, Field(ge=1, description="optimiser steps")] = 2000
     batch_size: Annotated[int, Field(ge=1, description="replayed configurations a step")] = 512
     replay_group: Annotated[int, Field(ge=2, description="replayed configurations of one state together (log-variance, balanced)")] = 8
+    soft_targets: Annotated[
+        bool, Field(description="teach the heat-bath probabilities of every site, not its species: less noise (forward, balanced, hybrid)")
+    ] = False
     priority: Annotated[float, Field(ge=0, le=1, description="share of the states drawn by their spread (log-variance, balanced)")] = 0.0
     reverse_states: Annotated[int, Field(ge=1, description="states of the reverse term a step")] = 8
     reverse_samples: Annotated[int, Field(ge=2, description="configurations per state of the reverse term")] = 32
@@ -38,6 +41,7 @@ class TrainingOptions(Options):
     chain_block: Annotated[int, Field(ge=1, description="sites that block Gibbs draws anew a step (mam)")] = 4
     chain_refresh: Annotated[int, Field(ge=1, description="steps between draws of the chains from nothing (mam)")] = 200
     coarse_share: Annotated[float, Field(ge=0, le=1, description="share of coarse-to-fine orders; the rest is random")] = 0.5
+    block_share: Annotated[float, Field(gt=0, le=1, description="share of the blocks computed for each configuration")] = 1.0
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate of AdamW; cosine decay to 2 %")] = 1e-3
     cycles: Annotated[int, Field(ge=1, description="cosine cycles, each a warm restart at the peak (SGDR)")] = 1
     warmup_steps: Annotated[int, Field(ge=1, description="steps of linear warm-up")] = 50

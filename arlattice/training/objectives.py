@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
+from arlattice.training.soft_targets import soft_targets
 
 __all__ = ["Batch", "Loss", "Objective", "Part", "balanced", "forward", "hybrid", "log_variance", "needs", "reverse", "uses"]
 
@@ -49,6 +52,8 @@ class Batch:
         chains: the model's persistent configurations, or None.
         consistency_weight: weight of the self-consistency of marginals.
         replay_group: neighbours in the replay that share their state.
+        soft_targets: see `arlattice.training.soft_targets`.
+        block_share: share of the blocks of a plan that is computed for each configuration.
     """
 
     occupations: Tensor | None
@@ -61,11 +66,20 @@ class Batch:
     chains: ModelChains | None = None
     consistency_weight: float = 1.0
     replay_group: int = 1
+    soft_targets: bool = False
+    block_share: float = 1.0
 
-    def orders(self, model: Model, n: int) -> Tensor:
-        """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
+    def visits(self, plan: Plan) -> Tensor | None:
+        """For each block of a plan some configurations, drawn anew, (blocks, m); None for all of an order, or a share of 1."""
+        n, m = len(plan), max(1, round(len(plan) * self.block_share))
+        if plan.one_by_one or m == n:
+            return None
+        return self.stream["visits"].permutations(n, len(plan.spans))[:, :m]
+
+    def orders(self, model: Model, n: int) -> Plan | Tensor:
+        """Orders (n, sites), the first ``coarse_share`` of them coarse to fine; or the plan of a model that draws in its own alone."""
         if "random" not in model.orders:
-            return model.resolve_plan(n, None, self.stream["order"]).order
+            return model.resolve_plan(n, None, self.stream["order"])
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
         return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
@@ -111,9 +125,10 @@ def forward(model: Model, batch: Batch) -> Loss:
     """Forward KL on replayed configurations, up to the entropy of p: mean of -log q(x | order)."""
     if batch.occupations is None or batch.conditions is None:
         raise ValueError("the forward objective needs a replay")
-    orders = batch.orders(model, len(batch.occupations))
+    plan = Plan.of(batch.orders(model, len(batch.occupations)))
+    soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
     with model.autocast():
-        loss = -model(batch.occupations, orders, batch.conditions).float().sum(1).mean()
+        loss = -model(batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).float().sum(1).mean()
     return Loss(loss, {"forward": loss.detach()})
 
 
@@ -131,24 +146,29 @@ def log_variance(model: Model, batch: Batch) -> Loss:
     Source: L. Richter et al., NeurIPS 2020 (VarGrad); N. Nuesken and L. Richter, Partial Differ. Equ. Appl. 2, 48 (2021).
     The limits are ours.
     """
-    log_prob, advantage = _replayed(model, batch, "log-variance")
+    log_prob, _, advantage = _replayed(model, batch, "log-variance")
     weight = advantage.less_others.clamp(-1, 1)
-    return _weighted(log_prob, weight, advantage)
+    return _told(_weighted(weight, log_prob), log_prob, advantage)
 
 
 @uses("replay", "groups")
 def balanced(model: Model, batch: Batch) -> Loss:
     """Forward KL where log q - log f varies much, log-variance divergence where it varies little, each state by itself.
 
-    grad = E_p[(D - V) / (1 + V) grad log q],  D as in `log_variance`,  V the variance of A in the group, at least 0.1.
+    grad = E_p[(D - V) / (1 + V) grad log q],  D as in `log_variance`,  V the variance of A in the group, at least 0.1; with soft
+    targets V grad log q is that of the soft log q.
 
     Two estimates of one gradient, -grad log q and D grad log q, averaged with the inverse of their noise: that of the second
     is about V times that of the first. The least V keeps a share of the forward KL, which alone sees weight of the model on
     configurations that the replay never holds. Ours.
     """
-    log_prob, advantage = _replayed(model, batch, "balanced")
-    variance = advantage.variances[:, None].clamp(min=_LEAST_VARIANCE)
-    return _weighted(log_prob, (advantage.less_others - variance) / (1 + variance), advantage)
+    log_prob, soft, advantage = _replayed(model, batch, "balanced", soft=batch.soft_targets)
+    variance, difference = advantage.variances[:, None].clamp(min=_LEAST_VARIANCE), advantage.less_others
+    if soft is None:
+        loss = _weighted((difference - variance) / (1 + variance), log_prob)
+    else:
+        loss = _weighted(difference / (1 + variance), log_prob) - _weighted((variance / (1 + variance)).expand_as(difference), soft)
+    return _told(loss, log_prob, advantage)
 
 
 @dataclass(frozen=True)
@@ -169,23 +189,35 @@ class _Advantage:
         return cls(grouped, (grouped - grouped.mean(1, keepdim=True)) * (size / (size - 1)))
 
 
-def _replayed(model: Model, batch: Batch, name: str) -> tuple[Tensor, _Advantage]:
-    """log q of the replayed configurations, and how it differs from log f."""
+def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tuple[Tensor, Tensor | None, _Advantage]:
+    """log q of the replayed configurations, the same with soft targets if asked for, and how log q differs from log f."""
     x, conditions = batch.occupations, batch.conditions
     if x is None or conditions is None:
         raise ValueError(f"the {name} objective needs a replay")
     if batch.replay_group < 2 or len(x) % batch.replay_group:
         raise ValueError(f"the {name} objective needs whole groups: mark it with @uses('replay', 'groups')")
+    plan = Plan.of(batch.orders(model, len(x)))
+    visits, targets = batch.visits(plan), soft_targets(model, x, conditions) if soft else None
     with model.autocast():
-        log_prob = model(x, batch.orders(model, len(x)), conditions).float().sum(1)
+        if targets is None:
+            log_prob, smooth = model(x, plan, conditions, None, visits).float().sum(1), None
+        else:
+            hard = F.one_hot(x, targets.shape[-1]).to(targets)
+            log_prob, smooth = model(x, plan, conditions, torch.stack([hard, targets]), visits).float().sum(2)
     with torch.no_grad():
         log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
-        return log_prob, _Advantage.of(log_prob.double() - log_f, batch.replay_group)
+        with model.autocast():
+            whole = log_prob if visits is None else model(x, plan, conditions).float().sum(1)
+        return log_prob, smooth, _Advantage.of(whole.double() - log_f, batch.replay_group)
 
 
-def _weighted(log_prob: Tensor, weight: Tensor, advantage: _Advantage) -> Loss:
+def _weighted(weight: Tensor, log_prob: Tensor) -> Tensor:
+    return (weight.flatten().float() * log_prob).mean()
+
+
+def _told(loss: Tensor, log_prob: Tensor, advantage: _Advantage) -> Loss:
     figures = {"forward": -log_prob.detach().mean(), "spread": advantage.grouped.std(1).mean()}
-    return Loss((weight.flatten().float() * log_prob).mean(), figures, advantage.variances)
+    return Loss(loss, figures, advantage.variances)
 
 
 @uses("states")
