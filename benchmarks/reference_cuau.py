@@ -6,7 +6,9 @@ the same ladder, an estimate of log Z that shares nothing with it but the heat b
 renewed through hotter states; log Z relative to field 0. Errors: copies (blocks) do not exchange, so each gives an independent
 estimate; half of the copies start ordered, half disordered, and an error is no less than half of what these differ by.
 
-    arlattice hamiltonians cuau ...   (or ClusterHamiltonian.save) on a machine with icet, --hamiltonian FILE on one without
+    arlattice hamiltonians cuau --set 'supercell=[8,8,8]' --set formation_energies=true --compile runs/cuau-8x8x8.safetensors
+    python benchmarks/reference_cuau.py run --hamiltonian runs/cuau-8x8x8.safetensors ...   (where icet is not installed)
+
     python benchmarks/reference_cuau.py run --supercell 8,8,8 --mu=-0.2,-0.1,0,0.1,0.2 \
         --temperatures 450,500,600,680,740,800,860,950,1040,1200,1250 --rungs 56 --copies 256 --equilibration 15000 \
         --snapshots 20 --spacing 1500 --between 10 --population 6144 --annealing-rungs 200 --annealing-sweeps 60 \

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pages import results
 from pages.reading import ROOT, pair, read, source, table
 
 __all__ = ["SECTIONS"]
 
 MODELS = ("ising-16x16", "ising-32x32", "ising-64x64", "cuau-8x8x8")
+MEASURED_BEFORE = ("ising-10x10", "cuau-4x4x4", "cuau-4x4x8")
 REFERENCES = ("cuau-4x4x4", "cuau-8x8x8")
 
 
@@ -21,6 +23,11 @@ def evaluated(name: str) -> str:
     rows = [[*_where(r), r["order"], *_ess(r), f"{r['gap']:.3f}", _number(r.get("eubo_minus_elbo")), *_log_z(r)] for r in result["states"]]
     head = ["T", "h" if "field" in result["states"][0] else "Delta mu", "plan", "q-ESS", "p-ESS", "gap, nats", "EUBO - ELBO"]
     return "\n\n".join([_figures(result), table([*head, "log Z", "known", "dev"], rows) + source(result)])
+
+
+def either(name: str) -> str:
+    """`evaluated`, or the older table of a model that the program of today has not measured yet."""
+    return evaluated(name) if "training" in read(name) else results.SECTIONS[name]()
 
 
 def reference(name: str) -> str:
@@ -81,7 +88,8 @@ def _log_z(row: dict[str, Any]) -> list[str]:
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
-    **{f"evaluated-{name}": partial(evaluated, name) for name in MODELS},
+    **{name: partial(evaluated, name) for name in MODELS},
+    **{name: partial(either, name) for name in MEASURED_BEFORE},
     **{f"reference-{name}": partial(reference, name) for name in REFERENCES},
     "phase-weights-cuau-8x8x8": partial(picture, "cuau-8x8x8"),
 }
