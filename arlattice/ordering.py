@@ -45,7 +45,7 @@ def ordering_translations(hamiltonian: Hamiltonian) -> np.ndarray:
     return found if volume * len(lattice.basis) <= _LARGEST else np.eye(3, dtype=int)
 
 
-def _waves(lattice: Lattice) -> Iterator[tuple[int, int, int]]:
+def _waves(lattice: Lattice) -> Iterator[tuple[int, ...]]:
     """Wavevectors in sixths of the reciprocal vectors, halves or thirds, that the supercell has, one of each +-k."""
     axes = [range(6) if periodic else (0,) for periodic in lattice.pbc]
     for wave in itertools.product(*axes):
@@ -55,7 +55,7 @@ def _waves(lattice: Lattice) -> Iterator[tuple[int, int, int]]:
             yield wave
 
 
-def _ordering_energy(hamiltonian: Hamiltonian, wave: tuple[int, int, int]) -> float:
+def _ordering_energy(hamiltonian: Hamiltonian, wave: tuple[int, ...]) -> float:
     """The lowest energy a site of the patterns of a wavevector above the line between their pure ends; 0 if none is known."""
     lattice = hamiltonian.lattice
     phase = (lattice.cell_offsets @ np.array(wave)) % 6

@@ -37,12 +37,14 @@ class Decoder(Protocol):
     Attributes:
         reads_given: it must be led through known sites too, one by one, from nothing; else it sees them from the start.
         recordable: its steps do not wait for the device, so that they can be recorded on CUDA.
-        key: what recorded steps of equal sizes and stages depend on besides the weights.
     """
 
     reads_given: bool
     recordable: bool
-    key: Hashable
+
+    @property
+    def key(self) -> Hashable:
+        """What recorded steps of equal sizes and stages depend on besides the weights."""
 
     def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
         """What the step of a block must know as a plain number. Steps of equal size and stage are recorded once.

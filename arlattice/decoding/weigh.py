@@ -66,14 +66,16 @@ def visited_log_probs(
     n, m = len(occupations), visits.shape[1]
     found = torch.zeros(*(() if targets is None else targets.shape[:-3]), n, len(plan.spans), device=occupations.device)
     for blocks in model.passes_of(plan, m):
-        rows = visits[blocks].flatten()
-        number = torch.tensor(blocks, device=rows.device).repeat_interleave(m)
-        along = model.logits_of_blocks(seen, plan, states, blocks, visits[blocks])
-        sites = torch.cat([plan.block(block)[visits[block]] for block in blocks])
+        some = visits[blocks[0] : blocks[-1] + 1]
+        rows, places = some.flatten(), plan.places(blocks).repeat_interleave(m, 0)
+        number = torch.arange(blocks[0], blocks[-1] + 1, device=rows.device).repeat_interleave(m)
+        along = model.logits_of_blocks(seen, plan, states, blocks, some)
+        sites = plan.order[rows].gather(1, places)
         if reading is not None:
             along = reading[rows].logits(along, sites == first[rows])
         if not (plan.one_by_one or constraint.free):
-            before = torch.cat([torch.where(plan.known_before(b)[visits[b]], occupations[visits[b]], -1) for b in blocks])
+            known = torch.cat([plan.known_before(block)[rows] for block, rows in zip(blocks, some, strict=True)])
+            before = torch.where(known, occupations[rows], -1)
             along = _limited_block(constraint, occupations[rows], sites, before, along, conditions.targets[rows])
         each = _taken(along, occupations[rows], sites, None if targets is None else targets[..., rows, :, :])
         if plan.given is not None:

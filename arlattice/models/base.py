@@ -100,12 +100,12 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         partial = (torch.where(plan.known_before(k), occupations, -1) for k in blocks)
         return torch.cat([self.block_logits(x, plan.block(k), conditions) for k, x in zip(blocks, partial, strict=True)], 1)
 
-    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: Sequence[int], rows: Tensor) -> Tensor:
+    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: range, rows: Tensor) -> Tensor:
         """Logits of some blocks of one of `passes_of`, each for some configurations.
 
         Args:
             occupations, plan, conditions: as in `plan_logits`.
-            blocks: numbers of the blocks, of one size k.
+            blocks: their numbers; all have one size k.
             rows: the configurations for each of them, (blocks, m).
 
         Returns:
@@ -117,9 +117,9 @@ class Model(StateReader, Drawing, FormerNames, ABC):
             found.append(self.block_logits(partial, plan.block(block)[some], conditions[some]))
         return torch.cat(found)
 
-    def passes_of(self, plan: Plan, rows: int) -> list[list[int]]:
-        """Blocks that are computed together, in the order of the plan, for so many configurations each."""
-        return [[block] for block in range(len(plan.spans))]
+    def passes_of(self, plan: Plan, rows: int) -> list[range]:
+        """Blocks of one size that are computed together, in the order of the plan, for so many configurations each."""
+        return [range(block, block + 1) for block in range(len(plan.spans))]
 
     def decoder(self, plan: Plan) -> Decoder:
         """What draws a plan block by block; a family that remembers earlier blocks says so here."""
@@ -172,9 +172,15 @@ class Model(StateReader, Drawing, FormerNames, ABC):
             (batch, sites), or (..., batch, sites) with targets, indexed by place in the order. With visits (..., batch, blocks):
             the sum over the blocks estimates log p without bias.
         """
+        return self.log_probs(occupations, Plan.of(plan), conditions, targets, visits)
+
+    def log_probs(
+        self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
+    ) -> Tensor:
+        """See `forward`, without the hooks of a `torch.nn.Module`."""
         if visits is None:
-            return weigh.log_probs(self, occupations, Plan.of(plan), conditions, targets)
-        return weigh.visited_log_probs(self, occupations, Plan.of(plan), conditions, visits, targets)
+            return weigh.log_probs(self, occupations, plan, conditions, targets)
+        return weigh.visited_log_probs(self, occupations, plan, conditions, visits, targets)
 
     def draw(self, noise: Tensor, plan: Plan | Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Occupations from uniform noise, a deterministic map, without gradients.

@@ -18,7 +18,6 @@ Shapes: B batch, N sites, q species, M cells of a scale, C sites a cell, d width
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
 from typing import Annotated, Literal
 
@@ -36,6 +35,7 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.recorded import RecordedPasses
 from arlattice.models.scale_network import ScaleNetwork
 from arlattice.models.scale_tables import Layout, ScaleTables
 from arlattice.ordering import ordering_translations
@@ -82,6 +82,7 @@ class Multiscale(Model):
             {name: ScaleNetwork(len(cell), self.q, labels, len(scales.axes), width, options.layers) for name, labels in sizes.items()}
         )
         self.gauge = SpinGauge.of(hamiltonian)
+        self._recorded: RecordedPasses | None = None
 
     @property
     def any_supercell(self) -> bool:
@@ -158,32 +159,30 @@ class Multiscale(Model):
             found.append(logits.unflatten(0, (len(blocks), -1)).transpose(0, 1).flatten(1, 2))
         return torch.cat(found, 1)[:, :steps]
 
-    def passes_of(self, plan: Plan, rows: int) -> list[list[int]]:
+    def passes_of(self, plan: Plan, rows: int) -> list[range]:
         """See `Model.passes_of`: blocks of one scale and size, as many as fit into memory."""
         layout = self.layout_of(plan)
         if layout is None:
             return super().passes_of(plan, rows)
         sizes, found = [end - start for start, end in plan.spans], []
         for (scale, _), group in groupby(range(len(sizes)), key=lambda k: (layout.scale_of_block[k], sizes[k])):
-            each = list(group)
+            first, *others = group
+            last = others[-1] + 1 if others else first + 1
             cells = 1 if scale < 0 else layout.tables(self.device)[scale].cells
             most = max(1, _CELLS_AT_ONCE[self.device.type] // (rows * cells))
-            found += [each[first : first + most] for first in range(0, len(each), most)]
+            found += [range(block, min(block + most, last)) for block in range(first, last, most)]
         return found
 
-    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: Sequence[int], rows: Tensor) -> Tensor:
+    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: range, rows: Tensor) -> Tensor:
         """See `Model.logits_of_blocks`; blocks of one scale in one pass."""
         layout = self.layout_of(plan)
         if layout is None:
             return super().logits_of_blocks(occupations, plan, conditions, blocks, rows)
-        start = torch.tensor([plan.spans[block][0] for block in blocks], device=rows.device)
-        size = plan.spans[blocks[0]][1] - plan.spans[blocks[0]][0]
-        flat, start = rows.flatten(), start.repeat_interleave(rows.shape[1])[:, None]
-        known = plan.rank[flat] < start
+        flat, places = rows.flatten(), plan.places(blocks).repeat_interleave(rows.shape[1], 0)
+        known = plan.rank[flat] < places[:, :1]
         if plan.given is not None:
             known = known | plan.given[flat]
         partial = torch.where(known, occupations[flat], -1)
-        places = start + torch.arange(size, device=rows.device)
         scale = layout.scale_of_block[blocks[0]]
         return self.placed_logits(layout, scale, partial, plan.order[flat], places, conditions[flat], plan.given is not None)
 
@@ -232,6 +231,25 @@ class Multiscale(Model):
         species = partial.gather(1, order[:, finest.members]).view(len(partial), finest.cells, finest.sites, 1)
         known = (species == torch.arange(self.q, device=partial.device)).to(self.state_mean.dtype)
         return torch.einsum("mf,bfx->bmx", scale.mean, known.flatten(2))
+
+    def forward(
+        self,
+        occupations: Tensor,
+        plan: Plan | Tensor,
+        conditions: Conditions,
+        targets: Tensor | None = None,
+        visits: Tensor | None = None,
+    ) -> Tensor:
+        """See `Model.forward`; recorded, once `compile_network` was called."""
+        if self._recorded is None or not occupations.is_cuda:
+            return super().forward(occupations, plan, conditions, targets, visits)
+        return self._recorded(occupations, Plan.of(plan), conditions, targets, visits)
+
+    def compile_network(self) -> None:
+        """Record passes as CUDA graphs, and compile what gathers gradients across the boundary."""
+        self._recorded = RecordedPasses(self)
+        for layout in self.layouts.values():
+            layout.compile()
 
     # -- drawing ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ The box is that of the Hermite form (`arlattice.decoding.torus.Torus`), so that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from arlattice.decoding.torus import Torus
 
-__all__ = ["Rim", "TorusConvolution"]
+__all__ = ["Rim", "TorusConvolution", "collected"]
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -29,12 +30,14 @@ class Rim:
         inverse: places of every cell there, (copies, cells); a place behind the last where it has fewer copies than another.
         shape: of the box with its rim.
         width: of the rim, the dilation of the convolutions.
+        collect: sums the gradients of the copies of each cell.
     """
 
     table: Tensor
     inverse: Tensor
     shape: tuple[int, ...]
     width: int
+    collect: Callable[[Tensor, Tensor], Tensor]
 
     @classmethod
     def of(cls, torus: Torus, axes: tuple[int, ...], width: int) -> Rim:
@@ -47,7 +50,7 @@ class Rim:
         copy = np.arange(len(flat)) - starts[flat[places]]
         inverse = np.full((counts.max(), len(torus)), len(flat))
         inverse[copy, flat[places]] = places
-        return cls(torch.from_numpy(flat.copy()), torch.from_numpy(inverse), tuple(table.shape[axis] for axis in axes), width)
+        return cls(torch.from_numpy(flat.copy()), torch.from_numpy(inverse), tuple(table.shape[axis] for axis in axes), width, collected)
 
     def to(self, device: torch.device) -> Rim:
         """The same elsewhere."""
@@ -55,7 +58,7 @@ class Rim:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(batch, cells, channels) -> (batch, channels, *box with rim), channels last in memory."""
-        padded: Tensor = _Copies.apply(x, self.table, self.inverse)
+        padded: Tensor = _Copies.apply(x, self.table, self.inverse, self.collect)
         return padded.unflatten(1, self.shape).movedim(-1, 1)
 
 
@@ -63,19 +66,26 @@ class _Copies(torch.autograd.Function):
     """x[:, table] with a gradient that sums the copies of each cell in a fixed order."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, inverse: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, table: Tensor, inverse: Tensor, collect: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """(batch, cells, channels) -> (batch, entries of the table, channels)."""
         ctx.save_for_backward(inverse)
+        ctx.collect = collect
         return x.index_select(1, table)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         """See `forward`."""
-        (inverse,), gradient = ctx.saved_tensors, F.pad(gradients[0], (0, 0, 0, 1))
-        total = gradient.index_select(1, inverse[0])
-        for copies in inverse[1:]:
-            total = total + gradient.index_select(1, copies)
-        return total, None, None
+        return ctx.collect(gradients[0], ctx.saved_tensors[0]), None, None, None
+
+
+def collected(gradient: Tensor, inverse: Tensor) -> Tensor:
+    """Sum of the copies of each cell: (batch, entries, channels), (copies, cells) -> (batch, cells, channels), in a fixed order."""
+    total = None
+    for copies in inverse:
+        there = (copies < gradient.shape[1])[:, None]
+        part = torch.where(there, gradient.index_select(1, copies.clamp(max=gradient.shape[1] - 1)), 0.0)
+        total = part if total is None else total + part
+    return gradient[:, :0] if total is None else total
 
 
 class TorusConvolution(nn.Module):

@@ -76,13 +76,17 @@ class Batch:
             return None
         return self.stream["visits"].permutations(n, len(plan.spans))[:, :m]
 
-    def orders(self, model: Model, n: int) -> Plan | Tensor:
-        """Orders (n, sites), the first ``coarse_share`` of them coarse to fine; or the plan of a model that draws in its own alone."""
+    def plan(self, model: Model, n: int) -> Plan:
+        """How ``n`` configurations are drawn: in orders, the first ``coarse_share`` of them coarse to fine; or as the model alone draws."""
         if "random" not in model.orders:
             return model.resolve_plan(n, None, self.stream["order"])
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
-        return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
+        return Plan(torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k]))
+
+    def orders(self, model: Model, n: int) -> Tensor:
+        """The sites as they are drawn, (n, sites)."""
+        return self.plan(model, n).order
 
 
 @dataclass
@@ -125,7 +129,7 @@ def forward(model: Model, batch: Batch) -> Loss:
     """Forward KL on replayed configurations, up to the entropy of p: mean of -log q(x | order)."""
     if batch.occupations is None or batch.conditions is None:
         raise ValueError("the forward objective needs a replay")
-    plan = Plan.of(batch.orders(model, len(batch.occupations)))
+    plan = batch.plan(model, len(batch.occupations))
     soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
     with model.autocast():
         loss = -model(batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).float().sum(1).mean()
@@ -196,7 +200,7 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
         raise ValueError(f"the {name} objective needs a replay")
     if batch.replay_group < 2 or len(x) % batch.replay_group:
         raise ValueError(f"the {name} objective needs whole groups: mark it with @uses('replay', 'groups')")
-    plan = Plan.of(batch.orders(model, len(x)))
+    plan = batch.plan(model, len(x))
     visits, targets = batch.visits(plan), soft_targets(model, x, conditions) if soft else None
     with model.autocast():
         if targets is None:
@@ -235,13 +239,13 @@ def reverse(model: Model, batch: Batch) -> Loss:
         raise ValueError("the reverse objective needs states")
     n = len(conditions)
     rows = batch.stream["shuffle"].permutation(n)  # mix kinds of order within groups of states
-    orders = batch.orders(model, n)[rows]
+    plan = batch.plan(model, n)[rows]
     noise = batch.stream["draw"].uniform(model.lattice.n_sites, n)
     with torch.no_grad():
-        x, log_q = model.draw(noise, orders, conditions)
+        x, log_q = model.draw(noise, plan, conditions)
         advantage = _Advantage.of(log_q - conditions.log_f(model.device_hamiltonian.energy(x), x).double(), size)
     with model.autocast():
-        log_prob = model(x, orders, conditions).float().sum(1)
+        log_prob = model(x, plan, conditions).float().sum(1)
     weight = advantage.less_others.flatten().float()
     return Loss((weight * log_prob).mean(), {"reverse_spread": advantage.grouped.std(1).mean()})
 
