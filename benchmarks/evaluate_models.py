@@ -13,7 +13,6 @@ reported by itself. The chains of an alloy are the file that `benchmarks/referen
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from evaluation.cases import CASES, RESULTS, Case
 from evaluation.figures import measured, rate
+from references.readable_json import readable_json
 from tqdm import tqdm
 
 import arlattice as arl
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/NAME.json")
     arguments = parser.parse_args()
     result = evaluated(CASES[arguments.name], arguments)
-    write_text(arguments.output or RESULTS / f"{arguments.name}.json", json.dumps(result, indent=1) + "\n")
+    write_text(arguments.output or RESULTS / f"{arguments.name}.json", readable_json(result))
     if arguments.model is None:
         _record(PRETRAINED / arguments.name, arguments, result)
     print(result["summary"])
@@ -57,7 +57,7 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
     """All rows of a model, with figures over the states of each kind of plan."""
     model = load(arguments.model or arguments.name, device=arguments.device)
     known = case.known(model.hamiltonian, arguments.chains)
-    orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED]
+    orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED] or list(model.orders)
     rows = []
     for number, state in enumerate(tqdm(known.states, mininterval=5)):
         beside = known.at(state)

@@ -19,7 +19,6 @@ estimate; half of the copies start ordered, half disordered, and an error is no 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ import numpy as np
 import torch
 from references import analysis, data, line, simulate
 from references.histograms import BINS, described
+from references.readable_json import readable_json
 
 from arlattice.io.files import write_text
 from arlattice.lattice import Lattice
@@ -98,7 +98,7 @@ def analyse(arguments: argparse.Namespace) -> None:
     notes = {"method": f"{method}; errors over independent copies, half of them from ordered starts", "discarded": arguments.discard}
     notes |= {"least_exchange_rates": analysis.exchange_rates(runs[0]), "histogram_edges": BINS.tolist()}
     reference = {**first, **notes, **({"further_runs": further} if further else {}), "states": rows}
-    write_text(arguments.output, json.dumps(reference, indent=1) + "\n")
+    write_text(arguments.output, readable_json(reference))
     for row in rows:
         print(" ".join(f"{key} {value:.6g}" for key, value in row.items() if isinstance(value, float)))
     print("least exchange rates:", notes["least_exchange_rates"])

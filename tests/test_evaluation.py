@@ -158,8 +158,20 @@ def test_the_torus_has_the_exact_log_z_without_a_field_and_chains_with_one(bench
     assert free.log_z == (ising_torus_log_z(4, beta), 0.0) and turned.log_z is None
     energy = -(ising_torus_log_z(4, beta + step) - ising_torus_log_z(4, beta - step)) / (2 * step)
     assert abs(float(free.chains.energy.mean()) - energy) < 5 * float(free.chains.energy.std()) / 512**0.5
-    spins = [(1 - 2 * s.occupations.double()).mean() for s in (free.chains, turned.chains)]
-    assert abs(float(spins[0])) < 0.2 and abs(float(spins[1])) > 0.3
+    spins = [(2 * s.occupations.double() - 1).mean() for s in (free.chains, turned.chains)]
+    assert abs(float(spins[0])) < 0.2 and float(spins[1]) > 0.3
+
+
+def test_rows_tell_the_field_or_delta_mu_that_was_asked_for(benchmarks: None) -> None:
+    figures = importlib.import_module("evaluation.figures")
+    for system, supercell, mu, name in (
+        ("ising", (2, 2), arl.ChemicalPotentials.from_field(0.05), "field"),
+        ("cuau", None, {"Au": 0.05}, "delta_mu"),
+    ):
+        hamiltonian = arl.load("cuau-2x2x4").hamiltonian if supercell is None else arl.hamiltonian(system, supercell=supercell)
+        x = torch.zeros(1, hamiltonian.lattice.n_sites, dtype=torch.long)
+        samples = arl.SampleSet(hamiltonian.lattice, x, hamiltonian.energy(x), arl.SemiGrandCanonical(2.0, mu), hamiltonian.units)
+        assert figures._place(samples) == {"temperature": 2.0, name: 0.05}
 
 
 def test_all_cases_are_of_models_with_run_files_or_to_come(benchmarks: None) -> None:

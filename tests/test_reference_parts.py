@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -80,3 +81,11 @@ def test_what_remembers_its_start_has_a_larger_error(parts: dict[str, ModuleType
     assert analysis._of_copies(values) == (pytest.approx(0.5), pytest.approx(0.5))
     assert analysis._apart(values) > 50
     assert analysis._of_copies(values[:4]).error < 0.01
+
+
+def test_readable_json_is_json_with_numbers_on_one_line(parts: dict[str, ModuleType]) -> None:
+    readable_json = importlib.import_module("references.readable_json").readable_json
+    value = {"a": [1.5, -2e-9, 3], "b": [{"c": [0, 1]}, {"d": []}], "words": ["x, y", "[1, 2]"], "e": [[1, 2], [3, 4]]}
+    text = readable_json(value)
+    assert json.loads(text) == value
+    assert ' "a": [1.5, -2e-09, 3],\n' in text

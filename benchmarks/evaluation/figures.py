@@ -59,8 +59,8 @@ def rate(rows: list[dict[str, Any]]) -> float:
 def _place(samples: SampleSet) -> dict[str, float]:
     """Temperature and field, J = 1, or Delta mu of the second species."""
     first, second = samples.state.mu_vector(samples.lattice)
-    mu = {"field": (first - second) / 2} if samples.units == "reduced" else {"delta_mu": second - first}
-    return {"temperature": samples.state.temperature} | {name: round(value, 9) for name, value in mu.items()}
+    mu = {"field": (second - first) / 2} if samples.units == "reduced" else {"delta_mu": second - first}
+    return {"temperature": samples.state.temperature} | {name: round(value, 9) + 0.0 for name, value in mu.items()}
 
 
 def _from_weights(samples: SampleSet, known: Estimate | None) -> dict[str, float]:
