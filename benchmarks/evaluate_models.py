@@ -8,12 +8,15 @@ reported by itself. The chains of an alloy are the file that `benchmarks/referen
     python benchmarks/evaluate_models.py cuau-8x8x8 --chains runs/reference-cuau-8x8x8.npz --device cuda
     python benchmarks/evaluate_models.py ising-64x64 --device cuda
     python benchmarks/evaluate_models.py cuau-8x8x8 --model runs/cuau-8x8x8 --output trial.json
+    python benchmarks/evaluate_models.py cuau-8x8x8 --result trial.json
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +47,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--training-command", help="for the record; default: what it says, or the run file of that name")
+    parser.add_argument("--result", type=Path, help="what this program wrote on another machine, of the same weights, instead of measuring")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/NAME.json")
     arguments = parser.parse_args()
-    result = evaluated(CASES[arguments.name], arguments)
+    result = evaluated(CASES[arguments.name], arguments) if arguments.result is None else _measured_elsewhere(arguments)
     write_text(arguments.output or RESULTS / f"{arguments.name}.json", readable_json(result))
     if arguments.model is None:
         _record(PRETRAINED / arguments.name, arguments, result)
@@ -76,6 +80,15 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
         "states": rows,
         "summary": "; ".join(_summary(case, order, rows, figures[order]) for order in orders),
     }
+
+
+def _measured_elsewhere(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A result of the same weights."""
+    result: dict[str, Any] = json.loads(arguments.result.read_text(encoding="utf-8"))
+    ours = load(arguments.model or arguments.name).fingerprint
+    if result["model_fingerprint"] != ours:
+        sys.exit(f"--result {arguments.result}: of the weights {result['model_fingerprint']}, those of {arguments.name} are {ours}")
+    return result
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -134,6 +134,25 @@ def test_the_tables_and_the_picture_are_made_of_it(result: dict[str, Any], chain
     assert (chains / "phases.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_result_of_another_machine_is_taken_if_it_is_of_the_same_weights(result: dict[str, Any], chains: Path) -> None:
+    evaluate = program("evaluate_models")
+    output = chains / "taken.json"
+    for fingerprint, taken in ((result["model_fingerprint"], True), ("0123", False)):
+        elsewhere = chains / "elsewhere.json"
+        elsewhere.write_text(json.dumps(result | {"model_fingerprint": fingerprint}))
+        model = Path(arl.__file__).parent / "pretrained" / "cuau-2x2x4"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "sys.argv", ["evaluate_models.py", "cuau-2x2x4", f"--model={model}", f"--result={elsewhere}", f"--output={output}"]
+            )
+            if taken:
+                evaluate.main()
+                assert json.loads(output.read_text()) == result
+            else:
+                with pytest.raises(SystemExit, match="of the weights 0123"):
+                    evaluate.main()
+
+
 def test_the_record_of_a_shipped_model_takes_what_was_measured(model: Any, tmp_path: Path, benchmarks: None) -> None:
     evaluate = program("evaluate_models")
     model.save(tmp_path / "a-model")
