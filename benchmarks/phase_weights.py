@@ -34,7 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     result = json.loads((arguments.result or ROOT / "benchmarks" / "results" / f"{arguments.name}.json").read_text(encoding="utf-8"))
     wanted = [tuple(map(float, text.split(":"))) for text in arguments.states]
-    found = {(r["temperature"], r["delta_mu"]): r for r in reversed(result["states"]) if "phases_monte_carlo" in r}
+    rows = [r for r in reversed(result["states"]) if "phases_monte_carlo" in r]
+    found: dict[tuple[float, ...], dict[str, Any]] = {(r["temperature"], r["delta_mu"]): r for r in rows}
     if missing := [text for text, state in zip(arguments.states, wanted, strict=True) if state not in found]:
         parser.error(f"--states: {', '.join(missing)} not measured beside Monte Carlo; there are {len(found)}: {sorted(found)}")
     draw([found[state] for state in wanted], arguments.output or ROOT / "docs" / "images" / f"phase-weights-{arguments.name}.png")
