@@ -122,7 +122,8 @@ class Scales:
     Args:
         lattice: the supercell.
         cell: of the finest scale.
-        parts: in how many parts the cells of a class are drawn, where they can be divided; a power of 2.
+        parts: in how many parts the cells of the first class of a scale are drawn, where they can be divided, a power of 2. Every later
+            class has half as many parts: the more cells are known, the less those of a class depend on one another.
     """
 
     def __init__(self, lattice: Lattice, cell: Cell, parts: int = 1) -> None:
@@ -152,11 +153,13 @@ class Scales:
             members, labels = self._members(torus, spacing), factor**3
             found.append(Scale(level, False, torus, spacing, 1, members, labels, self._blocks_of_step(torus, factor, coarser)))
             torus, spacing, level = coarser, spacing * factor, level + 1
-        return [*found, self._root(torus, spacing, 1, level, 0)]
+        return [*found, self._root(level)]
 
-    def _root(self, torus: Torus, spacing: int, dilation: int, level: int, first: int) -> Scale:
-        blocks = tuple(Block(np.array([first]), site, 0) for site in range(len(self.cell)))
-        return Scale(level, True, torus, spacing, dilation, self._members(torus, spacing), 1, blocks)
+    def _root(self, level: int) -> Scale:
+        """The first cell, by itself."""
+        torus = Torus(np.eye(3, dtype=int))
+        blocks = tuple(Block(np.array([0]), site, 0) for site in range(len(self.cell)))
+        return Scale(level, True, torus, 1, 1, self._members(torus, 1), 1, blocks)
 
     def _members(self, torus: Torus, spacing: int) -> np.ndarray:
         """Sites of the cells of a torus, (cells, sites a cell)."""
@@ -168,28 +171,27 @@ class Scales:
         labels = _labels(torus, factor)
         corners = np.indices((factor,) * 3).reshape(3, -1).T
         order = farthest_first(corners @ self._geometry, factor * self._geometry, decimals=6)
-        blocks = []
+        blocks, wanted = [], self.parts
         for label in order[1:]:
             members = np.flatnonzero(labels == label)
             if len(members):
-                first = torus.points[members] - corners[label]
-                blocks += [
-                    Block(part, site, int(label))
-                    for part in self._divided(members, first, factor, torus, coarser)
-                    for site in range(len(self.cell))
-                ]
+                offsets = torus.points[members] - corners[label]
+                parts = self._divided(members, offsets, factor, torus, coarser, wanted)
+                blocks += [Block(part, site, int(label)) for part in parts for site in range(len(self.cell))]
+                wanted = max(1, wanted // 2)
         return tuple(blocks)
 
-    def _divided(self, cells: np.ndarray, points: np.ndarray, factor: int, torus: Torus, coarser: Torus) -> list[np.ndarray]:
+    def _divided(self, cells: np.ndarray, points: np.ndarray, factor: int, torus: Torus, coarser: Torus, wanted: int) -> list[np.ndarray]:
         """A class of cells in parts whose cells are far apart.
 
         Args:
             cells: their numbers in ``torus``.
             points: their coordinates there less those of the class.
             factor: from ``coarser`` to ``torus``.
+            wanted: number of parts.
         """
         basis, parts = np.eye(3, dtype=int), 1
-        while parts < self.parts and (len(coarser) // parts) % 2 == 0:
+        while parts < wanted and (len(coarser) // parts) % 2 == 0:
             basis, parts = widest_sublattice(basis, coarser.hermite, self._geometry, 2), 2 * parts
         if parts == 1:
             return [cells]
@@ -209,11 +211,13 @@ class Scales:
             sizes.append(-(-sizes[-1] // classes))
         for size, before in itertools.pairwise(sizes):
             groups = np.array_split(order[before:size], min(classes - 1, size - before))
-            parts = [(label, part) for label, group in enumerate(groups, 1) for part in np.array_split(group, min(self.parts, len(group)))]
+            wanted = [max(1, self.parts >> k) for k in range(len(groups))]
+            divided = [np.array_split(group, min(k, len(group))) for k, group in zip(wanted, groups, strict=True)]
+            parts = [(label, part) for label, some in enumerate(divided, 1) for part in some]
             blocks = tuple(Block(part, site, label) for label, part in parts for site in range(len(self.cell)))
             found.append(Scale(level, False, torus, spacing, dilation, members, 8, blocks))
             dilation, level = 2 * dilation, level + 1
-        return [*found, self._root(torus, spacing, dilation, level, int(order[0]))]
+        return [*found, self._root(level)]
 
     # -- the plan --------------------------------------------------------------------------------
 

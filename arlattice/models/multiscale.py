@@ -57,7 +57,9 @@ class MultiscaleOptions(Options):
         Literal["auto"] | tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
         Field(description="translations of the cells, rows in primitive cells; auto: those that the ordered phases share"),
     ] = "auto"
-    parts: Annotated[int, Field(ge=1, le=64, description="parts in which the cells of a class are drawn, a power of 2")] = 1
+    parts: Annotated[
+        int, Field(ge=1, le=64, description="parts in which the first class of cells of a scale is drawn; later ones in half as many each")
+    ] = 1
     energies: Annotated[bool, Field(description="start logits from completed-cluster energies; false learns them")] = True
 
 
@@ -77,10 +79,9 @@ class Multiscale(Model):
         self.layouts = {kind: Layout(Scales(lattice, cell, k)) for kind, k in parts}
         scales = self.layouts["blocks"].scales
         self.state_token = nn.Sequential(nn.Linear(len(self.feature_names), width), nn.GELU(), nn.Linear(width, width))
-        sizes = {_name(-1 if scale.root else scale.level): scale.labels for scale in scales}
-        self.networks = nn.ModuleDict(
-            {name: ScaleNetwork(len(cell), self.q, labels, len(scales.axes), width, options.layers) for name, labels in sizes.items()}
-        )
+        sizes = {_name(-1 if scale.root else scale.level): (scale.labels, 0 if scale.root else len(scales.axes)) for scale in scales}
+        networks = {name: ScaleNetwork(len(cell), self.q, *size, width, options.layers) for name, size in sizes.items()}
+        self.networks = nn.ModuleDict(networks)
         self.gauge = SpinGauge.of(hamiltonian)
         self._recorded: RecordedPasses | None = None
 

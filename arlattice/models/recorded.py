@@ -44,7 +44,9 @@ class RecordedPasses:
             return found
         if key not in self._with_gradient:
             sample = tuple(t.clone() for t in inputs.values())
-            self._with_gradient[key] = torch.cuda.make_graphed_callables(one, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
+            with torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own
+                recorded = torch.cuda.make_graphed_callables(one, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
+            self._with_gradient[key] = recorded
         result: Tensor = self._with_gradient[key](*inputs.values())
         return result
 

@@ -29,7 +29,8 @@ class ScaleNetwork(nn.Module):
     def __init__(self, sites: int, species: int, labels: int, dimensions: int, width: int, layers: int) -> None:
         super().__init__()
         self.sites, self.q = sites, species
-        self.stem = TorusConvolution((sites * (3 * species + 1), width), dimensions)
+        self.channels = -(-sites * (3 * species + 1) // 8) * 8  # of a multiple of 8 convolutions are fast
+        self.stem = TorusConvolution((self.channels, width), dimensions)
         self.finer = nn.Linear(sites * species, width, bias=False)
         self.code = nn.Linear(labels + sites, width)
         self.blocks = nn.ModuleList(ResidualBlock(width, dimensions) for _ in range(layers))
@@ -56,7 +57,8 @@ class ScaleNetwork(nn.Module):
         here = features.new_zeros(B, entries + 1, 2 * self.q + 1)
         here = here.scatter(1, asked[..., None].expand(-1, -1, here.shape[-1]), torch.cat([features, ones], -1))[:, :-1]
         known = (species[..., None] == torch.arange(self.q, device=species.device)).to(here.dtype)
-        z = self.stem(torch.cat([known, here], -1).view(B, entries // self.sites, -1), rim)
+        cells = torch.cat([known, here], -1).view(B, entries // self.sites, -1)
+        z = self.stem(F.pad(cells, (0, self.channels - cells.shape[-1])), rim)
         if finer is not None:
             z = z + self.finer(finer)
         steering = F.silu(state + self.code(code))

@@ -93,7 +93,7 @@ class TorusConvolution(nn.Module):
 
     Args:
         channels: in and out.
-        dimensions: number of periodic directions.
+        dimensions: number of periodic directions; 0 for cells that do not see one another.
     """
 
     def __init__(self, channels: tuple[int, int], dimensions: int) -> None:
@@ -103,6 +103,8 @@ class TorusConvolution(nn.Module):
 
     def forward(self, x: Tensor, rim: Rim) -> Tensor:
         """(batch, cells, channels in) -> (batch, cells, channels out)."""
+        if self.dimensions == 0:
+            return self.linear(x)  # type: ignore[no-any-return]
         weight = self.linear.weight.unflatten(1, (*(3,) * self.dimensions, self.channels[0])).movedim(-1, 1)
         out = _CONVOLUTIONS[self.dimensions](rim(x), weight, self.linear.bias, dilation=rim.width)
         return out.movedim(1, -1).flatten(1, -2)
