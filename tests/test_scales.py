@@ -254,21 +254,20 @@ def test_the_gradient_of_a_rim_is_its_finite_difference(name: str) -> None:
 # -- cells by rule -----------------------------------------------------------------------------------
 
 
-def pairs(where: Lattice, strength: float, sublattices: tuple[int, ...] | None = None) -> arl.ClusterHamiltonian:
-    """Equal species on nearest sites of some sublattices cost ``strength``."""
+def pairs(where: Lattice, *strengths: float, sublattices: tuple[int, ...] | None = None) -> arl.ClusterHamiltonian:
+    """Equal species on the sites of some sublattices cost ``strengths``, one for each shell of neighbours."""
     chosen = range(len(where.basis)) if sublattices is None else sublattices
-    steps = np.array(list(itertools.product(*[range(-2, 3) if p else (0,) for p in where.pbc])))
+    steps = list(itertools.product(*[range(-2, 3) if p else (0,) for p in where.pbc]))
     found = [
-        (i, j, o, np.linalg.norm((o + where.basis[j] - where.basis[i]) @ where.cell).round(6))
+        (i, j, o, round(float(np.linalg.norm((o + where.basis[j] - where.basis[i]) @ where.cell)), 6))
         for i in chosen
         for j in chosen
         for o in steps
     ]
-    shortest = min(length for *_, length in found if length > 0)
-    table = strength / 2 * np.eye(where.n_species)
-    return arl.ClusterHamiltonian.from_cell(
-        where, [([((0, 0, 0), i), (tuple(o.tolist()), j)], table) for i, j, o, length in found if length == shortest], units="reduced"
-    )
+    shells = dict(zip(sorted({length for *_, length in found if length > 0}), strengths, strict=False))
+    even = np.eye(where.n_species) / 2
+    terms = [([((0, 0, 0), i), (o, j)], shells[length] * even) for i, j, o, length in found if length in shells]
+    return arl.ClusterHamiltonian.from_cell(where, terms, units="reduced")
 
 
 def index(translations: np.ndarray) -> int:
@@ -276,16 +275,19 @@ def index(translations: np.ndarray) -> int:
 
 
 RULES = {
-    "FCC 4, L1_0 and L1_2": (pairs(fcc(4), 1.0), 4),
-    "FCC 8, L1_0 and L1_2": (pairs(fcc(8), 1.0), 4),
+    "FCC 4, L1_0 and L1_2": (pairs(fcc(4), 1.0, -0.3), 4),
+    "FCC 8, L1_0 and L1_2": (pairs(fcc(8), 1.0, -0.3), 4),
     "FCC 4, nothing orders": (pairs(fcc(4), -1.0), 1),
     "FCC 3, no halves": (pairs(fcc([[2, 1, 0], [0, 2, 1], [1, 0, 3]]), 1.0), 1),
     "Ising": (arl.hamiltonian("ising", supercell=(4, 4)), 1),
     "antiferromagnet": (arl.hamiltonian("ising", supercell=(4, 4), J=-1.0), 2),
     "BCC, B2": (pairs(lattice(BCC, 4), 1.0), 2),
-    "triangular, sqrt 3": (pairs(triangular(6), 1.0), 3),
-    "rock salt, one sublattice": (pairs(rock_salt(4), 1.0, (0,)), 4),
-    "perovskite, B sites": (pairs(perovskite(2), 1.0, (1,)), 2),
+    "triangular, sqrt 3": (pairs(triangular(9), 1.0), 3),
+    "HCP, sqrt 3": (pairs(lattice(HEXAGONAL, (3, 3, 1), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]), -0.1, 1.0), 3),
+    "triangular, stripes and sqrt 3": (pairs(triangular(6), 1.0), 12),
+    "simple cubic, rock salt": (pairs(lattice(CUBE, 4), 1.0), 2),
+    "rock salt, one sublattice": (pairs(rock_salt(4), 1.0, -0.3, sublattices=(0,)), 4),
+    "perovskite, B sites": (pairs(perovskite(2), 1.0, sublattices=(1,)), 2),
 }
 
 
@@ -303,7 +305,7 @@ def test_the_cell_of_cuau_is_the_cube_of_four_sites() -> None:
     cuau = arl.load("cuau-4x4x4").hamiltonian
     cell = Cell.of(cuau.lattice, ordering_translations(cuau))
     vectors = cell.vectors @ cuau.lattice.cell
-    assert len(cell) == 4 and np.allclose(vectors @ vectors.T, np.eye(3) * vectors[0] @ vectors[0])
+    assert len(cell) == 4 and np.allclose(vectors @ vectors.T, np.eye(3) * (vectors[0] @ vectors[0]))
 
 
 def test_compositions_that_a_hamiltonian_refuses_are_left_out() -> None:

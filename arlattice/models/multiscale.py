@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from itertools import groupby
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -90,6 +90,20 @@ class Multiscale(Model):
     @property
     def any_supercell(self) -> bool:
         return True
+
+    def on(self, hamiltonian: Hamiltonian) -> Self:
+        """See `Model.on`.
+
+        Raises:
+            InputError: also a supercell with a scale that divides cells into other classes, as thirds where halves were trained.
+        """
+        other = super().on(hamiltonian)
+        for scale in other.layouts[self.orders[0]].scales:
+            classes = other.network_of(-1 if scale.root else scale.level).labels
+            if classes != scale.labels:
+                cure = f"{self.name} has weights for {classes} classes of cells at scale {scale.level}, this supercell has {scale.labels}"
+                raise InputError("hamiltonian", hamiltonian.name, f"{cure}; give one that is divided alike, as by powers of 2")
+        return other
 
     def adopt(self, other: Model) -> None:
         """See `Model.adopt`; scales coarser than those of the other model take the weights of its coarsest."""
