@@ -165,3 +165,46 @@ def test_plans_are_drawn_alike_on_both_devices_and_few_steps_are_recorded(case: 
         assert torch.equal(x, y.cpu())
         torch.testing.assert_close(log_prob, log_q.cpu(), rtol=0, atol=1e-9)
     assert model._drawing.steps <= (32 if kind == "coarse-to-fine" else len(set(plan.sizes or (1,))))
+
+
+BLOCK_CASES = [CASES[1], CASES[3], CASES[4], Case("Ising 8x8", arl.hamiltonian("ising", supercell=(8, 8)), arl.SemiGrandCanonical(2.3))]
+
+
+@cuda
+@pytest.mark.parametrize("visited", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("case", BLOCK_CASES, ids=str)
+def test_recorded_passes_of_block_models_give_log_probabilities_and_gradients_of_plain_ones(case: Case, given: bool, visited: bool) -> None:
+    """Recorded, replayed with other configurations and plans, and with other weights; without gradients too."""
+    model = randomise(build_model("multiscale", case.hamiltonian, {"width": 16, "layers": 2}), seed=1).to("cuda")
+    plain = copy.deepcopy(model)
+    model.compile_network()
+    conditions = model.conditions_of(case.state).expand(32)
+    for seed in range(3):
+        x = plain.sample(32, case.state, seed=seed).occupations.cuda()
+        known = torch.where(torch.arange(x.shape[1], device="cuda") % 3 == 1, x[:1], -1) if given else None
+        x = x if known is None else torch.where(known >= 0, known, x)
+        plan = plain.given_in(plain.resolve_plan(32, None, Stream(seed, "plan", "cuda")), known)
+        visits = Stream(seed, "visits", "cuda").permutations(32, len(plan.spans))[:, :8] if visited else None
+        found, expected = (one(x, plan, conditions, None, visits) for one in (model, plain))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        for one in (found, expected):
+            one.sum(1).mean().backward()
+        for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(*(torch.zeros_like(t) if t.grad is None else t.grad for t in (p, q)), rtol=1e-3, atol=1e-3)
+        with torch.no_grad():
+            torch.testing.assert_close(*(one(x, plan, conditions, None, visits) for one in (model, plain)), rtol=1e-4, atol=1e-4)
+            for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+                p.grad = q.grad = None
+                for t in (p, q):
+                    t.mul_(1.1)
+
+
+@cuda
+@pytest.mark.parametrize("case", BLOCK_CASES, ids=str)
+def test_block_models_draw_on_a_gpu_what_the_cpu_weighs(case: Case) -> None:
+    model = randomise(build_model("multiscale", case.hamiltonian, {"width": 16, "layers": 2}), seed=1).double().to("cuda")
+    samples, again = (model.sample(100, case.state, seed=0, batch_size=64) for _ in range(2))
+    assert torch.equal(samples.occupations, again.occupations) and torch.equal(samples.log_prob, again.log_prob)
+    recomputed = model.to("cpu").log_prob(samples.occupations, case.state, plan=samples.plan)
+    torch.testing.assert_close(samples.log_prob, recomputed, rtol=0, atol=1e-8)

@@ -59,3 +59,17 @@ def test_all_that_is_differentiated_comes_from_this_call(objective: str, family:
 
     run.model.register_forward_hook(cut)
     assert not run.objective(run.model, run.systems[0].batch(run.stream)).value.requires_grad
+
+
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name not in MARGINAL])
+def test_a_wrapper_that_knows_configurations_plans_and_states_alone_will_do(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither targets nor visits are asked for."""
+    run, calls = trainer(objective, "any-order-transformer"), list[int]()
+    right = run.model.forward
+
+    def three(occupations: Any, plan: Any, conditions: Any) -> Tensor:
+        calls.append(len(occupations))
+        return right(occupations, plan, conditions)
+
+    monkeypatch.setattr(run.model, "forward", three)
+    assert run.objective(run.model, run.systems[0].batch(run.stream)).value.requires_grad and calls

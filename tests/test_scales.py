@@ -57,6 +57,8 @@ def triangular(size: int) -> Lattice:
 SUPERCELLS: dict[str, tuple[Lattice, np.ndarray]] = {
     **{f"square {n}": (arl.square(n), PRIMITIVE) for n in (16, 12, 10, 7, 64)},
     "square 16, checkerboard": (arl.square(16), CHECKERBOARD),
+    "square, skewed": (arl.square(1).with_supercell([[3, 1, 0], [0, 2, 0], [0, 0, 1]]), PRIMITIVE),
+    "square, more skewed": (arl.square(1).with_supercell([[5, 1, 0], [-2, 6, 0], [0, 0, 1]]), PRIMITIVE),
     "chain 32": (arl.chain(32), PRIMITIVE),
     **{f"FCC {n}": (fcc(n), CUBIC) for n in (4, 8, 6, 16)},
     "FCC 4x4x8": (fcc((4, 4, 8)), CUBIC),
@@ -283,7 +285,7 @@ RULES = {
     "antiferromagnet": (arl.hamiltonian("ising", supercell=(4, 4), J=-1.0), 2),
     "BCC, B2": (pairs(lattice(BCC, 4), 1.0), 2),
     "triangular, sqrt 3": (pairs(triangular(9), 1.0), 3),
-    "HCP, sqrt 3": (pairs(lattice(HEXAGONAL, (3, 3, 1), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]), -0.1, 1.0), 3),
+    "HCP, sqrt 3 in each layer": (pairs(lattice(HEXAGONAL, (3, 3, 1), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]), 0.0, 1.0), 3),
     "triangular, stripes and sqrt 3": (pairs(triangular(6), 1.0), 12),
     "simple cubic, rock salt": (pairs(lattice(CUBE, 4), 1.0), 2),
     "rock salt, one sublattice": (pairs(rock_salt(4), 1.0, -0.3, sublattices=(0,)), 4),

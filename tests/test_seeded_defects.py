@@ -663,7 +663,87 @@ TRAINING = (
     ),
 )
 
-DEFECTS = [*STATE, *HAMILTONIAN, *MONTE_CARLO, *MODELS, *ESTIMATORS, *TRAINING]
+
+def case_of_blocks(name: str) -> Callable[[Any], dict[str, Any]]:
+    """A case of `test_multiscale`."""
+    return lambda m: {"case": next(case for case in [*m.LARGE, *m.CASES] if case.name == name)}
+
+
+BLOCKS = (
+    Defect(
+        "blocks that are visited for some configurations counted once",
+        "arlattice.decoding.weigh:visited_log_probs",
+        " * (n / m)",
+        "",
+        "test_multiscale_training:test_the_mean_over_all_visits_is_that_of_all_blocks",
+        lambda m: {"name": "a chain", "m": 1},
+    ),
+    Defect(
+        "configurations weighed by the blocks that are visited",
+        "arlattice.training.objectives:_replayed",
+        "log_prob if visits is None else _log_prob(model, x, plan, conditions)",
+        "log_prob",
+        "test_multiscale_training:test_the_mean_gradient_of_an_objective_is_that_of_all_blocks",
+        lambda m: {"objective": "balanced", "soft": False},
+    ),
+    Defect(
+        "a visited block that sees what is placed later under a constraint",
+        "arlattice.decoding.weigh:visited_log_probs",
+        "before = torch.where(known, occupations[rows], -1)",
+        "before = occupations[rows]",
+        "test_multiscale_training:test_the_mean_over_all_visits_is_that_of_all_blocks",
+        lambda m: {"name": "a fixed composition", "m": 1},
+    ),
+    Defect(
+        "a site of a block known to the others of its block",
+        "arlattice.plan:Plan.rank",
+        "self.order.argsort(1)",
+        "self.order.argsort(1) - 1",
+        "test_multiscale:test_the_sites_of_a_block_do_not_see_one_another",
+        case_of_blocks("chain"),
+    ),
+    Defect(
+        "given sites that are finer than a scale left out",
+        "arlattice.models.multiscale:Multiscale._network_logits",
+        "if given and scale.mean is not None",
+        "if False",
+        "test_multiscale:test_a_given_site_is_seen_at_every_scale_also_where_it_is_finer",
+        case_of_blocks("BCC"),
+    ),
+    Defect(
+        "a rim copied from the wrong side",
+        "arlattice.decoding.torus:Torus.padded",
+        "np.arange(-width, n + width)",
+        "abs(np.arange(-width, n + width))",
+        "test_scales:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
+        lambda m: {"name": "skewed", "dilation": 1},
+    ),
+    Defect(
+        "gradients of the copies of a cell of which one is lost",
+        "arlattice.models.torus_convolution:collected",
+        "for copies in inverse:",
+        "for copies in inverse[1:]:",
+        "test_scales:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
+        lambda m: {"name": "3x4", "dilation": 1},
+    ),
+    Defect(
+        "classes that follow the torus and not its periods",
+        "arlattice.decoding.scales:_labels",
+        "np.array(s) + k * row",
+        "np.array(s) + 0 * row",
+        "test_scales:test_the_blocks_hold_every_site_once_and_fixed_sites_come_first",
+        lambda m: {"name": "square, skewed", "parts": 1},
+    ),
+    Defect(
+        "coarser scales with untrained weights on a larger supercell",
+        "arlattice.models.multiscale:Multiscale.network_of",
+        "min(level, max(levels, default=-1))",
+        "min(level, 0)",
+        "test_multiscale_training:test_scales_coarser_than_all_that_were_trained_take_the_weights_of_the_coarsest",
+    ),
+)
+
+DEFECTS = [*STATE, *HAMILTONIAN, *MONTE_CARLO, *MODELS, *ESTIMATORS, *TRAINING, *BLOCKS]
 
 
 # -- how a line is replaced ------------------------------------------------------------------------
