@@ -641,7 +641,7 @@ ESTIMATORS = (
 TRAINING = (
     Defect(
         "averaged weights that are the last ones",
-        "arlattice.training.trainer:Trainer._average",
+        "arlattice.training.weights:move_average",
         "theirs, 1 - decay",
         "theirs, 1.0",
         "test_training:test_the_saved_weights_are_the_moving_average",

@@ -108,7 +108,7 @@ def _divisible(s: Situation) -> bool:
 
 _TRANSFORMER, _PERCEPTRON = "any-order-transformer", "any-order-mlp"
 _SEVERAL = "several supercells share the weights"
-_FEW_SITES = 48
+_FEW_SITES = 100
 
 RULES: tuple[Rule, ...] = (
     # -- the family: a new one is one line here, above those that it is better than
