@@ -62,12 +62,27 @@ class Examined:
 
     def __str__(self) -> str:
         p = "" if self.p_ess is None else f", p-ESS {self.p_ess.value:.2f}"
-        return f"{self.state}: q-ESS {self.q_ess.value:.2f}{p}"
+        return f"{_words(self.state)}: q-ESS {self.q_ess.value:.2f}{p}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         p = None if self.p_ess is None else self.p_ess.value
         return {"state": self.state.to_dict(), "q_ess": self.q_ess.value, "p_ess": p, "disagree": self.disagree}
+
+
+def _words(state: Ensemble) -> str:
+    """A state without the names of classes."""
+    plain = state.to_dict()
+    fixed = [
+        f"{name.replace('_', ' ')} {_plain(value)}" for name, value in plain.items() if name not in ("ensemble", "temperature") and value
+    ]
+    return ", ".join([f"T {state.temperature:g}", *fixed])
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def examine(model: Model, states: Sequence[Ensemble], stream: Stream, n: int = 1000) -> list[Examined]:
@@ -124,7 +139,7 @@ class Report:
         if any(c.outside for c in self.crossings):
             return "the composition hardly changes in these states; choose chemical potentials around the crossing, and train again."
         if differ:
-            where = "; ".join(str(s.state) for s in differ)
+            where = "; ".join(_words(s.state) for s in differ)
             return (
                 f"the model's samples and independent Monte Carlo disagree at {where}. Do not trust estimates there: train longer "
                 "(more steps), or a narrower range of states around these, and check them (arlattice sample --check-modes)."
