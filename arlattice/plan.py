@@ -81,6 +81,12 @@ class Plan:
         start, end = self.spans[number]
         return self.order[:, start:end]
 
+    def places(self, blocks: range) -> Tensor:
+        """Places in the order of the sites of blocks of one size, (blocks, size)."""
+        start, end = self.spans[blocks[0]]
+        places = torch.arange(start, start + (end - start) * len(blocks), device=self.order.device)
+        return places.view(len(blocks), end - start)
+
     def known_before(self, number: int) -> Tensor:
         """Which sites are known before a block is drawn, bool (batch, sites)."""
         earlier = self.rank < self.spans[number][0]

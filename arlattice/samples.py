@@ -117,7 +117,8 @@ class SampleSet(Averages):
     @property
     def plan(self) -> Plan | None:
         """What was drawn at once; ``model.log_prob(occupations, state, plan=plan)`` gives ``log_prob`` again. None without an order."""
-        return None if self.order is None else Plan(self.order, self.block_sizes).with_given(self.known)
+        given = None if self.order is None or self.known is None else (self.known >= 0).expand_as(self.order)
+        return None if self.order is None else Plan(self.order, self.block_sizes, given)
 
     # -- other sets ------------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
 """Figures of the shipped models, against exact or Monte Carlo references.
 
 Writes benchmarks/results/MODEL.json and the record in arlattice/pretrained/MODEL/model.json, which `arlattice models
-MODEL` shows.
+MODEL` shows. What is measured where is one entry a model in benchmarks/evaluation/cases.py. Each kind of plan of a model is
+reported by itself. The chains of an alloy are the file that `benchmarks/reference_cuau.py run` wrote.
 
     python benchmarks/evaluate_models.py cuau-2x2x4
-    python benchmarks/evaluate_models.py cuau-4x4x4 --reference-samples runs/reference-cuau-4x4x4.npz
-    python benchmarks/evaluate_models.py cuau-4x4x8 --samples 1024
-    python benchmarks/evaluate_models.py ising-10x10
+    python benchmarks/evaluate_models.py cuau-8x8x8 --chains runs/reference-cuau-8x8x8.npz --device cuda
+    python benchmarks/evaluate_models.py ising-64x64 --device cuda
+    python benchmarks/evaluate_models.py cuau-8x8x8 --model runs/cuau-8x8x8 --output trial.json
 """
 
 from __future__ import annotations
@@ -14,194 +15,111 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import platform
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from evaluation.cases import CASES, RESULTS, Case
+from evaluation.figures import measured, rate
 from tqdm import tqdm
 
 import arlattice as arl
+from arlattice.io.files import write_text
 from arlattice.io.records import read_tensors
-from arlattice.models.base import Model
 from arlattice.models.checkpoint import describe, load, read_record
-from arlattice.random_numbers import Stream
-from arlattice.samples import SampleSet
-from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 
-ROOT = Path(__file__).parent.parent
-AU = 1
-REPORTED = ("coarse-to-fine", "random")  # orders
-KT = 8.617333262e-5
-PHASES = {
-    "L1_0": ((1.0, 0.0, 0.0), 0.5),
-    "Cu3Au": ((0.5, 0.5, 0.5), 0.25),
-    "CuAu3": ((0.5, 0.5, 0.5), 0.75),
-    "disordered": ((0.0, 0.0, 0.0), 0.5),
-}
+PRETRAINED = Path(arl.__file__).parent / "pretrained"
+UNTRAINED = ("raster",)  # kinds of plan that a family draws in and no shipped model is trained for
 
 
 def main() -> None:
     """Evaluate one model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=list(EVALUATIONS))
-    parser.add_argument("--samples", type=int, default=4096, help="per state and kind of order")
+    parser.add_argument("name", choices=list(CASES))
+    parser.add_argument("--model", help="a folder instead of the shipped model of that name; its record stays as it is")
+    parser.add_argument("--samples", type=int, default=4096, help="per state and kind of plan")
+    parser.add_argument("--orders", type=lambda text: text.split(","), help="kinds of plan; default: all that are trained")
+    parser.add_argument("--chains", type=Path, help="what benchmarks/reference_cuau.py run wrote")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--reference-samples", type=Path, help="what benchmarks/reference_cuau.py run wrote")
+    parser.add_argument("--training-command", help="for the record; default: what it says, or the run file of that name")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/NAME.json")
     arguments = parser.parse_args()
-    model = load(arguments.model, device=arguments.device)
-    evaluate = EVALUATIONS[arguments.model]
-    result = {
-        "model": arguments.model,
-        "command": f"python benchmarks/evaluate_models.py {arguments.model} --samples {arguments.samples} --seed {arguments.seed}",
-        "device": torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {platform.machine()}",
-        "torch": torch.__version__,
-        **evaluate(model, arguments),
-    }
-    (ROOT / "benchmarks" / "results" / f"{arguments.model}.json").write_text(json.dumps(result, indent=1) + "\n")
-    _record(arguments.model, result)
+    result = evaluated(CASES[arguments.name], arguments)
+    write_text(arguments.output or RESULTS / f"{arguments.name}.json", json.dumps(result, indent=1) + "\n")
+    if arguments.model is None:
+        _record(PRETRAINED / arguments.name, arguments, result)
     print(result["summary"])
 
 
-def cuau_small(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Gap to enumeration, KL(q || p) = exact log Z - ELBO, over 10 temperatures x 11 chemical potentials."""
-    enumeration = Enumeration.of(model.hamiltonian)
-    rows = []
-    grid = list(itertools.product(np.linspace(450, 1250, 10), np.linspace(-0.4, 0.4, 11)))
-    for (temperature, mu), order in tqdm(list(itertools.product(grid, REPORTED))):
-        state = arl.SemiGrandCanonical(float(temperature), {"Au": float(mu)})
-        samples = model.sample(arguments.samples, state, order=order, seed=arguments.seed)
-        rows.append(_row(samples, order, enumeration.log_z(state)) | {"delta_mu": round(float(mu), 6)})
-    figures = {order: _over([r["gap"] for r in rows if r["order"] == order]) for order in REPORTED}
-    parts = [f"{order}: mean gap {f['mean']:.4f}, worst {f['worst']:.4f} nats" for order, f in figures.items()]
-    return {"figures": figures, "states": rows, "summary": "T 450-1250 K x Delta mu +-0.4 eV, 110 states; " + "; ".join(parts)}
-
-
-def cuau_large(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
-    """ESS from the model's samples (q) and from Monte Carlo samples (p) at field 0, and the phases in both."""
-    file = np.load(arguments.reference_samples, allow_pickle=False)
-    reference = {float(t): file["occupations"][k] for k, t in enumerate((500.0, 680.0, 1200.0))}
-    rows = []
-    for (temperature, chains), order in tqdm(list(itertools.product(reference.items(), REPORTED))):
-        state = arl.SemiGrandCanonical(temperature, {"Au": 0.0})
-        samples = model.sample(arguments.samples, state, order=order, seed=arguments.seed)
-        row = _row(samples, order, None) | {"p_ess": _p_ess(model, state, chains, order, arguments)}
-        row["phases_model"], row["phases_monte_carlo"] = _phases_model(samples), _phases_chains(chains, model)
-        rows.append(row)
-    parts = [f"{r['temperature']:.0f} K {r['ess']:.3f} / {r['p_ess']:.3f}" for r in rows if r["order"] == "coarse-to-fine"]
-    return {"states": rows, "summary": "field 0, coarse to fine, q-ESS / p-ESS: " + ", ".join(parts)}
-
-
-def cuau_largest(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
-    """log Z and x at the states of the Monte Carlo reference; benchmarks/report.py puts the two side by side."""
-    reference = json.loads((ROOT / "benchmarks" / "results" / "reference-cuau-4x4x8.json").read_text(encoding="utf-8"))
-    rows = []
-    for seed, (known, order) in enumerate(tqdm(list(itertools.product(reference["states"], REPORTED))), arguments.seed):
-        state = arl.SemiGrandCanonical(known["temperature"], {"Au": known["delta_mu"]})
-        samples = model.sample(arguments.samples, state, order=order, seed=seed)
-        x = samples.mean("x_Au")
-        rows.append(_row(samples, order, None) | {"delta_mu": known["delta_mu"], "x_Au": x.value, "x_Au_error": x.error})
-    at = {(r["temperature"], r["order"]): r for r in rows if r["delta_mu"] == 0}
-    parts = [f"{t} K {' / '.join(format(at[t, order]['ess'], '.2f') for order in REPORTED)}" for t in (500, 680, 1200)]
-    median = np.median([r["ess"] for r in rows])
-    return {"states": rows, "summary": f"25 states: median ESS {median:.2f}; field 0, {' / '.join(REPORTED)}: " + ", ".join(parts)}
-
-
-def ising(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Gap to Kaufman at h = 0, and ESS with a field."""
-    critical = 2 / math.log(1 + math.sqrt(2))
-    rows = []
-    grid = itertools.product((1.5, critical, 3.0, 5.0), (0.0, 0.1, 1.0), REPORTED)
-    for temperature, field, order in tqdm(list(grid)):
-        state = arl.SemiGrandCanonical(temperature, arl.ChemicalPotentials.from_field(field))
-        samples = model.sample(arguments.samples, state, order=order, seed=arguments.seed)
-        exact = ising_torus_log_z(10, 1 / temperature) if field == 0 else None
-        rows.append(_row(samples, order, exact) | {"field": field})
-    at = {r["order"]: r["gap"] for r in rows if r["field"] == 0 and r["temperature"] == critical}
-    return {"states": rows, "summary": "gap at T_c, h = 0: " + ", ".join(f"{order} {gap:.4f} nats" for order, gap in at.items())}
-
-
-def _row(samples: SampleSet, order: str, exact: float | None) -> dict[str, Any]:
-    log_z, elbo = samples.log_z(), samples.elbo()
-    row = {
-        "temperature": samples.state.temperature,
-        "order": order,
-        "samples": len(samples),
-        "log_z": log_z.value,
-        "log_z_error": log_z.error,
-        "elbo": elbo.value,
-        "elbo_error": elbo.error,
-        "ess": samples.ess,
-        "gap": (log_z.value if exact is None else exact) - elbo.value,
+def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All rows of a model, with figures over the states of each kind of plan."""
+    model = load(arguments.model or arguments.name, device=arguments.device)
+    known = case.known(model.hamiltonian, arguments.chains)
+    orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED]
+    todo = list(enumerate(itertools.product(known.states, orders), arguments.seed))
+    rows = [
+        measured(model, known, state, order, arguments.samples, seed, case.phases) for seed, (state, order) in tqdm(todo, mininterval=5)
+    ]
+    figures = {order: _figures([r for r in rows if r["order"] == order]) for order in orders}
+    return {
+        "model": arguments.name,
+        "command": _command(arguments),
+        "device": torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {platform.machine()}",
+        "torch": torch.__version__,
+        "training": {key: model.record[key] for key in ("steps", "seconds", "device", "seed", "command") if key in model.record},
+        "model_fingerprint": model.fingerprint,
+        "figures": figures,
+        "states": rows,
+        "summary": "; ".join(_summary(case, order, rows, figures[order]) for order in orders),
     }
-    return row if exact is None else row | {"exact_log_z": exact}
 
 
-def _over(gaps: list[float]) -> dict[str, float]:
-    return {"mean": float(np.mean(gaps)), "worst": float(np.max(gaps))}
+def _command(arguments: argparse.Namespace) -> str:
+    words = [f"python benchmarks/evaluate_models.py {arguments.name} --samples {arguments.samples} --seed {arguments.seed}"]
+    words += [f"--orders {','.join(arguments.orders)}"] if arguments.orders else []
+    words += [f"--chains runs/{arguments.chains.name}"] if arguments.chains else []
+    return " ".join([*words, *(["--device cuda"] if arguments.device.startswith("cuda") else [])])
 
 
-def _p_ess(model: Model, state: arl.Ensemble, chains: np.ndarray, order: str, arguments: argparse.Namespace) -> float:
-    """1 / (E_p[w] E_p[1/w]) over Monte Carlo samples; equals E_q[w]^2 / E_q[w^2] if q misses nothing."""
-    flat = torch.from_numpy(chains.reshape(-1, chains.shape[-1])).long()
-    rows = Stream(arguments.seed, "rows").permutation(len(flat))[: arguments.samples]
-    x = flat[rows]
-    log_q = model.log_prob(x, state, order, seed=arguments.seed)
-    log_w = state.log_f(model.lattice, "eV", model.hamiltonian.energy(x), x) - log_q
-    n = math.log(len(x))
-    return float(torch.exp(-(log_w.logsumexp(0) - n) - ((-log_w).logsumexp(0) - n)))
+def _figures(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Over the states of one kind of plan."""
+    gaps, q = [r["gap"] for r in rows], [r["ess"] for r in rows]
+    found = {"mean": np.mean(gaps), "worst": np.max(gaps), "median_ess": np.median(q), "lowest_ess": np.min(q)}
+    p = [r["p_ess"] for r in rows if "p_ess" in r]
+    if p:
+        found |= {"median_p_ess": np.median(p), "lowest_p_ess": np.min(p), "lost_modes": sum(r.get("lost_mode", False) for r in rows)}
+    return {name: float(value) for name, value in found.items()} | {"samples_per_second": rate(rows)}
 
 
-def _phases_model(samples: SampleSet) -> dict[str, list[float]]:
-    """Weighted share of every phase and L1_0 variant, with error."""
-    names, membership = _classify(samples.lattice, samples.occupations)
-    return {name: list(samples.mean(membership[:, k])) for k, name in enumerate(names)}
+def _summary(case: Case, order: str, rows: list[dict[str, Any]], figures: dict[str, float]) -> str:
+    """Gap and ESS at the headline temperatures and field zero, and over all states."""
+    own = [r for r in rows if r["order"] == order]
+    at_zero = {r["temperature"]: r for r in own if not r.get("delta_mu", r.get("field"))}
+    parts = [_at(at_zero[t]) for t in case.headline if t in at_zero]
+    every = f"{len(own)} states: mean gap {figures['mean']:.4f}, worst {figures['worst']:.4f} nats, lowest ESS {figures['lowest_ess']:.2f}"
+    return f"{order}, field 0, gap (q-ESS / p-ESS): {', '.join(parts)}; {every}; {figures['samples_per_second']:,.0f} samples/s"
 
 
-def _phases_chains(chains: np.ndarray, model: Model) -> dict[str, list[float]]:
-    """The same from Monte Carlo; errors over independent copies."""
-    names, membership = _classify(model.lattice, torch.from_numpy(chains.reshape(-1, chains.shape[-1])).long())
-    shares = membership.view(*chains.shape[:2], -1).mean(0)  # (copies, phases)
-    errors = shares.std(0) / math.sqrt(len(shares))
-    return {name: [float(shares[:, k].mean()), float(errors[k])] for k, name in enumerate(names)}
+def _at(row: dict[str, Any]) -> str:
+    """One state in words."""
+    both = f"{row['ess']:.3f}" + (f" / {row['p_ess']:.3f}" if "p_ess" in row else "")
+    return f"{row['temperature']:.4g}{' K' if 'delta_mu' in row else ''} {row['gap']:.4f} ({both})"
 
 
-def _classify(lattice: arl.Lattice, occupations: Tensor) -> tuple[list[str], Tensor]:
-    """Nearest ideal phase by the three <001> ordering waves and x_Au: names and one-hot (n, phases), float64.
-
-    L1_0 is split into its six variants: the axis of the wave and its sign.
-    """
-    spins = (2 * (occupations == AU).double() - 1).numpy()
-    waves = spins @ np.cos(2 * np.pi * lattice.positions / (lattice.cell.max() * 2)) / lattice.n_sites  # (n, 3), a = 2 x 1.9
-    x_au = (spins.mean(1) + 1) / 2
-    size = np.sort(np.abs(waves), axis=1)[:, ::-1]
-    distance = np.stack([((size - ideal) ** 2).sum(1) + (x_au - x) ** 2 for ideal, x in PHASES.values()], 1)
-    phase = distance.argmin(1)
-    axis = np.abs(waves).argmax(1)
-    sign = np.sign(np.take_along_axis(waves, axis[:, None], 1)[:, 0])
-    variants = [f"L1_0 {a}{s}" for a in "xyz" for s in "+-"]
-    names = [*variants, *list(PHASES)[1:]]
-    index = np.where(phase == 0, 2 * axis + (sign < 0), 5 + phase)
-    return names, torch.nn.functional.one_hot(torch.from_numpy(index), len(names)).double()
-
-
-def _record(name: str, result: dict[str, Any]) -> None:
+def _record(folder: Path, arguments: argparse.Namespace, result: dict[str, Any]) -> None:
     """Put what was measured into the model's ``model.json``; the weights stay as they are."""
-    folder = ROOT / "arlattice" / "pretrained" / name
-    record = read_record(name) | {
-        "command": f"arlattice train configs/{name}.toml -o runs/{name} --device cuda",
+    record = read_record(folder)
+    made_by = f"arlattice train configs/{arguments.name}.toml -o runs/{arguments.name} --device cuda"
+    record |= {
+        "command": arguments.training_command or record.get("command", made_by),
         "summary": result["summary"],
         "measured_by": result["command"],
     }
     tensors, description = read_tensors(folder / "model.safetensors", "model")
     describe(folder, tensors, description, record)
-
-
-EVALUATIONS = {"cuau-2x2x4": cuau_small, "cuau-4x4x4": cuau_large, "cuau-4x4x8": cuau_largest, "ising-10x10": ising}
 
 
 if __name__ == "__main__":

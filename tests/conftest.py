@@ -3,12 +3,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from arlattice import random_numbers
 from arlattice.build import build_hamiltonian
+from arlattice.io.records import read_tensors
 from arlattice.models.build import build_model
 
 
@@ -55,3 +56,16 @@ def ising_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "ising-3x3"
     build_model("any-order-transformer", hamiltonian, {"width": 16, "heads": 2, "layers": 1}).save(folder)
     return folder
+
+
+@pytest.fixture
+def without_clock() -> Callable[[Path], Any]:
+    """What a file of a training run describes, without the seconds that the run took, and the bits of its tensors."""
+
+    def read(path: Path) -> Any:
+        tensors, described = read_tensors(path)
+        for place in (described, described.get("record", {})):
+            place.pop("seconds", None)
+        return described, {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+    return read

@@ -9,6 +9,7 @@ a step may wait for the device, and a step works on tensors that stay in place.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockDecoder", "Decoder", "draw"]
 
-_REACHES = 32
-"""Recorded steps read a memory of so many lengths at most: more take longer to record, fewer read more than is there."""
-
 State = dict[str, Tensor]
 
 
@@ -44,6 +42,20 @@ class Decoder(Protocol):
     reads_given: bool
     recordable: bool
 
+    @property
+    def key(self) -> Hashable:
+        """What recorded steps of equal sizes and stages depend on besides the weights."""
+
+    def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
+        """What the step of a block must know as a plain number. Steps of equal size and stage are recorded once.
+
+        Args:
+            block: its number in the plan.
+            span: its first place in the order, and the place behind it.
+            sites: number of places in all.
+            recorded: whether steps are recorded: few different stages then.
+        """
+
     def begin(self, order: Tensor, conditions: Conditions) -> State:
         """What to remember, as tensors that `logits` changes in place.
 
@@ -52,7 +64,7 @@ class Decoder(Protocol):
             conditions: one row a configuration.
         """
 
-    def logits(self, memory: State, partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, reach: int) -> Tensor:
+    def logits(self, memory: State, partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int) -> Tensor:
         """Logits (batch, k, species) of the sites of the next block.
 
         Args:
@@ -61,23 +73,27 @@ class Decoder(Protocol):
             place: their places in the order, (k,), a tensor on the device.
             sites: (batch, k).
             conditions: one row a configuration.
-            reach: a number above all places so far; no more of the memory needs to be read.
+            stage: what `stage` gave.
         """
 
 
 class BlockDecoder:
     """Remembers nothing: asks the model for the logits of every block anew."""
 
-    reads_given = False
+    reads_given, key = False, "blocks"
 
     def __init__(self, model: Model, recordable: bool = True) -> None:
         self._model, self.recordable = model, recordable
+
+    def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
+        """See `Decoder.stage`: nothing."""
+        return 0
 
     def begin(self, order: Tensor, conditions: Conditions) -> State:
         """See `Decoder.begin`."""
         return {}
 
-    def logits(self, memory: State, partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, reach: int) -> Tensor:
+    def logits(self, memory: State, partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int) -> Tensor:
         """See `Decoder.logits`."""
         return self._model.block_logits(partial, sites, conditions)
 
@@ -117,15 +133,13 @@ class _Loop:
         given = 0 if decoder.reads_given else plan.given_places()  # these are seen from the start
         self.skipped = max((end for _, end in plan.spans if end <= given), default=0)
         weights = (t.data_ptr() for t in (*model.parameters(), *model.buffers()))
-        self.key = (conditions.ensemble, decoder.reads_given, self.skipped, *weights)
+        self.key = (conditions.ensemble, decoder.reads_given, decoder.key, self.skipped, *weights)
 
     def schedule(self, recorded: bool) -> list[tuple[int, int]]:
-        """Size and reach of every block to visit; recorded ones have few different reaches."""
-        spans, n = [span for span in self.plan.spans if span[0] >= self.skipped], self.plan.order.shape[1]
-        if not recorded:
-            return [(end - start, end) for start, end in spans]
-        length = -(-n // (8 * _REACHES)) * 8 if self.decoder.reads_given else n
-        return [(end - start, min(n, -(-end // length) * length)) for start, end in spans]
+        """Size and stage of every block to visit."""
+        blocks, n = enumerate(self.plan.spans), self.plan.order.shape[1]
+        visited = [(k, (start, end)) for k, (start, end) in blocks if start >= self.skipped]
+        return [(span[1] - span[0], self.decoder.stage(k, span, n, recorded)) for k, span in visited]
 
     def begin(self, inputs: State) -> State:
         """Everything a step reads and changes."""
@@ -149,13 +163,13 @@ class _Loop:
         state |= {"known": fixed, "partial": partial, "log_prob": coin, "place": place, **conditions.to_tensors()}
         return state | {f"memory.{name}": t for name, t in self.decoder.begin(order, conditions).items()}
 
-    def step(self, state: State, size: int, reach: int) -> None:
+    def step(self, state: State, size: int, stage: int) -> None:
         """Draw one block, in place."""
         conditions = self.conditions.with_tensors(state)
         place = state["place"] + torch.arange(size, device=state["place"].device)
         sites, uniform = state["order"].index_select(1, place), state["noise"].index_select(0, place).T
         memory = {name.removeprefix("memory."): t for name, t in state.items() if name.startswith("memory.")}
-        logits = self.decoder.logits(memory, state["partial"], place, sites, conditions, reach)
+        logits = self.decoder.logits(memory, state["partial"], place, sites, conditions, stage)
         fixed = state["known"].gather(1, sites)
         if size == 1 or self.constraint.free:
             species, chosen = choose(logits, uniform, fixed)

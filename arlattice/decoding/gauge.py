@@ -77,6 +77,9 @@ class Reading:
     flip: Tensor
     even: Tensor
 
+    def __getitem__(self, rows: Tensor) -> Reading:
+        return Reading(self.occupations[rows], self.conditions[rows], self.flip[rows], self.even[rows])
+
     def logits(self, logits: Tensor, drawn_first: Tensor) -> Tensor:
         """Logits (batch, k, species) of the configurations as they are, from those of the network.
 

@@ -21,7 +21,7 @@ from arlattice.errors import InputError
 from arlattice.lattice import Lattice
 from arlattice.random_numbers import Stream
 
-__all__ = ["ORDERS", "draw_orders", "levels"]
+__all__ = ["ORDERS", "draw_orders", "levels", "widest_sublattice"]
 
 ORDERS = ("coarse-to-fine", "random", "raster")
 """Kinds of order by name."""
@@ -67,7 +67,7 @@ def _cell_levels(supercell: np.ndarray, cell: np.ndarray, offsets: np.ndarray) -
     index = round(abs(float(np.linalg.det(supercell))))
     while index > 1:
         prime = _smallest_prime_factor(index)
-        basis = _widest_sublattice(basis, supercell, cell, prime)
+        basis = widest_sublattice(basis, supercell, cell, prime)
         coordinates = offsets @ np.linalg.inv(basis)
         alive &= np.abs(coordinates - np.rint(coordinates)).max(1) < 1e-6
         last_step[alive] += 1
@@ -75,7 +75,7 @@ def _cell_levels(supercell: np.ndarray, cell: np.ndarray, offsets: np.ndarray) -
     return last_step.max() - last_step
 
 
-def _widest_sublattice(basis: np.ndarray, supercell: np.ndarray, cell: np.ndarray, prime: int) -> np.ndarray:
+def widest_sublattice(basis: np.ndarray, supercell: np.ndarray, cell: np.ndarray, prime: int) -> np.ndarray:
     """The sublattice of prime index that still holds the supercell and has the fewest, longest shortest vectors.
 
     Sublattices of prime index p are {n : c.n = 0 mod p} for c in (Z/p)^3 up to scale.

@@ -41,19 +41,18 @@ def draw_plan(lattice: Lattice, n: int, kind: str, stream: Stream) -> Plan:
     return plan
 
 
-def resolve_plan(lattice: Lattice, n: int, plan: str | Plan | Tensor, stream: Stream, known: Tensor | None = None) -> Plan:
-    """A plan of ``n`` rows from a kind, a plan, or site numbers (sites,) or (n, sites), with the known sites given.
+def resolve_plan(lattice: Lattice, n: int, plan: str | Plan | Tensor, stream: Stream) -> Plan:
+    """A plan of ``n`` rows from a kind, a plan, or site numbers (sites,) or (n, sites).
 
     Raises:
         InputError: an unknown kind, or rows that are not permutations of the sites.
     """
     if isinstance(plan, str):
-        found = draw_plan(lattice, n, plan, stream)
-    elif isinstance(plan, Plan):
-        found = Plan(_check_orders(lattice, n, plan.order).to(stream.device), plan.sizes)
-    else:
-        found = Plan(_check_orders(lattice, n, _tensor(plan)).to(stream.device))
-    return found.with_given(known)
+        return draw_plan(lattice, n, plan, stream)
+    if isinstance(plan, Plan):
+        rows = plan.order[0] if len(plan) == 1 else plan.order
+        return Plan(_check_orders(lattice, n, rows).to(stream.device), plan.sizes)
+    return Plan(_check_orders(lattice, n, _tensor(plan)).to(stream.device))
 
 
 def _tensor(order: object) -> Tensor:

@@ -15,7 +15,7 @@ from arlattice.plan import Plan
 if TYPE_CHECKING:
     from arlattice.models.base import Model
 
-__all__ = ["limited", "log_probs", "logits", "next_logits"]
+__all__ = ["limited", "log_probs", "logits", "next_logits", "visited_log_probs"]
 
 
 def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None) -> Tensor:
@@ -28,12 +28,60 @@ def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditi
         conditions: one row a configuration.
         targets: see `Model.forward`.
     """
-    along = logits(model, occupations, plan, conditions)
+    return _taken(logits(model, occupations, plan, conditions), occupations, plan.order, targets)
+
+
+def _taken(logits: Tensor, occupations: Tensor, sites: Tensor, targets: Tensor | None) -> Tensor:
+    """log p of the species of some sites (batch, k), from their logits; with targets, of all their species by their weights."""
     if targets is not None:
-        weight = targets.gather(-2, plan.order[..., None].expand(targets.shape)).to(along.dtype)
-        return torch.where(weight > 0, weight * along.log_softmax(-1), 0.0).sum(-1)  # what has no weight may be impossible: 0 * -inf
-    taken = F.one_hot(occupations.gather(1, plan.order), along.shape[-1]).bool()
-    return torch.where(taken, along.log_softmax(-1), 0.0).sum(-1)  # where and sum: gather's gradient varies in its last bits
+        weight = targets.gather(-2, sites[..., None].expand(*targets.shape[:-2], sites.shape[1], targets.shape[-1])).to(logits.dtype)
+        return torch.where(weight > 0, weight * logits.log_softmax(-1), 0.0).sum(-1)  # what has no weight may be impossible: 0 * -inf
+    taken = F.one_hot(occupations.gather(1, sites), logits.shape[-1]).bool()
+    return torch.where(taken, logits.log_softmax(-1), 0.0).sum(-1)  # where and sum: gather's gradient varies in its last bits
+
+
+def visited_log_probs(
+    model: Model, occupations: Tensor, plan: Plan, conditions: Conditions, visits: Tensor, targets: Tensor | None = None
+) -> Tensor:
+    """An estimate of log q from some blocks of each configuration, (batch, blocks), with gradients; its sum has no bias.
+
+    A block that is visited for m of B configurations counts B / m times; blocks that are not visited are 0, and are not computed.
+
+    Args:
+        model: of the lattice.
+        occupations: (batch, sites).
+        plan: how they are drawn.
+        conditions: one row a configuration.
+        visits: the configurations for which each block is computed, drawn without replacement, (blocks, m).
+        targets: see `Model.forward`.
+
+    Returns:
+        (batch, blocks), or (..., batch, blocks) with targets.
+    """
+    constraint = model.steps.constraint(conditions.ensemble)
+    first, seen, states, reading = plan.first[:, None], occupations, conditions, None
+    if model.gauge is not None:
+        reading = model.gauge.read(occupations, occupations.gather(1, first)[:, 0], conditions, constraint)
+        seen, states = reading.occupations, reading.conditions
+    n, m = len(occupations), visits.shape[1]
+    found = torch.zeros(*(() if targets is None else targets.shape[:-3]), n, len(plan.spans), device=occupations.device)
+    for blocks in model.passes_of(plan, m):
+        some = visits[blocks[0] : blocks[-1] + 1]
+        rows, places = some.flatten(), plan.places(blocks).repeat_interleave(m, 0)
+        number = torch.arange(blocks[0], blocks[-1] + 1, device=rows.device).repeat_interleave(m)
+        along = model.logits_of_blocks(seen, plan, states, blocks, some)
+        sites = plan.order[rows].gather(1, places)
+        if reading is not None:
+            along = reading[rows].logits(along, sites == first[rows])
+        if not (plan.one_by_one or constraint.free):
+            known = torch.cat([plan.known_before(block)[rows] for block, rows in zip(blocks, some, strict=True)])
+            before = torch.where(known, occupations[rows], -1)
+            along = _limited_block(constraint, occupations[rows], sites, before, along, conditions.targets[rows])
+        each = _taken(along, occupations[rows], sites, None if targets is None else targets[..., rows, :, :])
+        if plan.given is not None:
+            each = torch.where(plan.given[rows].gather(1, sites), 0.0, each)
+        found[..., rows, number] = each.sum(-1).to(found.dtype) * (n / m)
+    return found
 
 
 def logits(model: Model, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
@@ -48,17 +96,19 @@ def logits(model: Model, occupations: Tensor, plan: Plan, conditions: Conditions
         found = reading.logits(found, plan.order[:, : found.shape[1]] == first)
     if plan.one_by_one or constraint.free:
         return found
-    return torch.cat([_limited_block(constraint, occupations, plan, k, found, conditions.targets) for k in range(len(plan.spans))], 1)
+    parts = []
+    for block, (start, end) in enumerate(plan.spans):
+        before = torch.where(plan.known_before(block), occupations, -1)
+        parts.append(_limited_block(constraint, occupations, plan.block(block), before, found[:, start:end], conditions.targets))
+    return torch.cat(parts, 1)
 
 
-def _limited_block(constraint: Constraint, occupations: Tensor, plan: Plan, number: int, found: Tensor, targets: Tensor) -> Tensor:
-    """The logits of a block whose sites are placed one after another under what the ensemble forbids."""
-    start, end = plan.spans[number]
-    before = torch.where(plan.known_before(number), occupations, -1)
+def _limited_block(constraint: Constraint, occupations: Tensor, sites: Tensor, before: Tensor, found: Tensor, targets: Tensor) -> Tensor:
+    """The logits of a block of sites (batch, k) that are placed one after another under what the ensemble forbids."""
     partial, columns = before, []
-    for place in range(start, end):
-        site = plan.order[:, place : place + 1]
-        columns.append(limited(constraint, found[:, place : place + 1], site, before, partial, targets))
+    for k in range(sites.shape[1]):
+        site = sites[:, k : k + 1]
+        columns.append(limited(constraint, found[:, k : k + 1], site, before, partial, targets))
         partial = partial.scatter(1, site, occupations.gather(1, site))
     return torch.cat(columns, 1)
 

@@ -33,6 +33,12 @@ def arlattice_register_models(register: Register) -> None:
         summary="causal transformer that reads the sites in any order, on top of completed-cluster energies",
     )
     register(
+        "multiscale",
+        "arlattice.models.multiscale:Multiscale",
+        options="arlattice.models.multiscale:MultiscaleOptions",
+        summary="blocks of sites at once, from the coarsest scale to the finest, by convolutions over cells",
+    )
+    register(
         "marginal-transformer",
         "arlattice.models.marginal_transformer:MarginalTransformer",
         options="arlattice.models.marginal_transformer:MarginalTransformerOptions",

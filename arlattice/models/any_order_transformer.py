@@ -40,6 +40,9 @@ from arlattice.plan import Plan
 
 __all__ = ["AnyOrderTransformer", "AnyOrderTransformerOptions"]
 
+_LENGTHS = 32
+"""Recorded steps read a memory of so many lengths at most: more take longer to record, fewer read more than is there."""
+
 Modulation = Sequence[Tensor]
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -196,9 +199,17 @@ class CachedDecoder:
 
     reads_given = True
     recordable = True
+    key = "cached"
 
     def __init__(self, model: AnyOrderTransformer) -> None:
         self._model = model
+
+    def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
+        """See `Decoder.stage`: a number of places, above all so far; no more of the memory needs to be read."""
+        if not recorded:
+            return span[1]
+        length = -(-sites // (8 * _LENGTHS)) * 8
+        return min(sites, -(-span[1] // length) * length)
 
     def begin(self, order: Tensor, conditions: Conditions) -> dict[str, Tensor]:
         """See `Decoder.begin`."""
@@ -212,7 +223,7 @@ class CachedDecoder:
         return memory
 
     def logits(
-        self, memory: dict[str, Tensor], partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, reach: int
+        self, memory: dict[str, Tensor], partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int
     ) -> Tensor:
         """See `Decoder.logits`."""
         model = self._model
@@ -222,7 +233,7 @@ class CachedDecoder:
         species = torch.where(species >= 0, species, model.q)  # nothing is placed before the first
         z = model.token(species, step.features, memory["state"])
         phases = model.phases.of(sites, z.dtype), model.phases.of(before, z.dtype)
-        seen = torch.arange(reach, device=place.device) <= place
+        seen = torch.arange(stage, device=place.device) <= place
         for i, block in enumerate(model.blocks):
             attend = partial_attention(memory[f"keys {i}"], memory[f"values {i}"], place, seen)
             z = block(z, memory[f"modulation {i}"].chunk(4, -1), *phases, attend)

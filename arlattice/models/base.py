@@ -100,9 +100,34 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         partial = (torch.where(plan.known_before(k), occupations, -1) for k in blocks)
         return torch.cat([self.block_logits(x, plan.block(k), conditions) for k, x in zip(blocks, partial, strict=True)], 1)
 
+    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: range, rows: Tensor) -> Tensor:
+        """Logits of some blocks of one of `passes_of`, each for some configurations.
+
+        Args:
+            occupations, plan, conditions: as in `plan_logits`.
+            blocks: their numbers; all have one size k.
+            rows: the configurations for each of them, (blocks, m).
+
+        Returns:
+            (blocks x m, k, species).
+        """
+        found = []
+        for block, some in zip(blocks, rows, strict=True):
+            partial = torch.where(plan.known_before(block), occupations, -1)[some]
+            found.append(self.block_logits(partial, plan.block(block)[some], conditions[some]))
+        return torch.cat(found)
+
+    def passes_of(self, plan: Plan, rows: int) -> list[range]:
+        """Blocks of one size that are computed together, in the order of the plan, for so many configurations each."""
+        return [range(block, block + 1) for block in range(len(plan.spans))]
+
     def decoder(self, plan: Plan) -> Decoder:
         """What draws a plan block by block; a family that remembers earlier blocks says so here."""
         return BlockDecoder(self)
+
+    def given_in(self, plan: Plan, known: Tensor | None) -> Plan:
+        """A plan in which some sites (sites,) or (batch, sites), -1 elsewhere, are given; in an order they come first."""
+        return plan.with_given(known)
 
     def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
         """log p of the known sites of partial configurations (batch, sites), which come first in the plan: (batch,)."""
@@ -124,7 +149,14 @@ class Model(StateReader, Drawing, FormerNames, ABC):
 
     # -- on tensors ------------------------------------------------------------------------------
 
-    def forward(self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions, targets: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        occupations: Tensor,
+        plan: Plan | Tensor,
+        conditions: Conditions,
+        targets: Tensor | None = None,
+        visits: Tensor | None = None,
+    ) -> Tensor:
         """log p of the species of every site, with gradients: the one call of the objectives.
 
         Args:
@@ -133,11 +165,22 @@ class Model(StateReader, Drawing, FormerNames, ABC):
             conditions: one row a configuration.
             targets: (..., batch, sites, species), indexed by site: weights of the log p of all species of a site, instead of 1 for
                 the one that is there. What is known before a site stays as it is in ``occupations``.
+            visits: the configurations for which each block is computed, (blocks, m), see `arlattice.decoding.weigh.visited_log_probs`;
+                None computes all.
 
         Returns:
-            (batch, sites), or (..., batch, sites) with targets, indexed by place in the order.
+            (batch, sites), or (..., batch, sites) with targets, indexed by place in the order. With visits (..., batch, blocks):
+            the sum over the blocks estimates log p without bias.
         """
-        return weigh.log_probs(self, occupations, Plan.of(plan), conditions, targets)
+        return self.log_probs(occupations, Plan.of(plan), conditions, targets, visits)
+
+    def log_probs(
+        self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
+    ) -> Tensor:
+        """See `forward`, without the hooks of a `torch.nn.Module`."""
+        if visits is None:
+            return weigh.log_probs(self, occupations, plan, conditions, targets)
+        return weigh.visited_log_probs(self, occupations, plan, conditions, visits, targets)
 
     def draw(self, noise: Tensor, plan: Plan | Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Occupations from uniform noise, a deterministic map, without gradients.
@@ -151,7 +194,7 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         Returns:
             occupations (batch, sites) and the float64 log-probability of what was drawn (batch,).
         """
-        found = Plan.of(plan).with_given(known)
+        found = self.given_in(Plan.of(plan), known)
         given = None if known is None else known.expand_as(found.order)
         return draw(self, self.decoder(found), self._drawing, noise, found, conditions, given)
 

@@ -137,7 +137,7 @@ class Drawing:
         chosen = self.orders[0] if plan is None else plan
         if isinstance(chosen, str) and chosen not in self.orders and "random" not in self.orders:
             raise InputError("order", chosen, f"{self.name} draws in these orders: {', '.join(self.orders)}")
-        return resolve_plan(self.lattice, n, chosen, stream, known)
+        return self.given_in(resolve_plan(self.lattice, n, chosen, stream), known)
 
     def origin(self: Any) -> dict[str, str | int | float | bool]:
         """Metadata of samples: what drew them."""

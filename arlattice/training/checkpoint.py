@@ -56,11 +56,13 @@ class Progress(NamedTuple):
         step: number of training steps done.
         sweeps: number of Monte Carlo sweeps of equilibration done.
         reached: the highest ESS at the end of a cycle.
+        seconds: that the run took so far, summed over the commands that did it.
     """
 
     step: int = 0
     sweeps: int = 0
     reached: Reached = Reached()
+    seconds: float = 0.0
 
 
 def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[str, Any]) -> None:
@@ -96,7 +98,8 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
     try:
         _restore(parts, tensors)
         parts.stream.restore(description["counters"])
-        return Progress(int(description["step"]), int(description["sweeps"]), Reached(*description.get("reached", ())))
+        counted = int(description["step"]), int(description["sweeps"])
+        return Progress(*counted, Reached(*description.get("reached", ())), float(description.get("seconds", 0.0)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None

@@ -25,6 +25,7 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
 from arlattice.training.soft_targets import soft_targets
@@ -52,6 +53,7 @@ class Batch:
         consistency_weight: weight of the self-consistency of marginals.
         replay_group: neighbours in the replay that share their state.
         soft_targets: see `arlattice.training.soft_targets`.
+        block_share: share of the blocks of a plan that is computed for each configuration.
     """
 
     occupations: Tensor | None
@@ -65,14 +67,26 @@ class Batch:
     consistency_weight: float = 1.0
     replay_group: int = 1
     soft_targets: bool = False
+    block_share: float = 1.0
 
-    def orders(self, model: Model, n: int) -> Tensor:
-        """Orders (n, sites): the first ``coarse_share`` of them coarse to fine; a fixed-order model's own."""
+    def visits(self, plan: Plan) -> Tensor | None:
+        """For each block of a plan some configurations, drawn anew, (blocks, m); None for all of an order, or a share of 1."""
+        n, m = len(plan), max(1, round(len(plan) * self.block_share))
+        if plan.one_by_one or m == n:
+            return None
+        return self.stream["visits"].permutations(n, len(plan.spans))[:, :m]
+
+    def plan(self, model: Model, n: int) -> Plan:
+        """How ``n`` configurations are drawn: in orders, the first ``coarse_share`` of them coarse to fine; or as the model alone draws."""
         if "random" not in model.orders:
-            return model.resolve_plan(n, None, self.stream["order"]).order
+            return model.resolve_plan(n, None, self.stream["order"])
         coarse = round(n * self.coarse_share)
         kinds = [(coarse, "coarse-to-fine"), (n - coarse, "random")]
-        return torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k])
+        return Plan(torch.cat([draw_orders(model.lattice, k, kind, self.stream[kind]) for k, kind in kinds if k]))
+
+    def orders(self, model: Model, n: int) -> Tensor:
+        """The sites as they are drawn, (n, sites)."""
+        return self.plan(model, n).order
 
 
 @dataclass
@@ -115,10 +129,10 @@ def forward(model: Model, batch: Batch) -> Loss:
     """Forward KL on replayed configurations, up to the entropy of p: mean of -log q(x | order)."""
     if batch.occupations is None or batch.conditions is None:
         raise ValueError("the forward objective needs a replay")
-    given = batch.occupations, batch.orders(model, len(batch.occupations)), batch.conditions
-    soft = soft_targets(model, *given[::2]) if batch.soft_targets else None
+    plan = batch.plan(model, len(batch.occupations))
+    soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
     with model.autocast():
-        loss = -(model(*given) if soft is None else model(*given, targets=soft)).float().sum(1).mean()
+        loss = -model(batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).float().sum(1).mean()
     return Loss(loss, {"forward": loss.detach()})
 
 
@@ -186,17 +200,19 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
         raise ValueError(f"the {name} objective needs a replay")
     if batch.replay_group < 2 or len(x) % batch.replay_group:
         raise ValueError(f"the {name} objective needs whole groups: mark it with @uses('replay', 'groups')")
-    given = x, batch.orders(model, len(x)), conditions
-    targets = soft_targets(model, x, conditions) if soft else None
+    plan = batch.plan(model, len(x))
+    visits, targets = batch.visits(plan), soft_targets(model, x, conditions) if soft else None
     with model.autocast():
         if targets is None:
-            log_prob, smooth = model(*given).float().sum(1), None
+            log_prob, smooth = model(x, plan, conditions, None, visits).float().sum(1), None
         else:
             hard = F.one_hot(x, targets.shape[-1]).to(targets)
-            log_prob, smooth = model(*given, targets=torch.stack([hard, targets])).float().sum(2)
+            log_prob, smooth = model(x, plan, conditions, torch.stack([hard, targets]), visits).float().sum(2)
     with torch.no_grad():
         log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
-        return log_prob, smooth, _Advantage.of(log_prob.double() - log_f, batch.replay_group)
+        with model.autocast():
+            whole = log_prob if visits is None else model(x, plan, conditions).float().sum(1)
+        return log_prob, smooth, _Advantage.of(whole.double() - log_f, batch.replay_group)
 
 
 def _weighted(weight: Tensor, log_prob: Tensor) -> Tensor:
@@ -223,13 +239,13 @@ def reverse(model: Model, batch: Batch) -> Loss:
         raise ValueError("the reverse objective needs states")
     n = len(conditions)
     rows = batch.stream["shuffle"].permutation(n)  # mix kinds of order within groups of states
-    orders = batch.orders(model, n)[rows]
+    plan = batch.plan(model, n)[rows]
     noise = batch.stream["draw"].uniform(model.lattice.n_sites, n)
     with torch.no_grad():
-        x, log_q = model.draw(noise, orders, conditions)
+        x, log_q = model.draw(noise, plan, conditions)
         advantage = _Advantage.of(log_q - conditions.log_f(model.device_hamiltonian.energy(x), x).double(), size)
     with model.autocast():
-        log_prob = model(x, orders, conditions).float().sum(1)
+        log_prob = model(x, plan, conditions).float().sum(1)
     weight = advantage.less_others.flatten().float()
     return Loss((weight * log_prob).mean(), {"reverse_spread": advantage.grouped.std(1).mean()})
 

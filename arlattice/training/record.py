@@ -15,12 +15,19 @@ __all__ = ["run_record"]
 
 
 def run_record(
-    step: int, options: TrainingOptions, device: torch.device, seed: int, states: States, hamiltonians: Sequence[Hamiltonian]
+    step: int,
+    options: TrainingOptions,
+    device: torch.device,
+    seed: int,
+    states: States,
+    hamiltonians: Sequence[Hamiltonian],
+    seconds: float,
 ) -> dict[str, Any]:
-    """Plain data of a run after a step."""
+    """Plain data of a run after a step; ``seconds`` that it took."""
     return {
         "steps": step,
         "planned_steps": options.steps,
+        "seconds": round(seconds, 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "seed": seed,

@@ -95,7 +95,19 @@ class TrainingSystem:
         if self.chains is not None:
             self.chains.advance(self.model)
         weights = o.coarse_share, o.reverse_weight
-        return Batch(x, conditions, own, o.reverse_samples, *weights, stream, self.chains, o.consistency_weight, self.group, o.soft_targets)
+        return Batch(
+            x,
+            conditions,
+            own,
+            o.reverse_samples,
+            *weights,
+            stream,
+            self.chains,
+            o.consistency_weight,
+            self.group,
+            o.soft_targets,
+            o.block_share,
+        )
 
     def _rows(self, stream: Stream) -> Tensor:
         """Chains to train on, whole groups of them."""

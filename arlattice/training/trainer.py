@@ -105,6 +105,7 @@ class Trainer:
         sources = [source for system in self.systems for source in system.sources]
         self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream)
         self.done, self.figures, self.deadline = Progress(), dict[str, float](), math.inf
+        self._began = time.monotonic()
 
     # -- what a run is made of -------------------------------------------------------------------
 
@@ -154,7 +155,8 @@ class Trainer:
             raise InputError("time_limit", time_limit, "give a number of seconds >= 0")
         if folder is None and resume:
             raise InputError("folder", None, "give the folder of the run to resume")
-        self.deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+        self._began = time.monotonic()
+        self.deadline = math.inf if time_limit is None else self._began + time_limit
         with nullcontext() if folder is None else run_folder(folder, resume) as place, deterministic(self.device):
             if resume and place is not None:
                 self.done = load_checkpoint(place.checkpoint, self.parts, self._identity())
@@ -175,7 +177,7 @@ class Trainer:
             while self.done.sweeps < total:
                 for system in self.systems:
                     system.sweep()
-                self.done = Progress(0, self.done.sweeps + 1)
+                self.done = self.done._replace(sweeps=self.done.sweeps + 1)
                 bar.update(1)
                 if self._late and self.done.sweeps < total:
                     return False
@@ -203,6 +205,11 @@ class Trainer:
     def step(self) -> int:
         """Number of steps done."""
         return self.done.step
+
+    @property
+    def seconds(self) -> float:
+        """That the run took so far: this command, and those it goes on from up to their last checkpoint."""
+        return self.done.seconds + time.monotonic() - self._began
 
     @property
     def _late(self) -> bool:
@@ -261,13 +268,13 @@ class Trainer:
         log.cut(first)
 
     def _keep(self, place: RunFolder) -> None:
-        save_checkpoint(place.checkpoint, self.parts, self.done, self._identity())
+        save_checkpoint(place.checkpoint, self.parts, self.done._replace(seconds=self.seconds), self._identity())
 
     def _finish(self, place: RunFolder | None, progress: bool) -> None:
         """Record how the weights were made, save them, and say what is wrong with them."""
         reason, complete = self.stopping.reason, self.step == self.options.steps
-        self.average.record = run_record(self.step, self.options, self.device, self.stream.seed, self.states, self.hamiltonians)
-        self.average.record |= self.origin | ({} if reason is None else {"stopped": reason})
+        made = self.step, self.options, self.device, self.stream.seed, self.states, self.hamiltonians, self.seconds
+        self.average.record = run_record(*made) | self.origin | ({} if reason is None else {"stopped": reason})
         wrong = distrust(self.step, self.options, self.figures, stopped=reason is not None)
         if wrong:
             self.average.record["warning"] = wrong

@@ -1,0 +1,295 @@
+"""Blocks of sites at once, from the coarsest scale of the supercell to the finest, by a convolution network a scale.
+
+The sites are drawn in the blocks of `arlattice.decoding.scales`: one cell first, then the cells of every finer scale, class by class.
+The network of a scale reads the species of the cells known so far, which sites are asked for, and their completed-cluster energies, and
+gives the logits of the block beyond the Boltzmann weights:
+
+    logit(s) = -beta (e(s) - mu_s) + network(s)
+
+with e(s) the energy of the clusters that the site completes as species s, given what is known before the block. The sites of a block do
+not see one another; log q is exact all the same, the sum over blocks and sites. Known sites that are finer than the scale (in-painting)
+enter through their energies and, averaged over the region of each cell, through the network.
+
+Sources: hierarchical sampling of the Ising model, P. Bialas et al., Comput. Phys. Commun. 281, 108502 (2022), and RiGCS, A. Singha et al.,
+ICLR 2025. Ours: cells that hold every ordered phase, any lattice and supercell, completed-cluster energies.
+
+Shapes: B batch, N sites, q species, M cells of a scale, C sites a cell, d width, k sites of a block.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from arlattice.conditions import Conditions
+from arlattice.decoding.draw import Decoder
+from arlattice.decoding.gauge import SpinGauge
+from arlattice.decoding.scales import Cell, Scales
+from arlattice.ensemble import Ensemble, SemiGrandCanonical
+from arlattice.errors import InputError
+from arlattice.hamiltonians import Hamiltonian
+from arlattice.hooks.options import Options
+from arlattice.models.base import Model
+from arlattice.models.recorded import RecordedPasses
+from arlattice.models.scale_network import ScaleNetwork
+from arlattice.models.scale_tables import Layout, ScaleTables
+from arlattice.ordering import ordering_translations
+from arlattice.plan import Plan
+from arlattice.random_numbers import Stream
+
+__all__ = ["Multiscale", "MultiscaleOptions"]
+
+_CELLS_AT_ONCE = {"cuda": 2**21, "cpu": 2**15}
+"""Cells of all rows that one pass of a network reads."""
+
+
+class MultiscaleOptions(Options):
+    """Cells, blocks and size of the networks."""
+
+    width: Annotated[int, Field(ge=4, le=4096, description="features of a cell")] = 64
+    layers: Annotated[int, Field(ge=1, le=64, description="residual blocks of two convolutions a scale")] = 3
+    cells: Annotated[
+        Literal["auto"] | tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
+        Field(description="translations of the cells, rows in primitive cells; auto: those that the ordered phases share"),
+    ] = "auto"
+    parts: Annotated[
+        int, Field(ge=1, le=64, description="parts in which the first class of cells of a scale is drawn; later ones in half as many each")
+    ] = 1
+    energies: Annotated[bool, Field(description="start logits from completed-cluster energies; false learns them")] = True
+
+
+class Multiscale(Model):
+    """See the module's docstring. It draws in its own blocks, and in the same with twice as many parts."""
+
+    orders = ("blocks", "finer-blocks")
+
+    def __init__(self, hamiltonian: Hamiltonian, options: MultiscaleOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
+        lattice = hamiltonian.lattice
+        translations = ordering_translations(hamiltonian) if options.cells == "auto" else np.array(options.cells)
+        cell = Cell.of(lattice, translations)
+        rows = tuple(tuple(row) for row in cell.vectors.tolist())
+        super().__init__(hamiltonian, options.model_copy(update={"cells": rows}), ensemble)  # the weights belong to these cells
+        self.q, width = lattice.n_species, options.width
+        parts = zip(self.orders, (options.parts, 2 * options.parts), strict=True)
+        self.layouts = {kind: Layout(Scales(lattice, cell, k)) for kind, k in parts}
+        scales = self.layouts["blocks"].scales
+        self.state_token = nn.Sequential(nn.Linear(len(self.feature_names), width), nn.GELU(), nn.Linear(width, width))
+        sizes = {_name(-1 if scale.root else scale.level): (scale.labels, 0 if scale.root else len(scales.axes)) for scale in scales}
+        networks = {name: ScaleNetwork(len(cell), self.q, *size, width, options.layers) for name, size in sizes.items()}
+        self.networks = nn.ModuleDict(networks)
+        self.gauge = SpinGauge.of(hamiltonian)
+        self._recorded: RecordedPasses | None = None
+
+    @property
+    def any_supercell(self) -> bool:
+        return True
+
+    @property
+    def energies(self) -> bool:
+        return bool(self.options.energies)  # type: ignore[attr-defined]
+
+    def network_of(self, level: int) -> ScaleNetwork:
+        """The network of a scale; scales coarser than all that were trained are served by the coarsest of them."""
+        levels = [int(name.removeprefix("level")) for name in self.networks if name != _name(-1)]
+        network = self.networks[_name(min(level, max(levels, default=-1)))]
+        return network  # type: ignore[return-value]
+
+    # -- plans -----------------------------------------------------------------------------------
+
+    def resolve_plan(self, n: int, plan: str | Plan | Tensor | None, stream: Stream, known: Tensor | None = None) -> Plan:
+        """Its own blocks, moved by a random translation; or a plan of such blocks as it is.
+
+        Raises:
+            InputError: other kinds, or blocks that are not its own.
+        """
+        chosen = self.orders[0] if plan is None else plan
+        if isinstance(chosen, str):
+            if chosen not in self.orders:
+                raise InputError("order", chosen, f"{self.name} draws in blocks: {', '.join(self.orders)}")
+            return self.given_in(self.layouts[chosen].plan(n, stream), known)
+        found = super().resolve_plan(n, chosen, stream)
+        layout = self.layout_of(found)
+        if layout is None or not layout.is_moved(found.order):
+            raise InputError(
+                "plan", "given", f"{self.name} draws in blocks of its own; give samples.plan, or one of {', '.join(self.orders)}"
+            )
+        return self.given_in(found, known)
+
+    def given_in(self, plan: Plan, known: Tensor | None) -> Plan:
+        """See `Model.given_in`; blocks stay where they are, those of one site too."""
+        given = None if known is None else (known.to(plan.order.device) >= 0).expand_as(plan.order)
+        return Plan(plan.order, plan.sizes, given)
+
+    def layout_of(self, plan: Plan) -> Layout | None:
+        """The blocks of a plan, None if they are not of one of its kinds."""
+        return next((layout for layout in self.layouts.values() if layout.sizes == plan.sizes), None)
+
+    # -- logits ----------------------------------------------------------------------------------
+
+    def block_logits(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Tensor:
+        """See `Model.block_logits`; the scale of a site is that of the plan with the first cell at the origin."""
+        layout = self.layouts[self.orders[0]]
+        order = layout.order.to(partial.device).expand(len(partial), -1)
+        places = order.argsort(1).gather(1, sites)
+        step = self.steps.of_block(partial, sites, conditions)
+        features = _features(step.features, self.q)
+        found = torch.zeros_like(step.base)
+        for scale in layout.tables(partial.device):
+            here = (scale.slot[places] < scale.cells * scale.sites)[..., None] & (scale.codes[places].sum(-1, keepdim=True) > 0)
+            logits = self._network_logits(layout, scale, partial, order, places, features, conditions, given=True)
+            found = torch.where(here, logits.to(found.dtype), found)
+        return step.base + found
+
+    def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
+        """See `Model.plan_logits`; the blocks of a scale in one pass, as far as memory allows."""
+        layout = self.layout_of(plan)
+        if layout is None:
+            return super().plan_logits(occupations, plan, conditions, steps)
+        last = len(plan.spans) if steps is None else sum(start < steps for start, _ in plan.spans)
+        rows = torch.arange(len(occupations), device=occupations.device)
+        found = []
+        for blocks in self.passes_of(plan, len(rows)):
+            if blocks[0] >= last:
+                break
+            logits = self.logits_of_blocks(occupations, plan, conditions, blocks, rows.expand(len(blocks), -1))
+            found.append(logits.unflatten(0, (len(blocks), -1)).transpose(0, 1).flatten(1, 2))
+        return torch.cat(found, 1)[:, :steps]
+
+    def passes_of(self, plan: Plan, rows: int) -> list[range]:
+        """See `Model.passes_of`: blocks of one scale and size, as many as fit into memory."""
+        layout = self.layout_of(plan)
+        if layout is None:
+            return super().passes_of(plan, rows)
+        sizes, found = [end - start for start, end in plan.spans], []
+        for (scale, _), group in groupby(range(len(sizes)), key=lambda k: (layout.scale_of_block[k], sizes[k])):
+            first, *others = group
+            last = others[-1] + 1 if others else first + 1
+            cells = 1 if scale < 0 else layout.tables(self.device)[scale].cells
+            most = max(1, _CELLS_AT_ONCE[self.device.type] // (rows * cells))
+            found += [range(block, min(block + most, last)) for block in range(first, last, most)]
+        return found
+
+    def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: range, rows: Tensor) -> Tensor:
+        """See `Model.logits_of_blocks`; blocks of one scale in one pass."""
+        layout = self.layout_of(plan)
+        if layout is None:
+            return super().logits_of_blocks(occupations, plan, conditions, blocks, rows)
+        flat, places = rows.flatten(), plan.places(blocks).repeat_interleave(rows.shape[1], 0)
+        known = plan.rank[flat] < places[:, :1]
+        if plan.given is not None:
+            known = known | plan.given[flat]
+        partial = torch.where(known, occupations[flat], -1)
+        scale = layout.scale_of_block[blocks[0]]
+        return self.placed_logits(layout, scale, partial, plan.order[flat], places, conditions[flat], plan.given is not None)
+
+    def placed_logits(
+        self, layout: Layout, scale: int, partial: Tensor, order: Tensor, places: Tensor, conditions: Conditions, given: bool
+    ) -> Tensor:
+        """Logits (B, k, q) of the sites at some places of an order, all of one scale.
+
+        Args:
+            layout: of the plan.
+            scale: its number, -1 for sites that may hold one species only.
+            partial: (B, N), -1 where unknown.
+            order: (B, N).
+            places: (B, k).
+            conditions: one row a configuration.
+            given: whether sites finer than the scale may be known.
+        """
+        step = self.steps.of_block(partial, order.gather(1, places), conditions)
+        if scale < 0:
+            return step.base
+        table, features = layout.tables(partial.device)[scale], _features(step.features, self.q)
+        return step.base + self._network_logits(layout, table, partial, order, places, features, conditions, given).to(step.base.dtype)
+
+    def _network_logits(
+        self,
+        layout: Layout,
+        scale: ScaleTables,
+        partial: Tensor,
+        order: Tensor,
+        places: Tensor,
+        features: Tensor,
+        conditions: Conditions,
+        given: bool,
+    ) -> Tensor:
+        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the features of the sites."""
+        network, codes = self.network_of(scale.level), scale.codes[places].mean(1)
+        species = partial.gather(1, order[:, scale.members])
+        finer = self._finer(layout, scale, partial, order) if given and scale.mean is not None else None
+        state = self.state_token(self.standardised(conditions))
+        logits: Tensor = network(species, scale.slot[places], features, codes, state, finer, scale.rim)
+        return logits
+
+    def _finer(self, layout: Layout, scale: ScaleTables, partial: Tensor, order: Tensor) -> Tensor:
+        """Shares of known species around every cell of a scale, among cells that are finer: (B, M, C q)."""
+        finest = layout.tables(partial.device)[-1]
+        species = partial.gather(1, order[:, finest.members]).view(len(partial), finest.cells, finest.sites, 1)
+        known = (species == torch.arange(self.q, device=partial.device)).to(self.state_mean.dtype)
+        return torch.einsum("mf,bfx->bmx", scale.mean, known.flatten(2))
+
+    def forward(
+        self,
+        occupations: Tensor,
+        plan: Plan | Tensor,
+        conditions: Conditions,
+        targets: Tensor | None = None,
+        visits: Tensor | None = None,
+    ) -> Tensor:
+        """See `Model.forward`; recorded, once `compile_network` was called."""
+        if self._recorded is None or not occupations.is_cuda:
+            return super().forward(occupations, plan, conditions, targets, visits)
+        return self._recorded(occupations, Plan.of(plan), conditions, targets, visits)
+
+    def compile_network(self) -> None:
+        """Record passes as CUDA graphs, and compile what gathers gradients across the boundary."""
+        self._recorded = RecordedPasses(self)
+        for layout in self.layouts.values():
+            layout.compile()
+
+    # -- drawing ---------------------------------------------------------------------------------
+
+    def decoder(self, plan: Plan) -> Decoder:
+        """See `Model.decoder`; of its own blocks, with the networks of their scales."""
+        layout = self.layout_of(plan)
+        return super().decoder(plan) if layout is None else ScaleDecoder(self, layout, plan.given is not None)
+
+
+class ScaleDecoder:
+    """Draws the blocks of a plan; the scale of a block is what its step must know."""
+
+    reads_given, recordable = False, True
+
+    def __init__(self, model: Multiscale, layout: Layout, given: bool) -> None:
+        self._model, self._layout, self._given = model, layout, given
+        self.key = layout.scales.parts, given
+        layout.tables(model.device)  # before a step is recorded
+
+    def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
+        """See `Decoder.stage`."""
+        return self._layout.scale_of_block[block]
+
+    def begin(self, order: Tensor, conditions: Conditions) -> dict[str, Tensor]:
+        """See `Decoder.begin`."""
+        return {"order": order}
+
+    def logits(
+        self, memory: dict[str, Tensor], partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int
+    ) -> Tensor:
+        """See `Decoder.logits`."""
+        places = place.expand(len(partial), -1)
+        return self._model.placed_logits(self._layout, stage, partial, memory["order"], places, conditions, self._given)
+
+
+def _features(features: Tensor, q: int) -> Tensor:
+    """What a network reads of the sites that are asked for, (B, k, 2 q): centred logits and shares."""
+    return features[..., : 2 * q].clamp(-8, 8)
+
+
+def _name(level: int) -> str:
+    return "first" if level < 0 else f"level{level}"

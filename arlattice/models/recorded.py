@@ -1,0 +1,67 @@
+"""Log-probabilities of a model as CUDA graphs, the forward pass one and the backward pass another: launch overhead is paid once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from arlattice.conditions import Conditions
+from arlattice.cuda_graph import Graphs
+from arlattice.plan import Plan
+
+if TYPE_CHECKING:
+    from arlattice.models.base import Model
+
+__all__ = ["RecordedPasses"]
+
+_WARM_UP = 3  # passes before one is recorded, as `torch.cuda.make_graphed_callables` asks
+
+
+class RecordedPasses:
+    """Recordings of `Model.log_probs` by the kind of plan and the shapes of its inputs.
+
+    Args:
+        model: whose weights stay at their addresses, as in-place optimiser steps do.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._with_gradient: dict[Hashable, Any] = {}
+        self._without: dict[Hashable, Graphs] = {}
+
+    def __call__(self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None, visits: Tensor | None) -> Tensor:
+        """See `Model.log_probs`."""
+        given = {"occupations": occupations, "order": plan.order, "given": plan.given, **conditions.to_tensors()}
+        inputs = {name: t for name, t in (given | {"weights": targets, "visits": visits}).items() if t is not None}
+        one = _Pass(self._model, plan.sizes, conditions, tuple(inputs))
+        key = plan.sizes, conditions.ensemble, self._model.precision, tuple((name, t.shape, t.dtype) for name, t in inputs.items())
+        if not torch.is_grad_enabled():
+            graphs = self._without.setdefault(key, Graphs())
+            found: Tensor = graphs(lambda named: (one(*named.values()),), inputs)[0]
+            return found
+        if key not in self._with_gradient:
+            sample = tuple(t.clone() for t in inputs.values())
+            with torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own
+                recorded = torch.cuda.make_graphed_callables(one, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
+            self._with_gradient[key] = recorded
+        result: Tensor = self._with_gradient[key](*inputs.values())
+        return result
+
+
+class _Pass(nn.Module):
+    """`Model.log_probs` as a function of tensors alone."""
+
+    def __init__(self, model: Model, sizes: tuple[int, ...] | None, conditions: Conditions, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self._sizes, self._conditions, self._names = model, sizes, conditions, names
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The inputs in the order of their names."""
+        named = dict(zip(self._names, tensors, strict=True))
+        plan = Plan(named["order"], self._sizes, named.get("given"))
+        conditions = self._conditions.with_tensors(named)
+        with self.model.autocast(cache=False):  # a recorded graph must cast the weights anew, not read a cache that is gone
+            return self.model.log_probs(named["occupations"], plan, conditions, named.get("weights"), named.get("visits"))

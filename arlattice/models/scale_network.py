@@ -1,0 +1,88 @@
+"""The network of one scale: residual convolutions over its cells, steered by the state and by what is asked for.
+
+Shapes: B batch, M cells, C sites a cell, q species, d width, k sites asked for.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from arlattice.models.torus_convolution import Rim, TorusConvolution
+
+__all__ = ["ScaleNetwork"]
+
+
+class ScaleNetwork(nn.Module):
+    """See the module's docstring.
+
+    Args:
+        sites: of a cell.
+        species: number of them.
+        labels: classes that a cell may have.
+        dimensions: periodic directions.
+        width: features of a cell.
+        layers: residual blocks.
+    """
+
+    def __init__(self, sites: int, species: int, labels: int, dimensions: int, width: int, layers: int) -> None:
+        super().__init__()
+        self.sites, self.q = sites, species
+        self.channels = -(-sites * (3 * species + 1) // 8) * 8  # of a multiple of 8 convolutions are fast
+        self.stem = TorusConvolution((self.channels, width), dimensions)
+        self.finer = nn.Linear(sites * species, width, bias=False)
+        self.code = nn.Linear(labels + sites, width)
+        self.blocks = nn.ModuleList(ResidualBlock(width, dimensions) for _ in range(layers))
+        self.head = nn.Linear(width, sites * species)
+        for parameter in (self.finer.weight, *self.head.parameters()):
+            nn.init.zeros_(parameter)
+
+    def forward(
+        self, species: Tensor, asked: Tensor, features: Tensor, code: Tensor, state: Tensor, finer: Tensor | None, rim: Rim
+    ) -> Tensor:
+        """Logits (B, k, q) of the sites that are asked for.
+
+        Args:
+            species: of the cells, -1 where unknown, (B, M C).
+            asked: entries of ``species``, M C for none, (B, k).
+            features: of these sites, (B, k, 2 q).
+            code: what is asked for, (B, labels + C).
+            state: (B, d).
+            finer: shares of known species around the cells among finer ones, (B, M, C q), None for nothing known.
+            rim: of the cells.
+        """
+        B, entries = species.shape
+        ones = features.new_ones(*features.shape[:2], 1)
+        here = features.new_zeros(B, entries + 1, 2 * self.q + 1)
+        here = here.scatter(1, asked[..., None].expand(-1, -1, here.shape[-1]), torch.cat([features, ones], -1))[:, :-1]
+        known = (species[..., None] == torch.arange(self.q, device=species.device)).to(here.dtype)
+        cells = torch.cat([known, here], -1).view(B, entries // self.sites, -1)
+        z = self.stem(F.pad(cells, (0, self.channels - cells.shape[-1])), rim)
+        if finer is not None:
+            z = z + self.finer(finer)
+        steering = F.silu(state + self.code(code))
+        for block in self.blocks:
+            z = block(z, steering, rim)
+        logits = F.pad(self.head(F.gelu(z)).view(B, entries, self.q), (0, 0, 0, 1))
+        return logits.gather(1, asked[..., None].expand(-1, -1, self.q)).float()
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions after a norm whose scale and shift come from what steers it."""
+
+    def __init__(self, width: int, dimensions: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.first, self.second = (TorusConvolution((width, width), dimensions) for _ in range(2))
+        for layer in (self.modulation, self.second.linear):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, z: Tensor, steering: Tensor, rim: Rim) -> Tensor:
+        """The cells (B, M, d) after one block, steered by (B, d)."""
+        scale, shift = self.modulation(steering)[:, None].chunk(2, -1)
+        inner = self.first(self.norm(z) * (1 + scale) + shift, rim)
+        result: Tensor = z + self.second(F.gelu(inner), rim)
+        return result
