@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -12,9 +13,22 @@ from arlattice.errors import InputError
 from arlattice.training.health import TrainingWarning
 from arlattice.training.system import TrainingSystem
 
-__all__ = ["half_of_the_batch", "is_out_of_memory"]
+__all__ = ["half_of_the_batch", "is_out_of_memory", "that_fits"]
+
+Result = TypeVar("Result")
 
 _WORDS = ("out of memory", "allocate memory")
+
+
+def that_fits(step: Callable[[], Result], halve: Callable[[], None]) -> Result:
+    """What a step gives; where memory runs out ``halve`` makes it smaller, and it is taken again."""
+    while True:
+        try:
+            return step()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        halve()  # outside: the exception held what did not fit
 
 
 def is_out_of_memory(error: Exception) -> bool:

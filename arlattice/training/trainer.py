@@ -35,7 +35,7 @@ from arlattice.training.health import TrainingWarning, check_finite, distrust
 from arlattice.training.identity import described, identity
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Loss, Objective, needs
-from arlattice.training.out_of_memory import half_of_the_batch, is_out_of_memory
+from arlattice.training.out_of_memory import half_of_the_batch, that_fits
 from arlattice.training.record import run_record
 from arlattice.training.report import how_it_ended, report_of
 from arlattice.training.run_folder import RunFolder, run_folder
@@ -188,7 +188,7 @@ class Trainer:
         first, o = self.step, self.options
         with tqdm(total=o.steps, initial=first, disable=not progress, desc="training", unit="step") as bar:
             while self.step < o.steps and not (self._late and self.step > first) and self.stopping.reason is None:
-                loss, norm = self._step_that_fits()
+                loss, norm = that_fits(self._one_step, self._halve)
                 if self.step == first + 1 and place is not None:  # an objective that refuses this model has done so by now
                     self._begin(place, log, first)
                 last = self.step == o.steps or self.stopping.ends_cycle(self.step)
@@ -219,15 +219,8 @@ class Trainer:
         """Whose turn it is after so many steps."""
         return self.systems[step % len(self.systems)]
 
-    def _step_that_fits(self) -> tuple[Loss, Tensor]:
-        """One step; where memory runs out, again with half of the batch."""
-        while True:
-            try:
-                return self._one_step()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            self.systems = half_of_the_batch(self.systems)  # outside: the exception held what did not fit
+    def _halve(self) -> None:
+        self.systems = half_of_the_batch(self.systems)
 
     def _one_step(self) -> tuple[Loss, Tensor]:
         """One step of the optimiser; its loss and the norm of its gradient."""
