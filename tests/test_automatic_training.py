@@ -120,6 +120,7 @@ def test_what_is_given_stays() -> None:
     named = setup(model="any-order-mlp", device=GPU)
     assert named.model == "any-order-mlp" and dict(named.model_options or {})["width"] == 512
     assert setup(replay_group=6).training.batch_size % 6 == 0
+    assert setup(model="marginal-mlp").training.objective == "self-consistency"
 
 
 def test_nothing_is_chosen_in_a_run_by_hand() -> None:

@@ -136,6 +136,7 @@ RULES: tuple[Rule, ...] = (
     Rule("model.layers", 2, "deeper networks were not better in the same time", lambda s: s.family in (_TRANSFORMER, _PERCEPTRON)),
     Rule("model.centred", True, "the same weights then serve every site", _is(_PERCEPTRON)),
     # -- what is minimised
+    Rule("training.objective", "self-consistency", "trains the marginal head too", lambda s: s.family.startswith("marginal-")),
     Rule("training.objective", "balanced", "forward KL far from the target, log-variance near it: the least noise", _divisible),
     Rule("training.objective", "forward", "covers every phase; the numbers given are no whole groups for 'balanced'"),
     Rule("training.soft_targets", True, "heat-bath probabilities instead of single species take noise from the forward KL"),
@@ -144,7 +145,8 @@ RULES: tuple[Rule, ...] = (
     Rule("training.coarse_share", 0.75, "most orders coarse to fine, as drawing takes them; the rest random, for in-painting"),
     # -- how much of it
     Rule("training.batch_size", lambda s: s.in_groups(4096 if s.sites <= 64 else 1024), "as in the shipped models", _gpu),
-    Rule("training.batch_size", lambda s: s.in_groups(128), "a core takes small batches at the same price a configuration"),
+    Rule("training.batch_size", lambda s: s.in_groups(64), "a core should do a step in a tenth of a second", lambda s: s.sites > 40),
+    Rule("training.batch_size", lambda s: s.in_groups(128), "a core should do a step in a tenth of a second"),
     Rule("training.learning_rate", 1e-3, "as in the shipped models", _gpu),
     Rule("training.learning_rate", 3e-3, "a small network takes a high one"),
     Rule("training.until_steady", True, "the run stops after a cycle in which mean and worst ESS rose no more", _open_end),
