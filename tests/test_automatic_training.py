@@ -209,6 +209,13 @@ def test_a_run_file_without_tables_of_model_and_training_behaves_as_train_does(t
     assert ours.fingerprint == theirs.fingerprint and ours.name == "any-order-mlp"
 
 
+def test_the_command_tells_a_run_that_stopped_by_itself_from_an_unfinished_one(tmp_path: Path, run_cli: Callable[..., Any]) -> None:
+    quick = "[training]\nuntil_ess = 0.01\nevaluate_every = 5\nevaluate_samples = 32\nequilibration_sweeps = 3\n"
+    (tmp_path / "run.toml").write_text(RUN_FILE % "-0.2, 0.2" + quick)
+    ran = run_cli("train", tmp_path / "run.toml", "-o", tmp_path / "run", "--quiet", "--device", "cpu")
+    assert ran.code == 0 and ran.out.startswith("trained model: ") and "unfinished" not in ran.out + ran.err
+
+
 # -- when it stops ---------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import read_record
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import Enumeration
@@ -163,8 +164,8 @@ def test_one_model_learns_a_range_of_states() -> None:
 class OneOrder(Batch):
     """A batch whose orders are all the same."""
 
-    def orders(self, model: Model, n: int) -> Tensor:
-        return torch.arange(model.lattice.n_sites).flip(0).expand(n, -1)
+    def plan(self, model: Model, n: int) -> Plan:
+        return Plan(torch.arange(model.lattice.n_sites).flip(0).expand(n, -1))
 
 
 def batch(conditions: Conditions | None, group_size: int, x: Tensor | None = None, kind: type[Batch] = OneOrder, **keywords: Any) -> Batch:
