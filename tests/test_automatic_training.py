@@ -130,6 +130,12 @@ def test_nothing_is_chosen_in_a_run_by_hand() -> None:
     assert found.model == "any-order-transformer"
 
 
+def test_a_seed_alone_makes_no_run_by_hand() -> None:
+    """A resumed run has it from its checkpoint, and must be set up as it was."""
+    found, without = (setup(model="any-order-mlp", **seed) for seed in ({"seed": 3}, {}))  # type: ignore[arg-type]
+    assert found.choices == without.choices and found.training.seed == 3
+
+
 def test_a_run_by_hand_has_the_bits_of_one_whose_entries_are_all_given() -> None:
     """What it leaves open has the default of its table, whatever the rules say."""
     options = SMALL | {"steps": 2, "reverse_states": 1, "reverse_samples": 4}

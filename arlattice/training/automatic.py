@@ -7,7 +7,7 @@ What is given stays. ``[model]`` is chosen as a whole, ``[training]`` entry by e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from arlattice.training.soft_targets import is_black_box
 from arlattice.training.states import States
 
 __all__ = ["Choice", "Setup", "set_up", "training_device"]
+
+
+_ANY_RUN = {"training.seed"}
+"""Entries that do not make a run one by hand: a resumed run has its seed from the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +102,16 @@ def set_up(
     elif model is None and model_options is not None:
         model = "any-order-transformer"
     given = {f"training.{name}": getattr(training, name) for name in training.model_fields_set}
-    if model is not None and given and not reason:
+    if model is not None and not given.keys() <= _ANY_RUN and not reason:
         return Setup(model, model_options, training)
     if model is not None:
         given["model.name"] = model
-    situation = _situation(hamiltonians, states, device, given)
-    chosen = _apply(situation, rules, closed="model." if model_options is not None else "")
-    sizes = {c.entry.removeprefix("model."): c.value for c in chosen if c.entry.startswith("model.") and c.entry != "model.name"}
-    options = {c.entry.removeprefix("training."): c.value for c in chosen if c.entry.startswith("training.")}
+    chosen = _apply(_situation(hamiltonians, states, device, given), rules, closed="model." if model_options is not None else "")
+    sizes, options = ({c.entry.removeprefix(t): c.value for c in chosen if c.entry.startswith(t)} for t in ("model.", "training."))
+    family = sizes.pop("name", model)
     named = [Choice("model.name", model, reason)] if reason else []
     trained = TrainingOptions.parse(training.model_dump(exclude_unset=True) | options, "training")
-    return Setup(situation.family, sizes if model_options is None else model_options, trained, (*named, *chosen))
+    return Setup(family, sizes if model_options is None else model_options, trained, (*named, *chosen))
 
 
 def _situation(hamiltonians: Sequence[Hamiltonian], states: States, device: torch.device, given: dict[str, Any]) -> Situation:
@@ -123,7 +126,6 @@ def _apply(situation: Situation, rules: Sequence[Rule], closed: str) -> list[Cho
     for rule in rules:
         if rule.entry in situation.entries or (closed and rule.entry.startswith(closed)) or not rule.when(situation):
             continue
-        choice = Choice(rule.entry, rule.chosen(situation), rule.reason)
-        situation.entries[choice.entry] = choice.value
-        chosen.append(choice)
+        chosen.append(Choice(rule.entry, rule.chosen(situation), rule.reason))
+        situation = replace(situation, entries=situation.entries | {rule.entry: chosen[-1].value})
     return chosen

@@ -38,10 +38,9 @@ class Stopping:
     """
 
     def __init__(self, options: TrainingOptions) -> None:
-        self._options, self.reached, self.reason = options, Reached(), None
-        self._cycle_began = time.monotonic()
-
-    reason: str | None
+        self._options, self._cycle_began = options, time.monotonic()
+        self.reached = Reached()
+        self.reason: str | None = None
 
     def ends_cycle(self, step: int) -> bool:
         """Whether a cycle ends with a step, for a run that may stop there."""
