@@ -261,6 +261,14 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         """A new model of the same family, options and features, for a Hamiltonian."""
         return type(self)(*family_arguments(hamiltonian, self.options, self.ensemble))
 
+    def adopt(self, other: Model) -> None:
+        """Take the weights and the scaling of states of a model of the same family and options, of this or another supercell.
+
+        Raises:
+            RuntimeError: weights of other shapes.
+        """
+        self.load_state_dict(other.state_dict())
+
     @torch.no_grad()
     def initialise(self, seed: int | Stream | None = None) -> None:
         """Draw the weights of all linear layers anew; layers that start at zero stay there."""

@@ -89,6 +89,15 @@ class Multiscale(Model):
     def any_supercell(self) -> bool:
         return True
 
+    def adopt(self, other: Model) -> None:
+        """See `Model.adopt`; scales coarser than those of the other model take the weights of its coarsest."""
+        weights = other.state_dict()
+        if isinstance(other, Multiscale):
+            for name, network in self.networks.items():
+                served = other.network_of(-1 if name == _name(-1) else int(name.removeprefix("level")))
+                weights |= {f"networks.{name}.{key}": tensor for key, tensor in served.state_dict().items() if key in network.state_dict()}
+        self.load_state_dict({key: tensor for key, tensor in weights.items() if key in self.state_dict()})
+
     @property
     def energies(self) -> bool:
         return bool(self.options.energies)  # type: ignore[attr-defined]
@@ -136,12 +145,12 @@ class Multiscale(Model):
         layout = self.layouts[self.orders[0]]
         order = layout.order.to(partial.device).expand(len(partial), -1)
         places = order.argsort(1).gather(1, sites)
-        step = self.steps.of_block(partial, sites, conditions)
+        step, placed = self.steps.of_block(partial, sites, conditions), partial.gather(1, order).to(torch.int8)
         features = _features(step.features, self.q)
         found = torch.zeros_like(step.base)
         for scale in layout.tables(partial.device):
             here = (scale.slot[places] < scale.cells * scale.sites)[..., None] & (scale.codes[places].sum(-1, keepdim=True) > 0)
-            logits = self._network_logits(layout, scale, partial, order, places, features, conditions, given=True)
+            logits = self._network_logits(layout, scale, placed, places, features, conditions, given=True)
             found = torch.where(here, logits.to(found.dtype), found)
         return step.base + found
 
@@ -180,57 +189,60 @@ class Multiscale(Model):
         if layout is None:
             return super().logits_of_blocks(occupations, plan, conditions, blocks, rows)
         flat, places = rows.flatten(), plan.places(blocks).repeat_interleave(rows.shape[1], 0)
-        known = plan.rank[flat] < places[:, :1]
+        start, by_place = places[:, :1], torch.arange(plan.order.shape[1], device=rows.device)
+        known, here = plan.rank.int()[flat] < start, by_place < start
         if plan.given is not None:
-            known = known | plan.given[flat]
+            known, here = known | plan.given[flat], here | plan.given.gather(1, plan.order)[flat]
         partial = torch.where(known, occupations[flat], -1)
+        placed = torch.where(here, occupations.gather(1, plan.order).to(torch.int8)[flat], -1)
+        sites = plan.order[flat].gather(1, places)
         scale = layout.scale_of_block[blocks[0]]
-        return self.placed_logits(layout, scale, partial, plan.order[flat], places, conditions[flat], plan.given is not None)
+        return self.placed_logits(layout, scale, partial, placed, sites, places, conditions[flat], plan.given is not None)
 
     def placed_logits(
-        self, layout: Layout, scale: int, partial: Tensor, order: Tensor, places: Tensor, conditions: Conditions, given: bool
+        self,
+        layout: Layout,
+        scale: int,
+        partial: Tensor,
+        placed: Tensor,
+        sites: Tensor,
+        places: Tensor,
+        conditions: Conditions,
+        given: bool,
     ) -> Tensor:
-        """Logits (B, k, q) of the sites at some places of an order, all of one scale.
+        """Logits (B, k, q) of some sites, all of one scale.
 
         Args:
             layout: of the plan.
             scale: its number, -1 for sites that may hold one species only.
-            partial: (B, N), -1 where unknown.
-            order: (B, N).
-            places: (B, k).
+            partial: species by site, (B, N), -1 where unknown.
+            placed: the same by place in the order, int8.
+            sites, places: (B, k).
             conditions: one row a configuration.
             given: whether sites finer than the scale may be known.
         """
-        step = self.steps.of_block(partial, order.gather(1, places), conditions)
+        step = self.steps.of_block(partial, sites, conditions)
         if scale < 0:
             return step.base
         table, features = layout.tables(partial.device)[scale], _features(step.features, self.q)
-        return step.base + self._network_logits(layout, table, partial, order, places, features, conditions, given).to(step.base.dtype)
+        return step.base + self._network_logits(layout, table, placed, places, features, conditions, given).to(step.base.dtype)
 
     def _network_logits(
-        self,
-        layout: Layout,
-        scale: ScaleTables,
-        partial: Tensor,
-        order: Tensor,
-        places: Tensor,
-        features: Tensor,
-        conditions: Conditions,
-        given: bool,
+        self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, features: Tensor, conditions: Conditions, given: bool
     ) -> Tensor:
         """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the features of the sites."""
         network, codes = self.network_of(scale.level), scale.codes[places].mean(1)
-        species = partial.gather(1, order[:, scale.members])
-        finer = self._finer(layout, scale, partial, order) if given and scale.mean is not None else None
+        species = placed.index_select(1, scale.members)
+        finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
         state = self.state_token(self.standardised(conditions))
         logits: Tensor = network(species, scale.slot[places], features, codes, state, finer, scale.rim)
         return logits
 
-    def _finer(self, layout: Layout, scale: ScaleTables, partial: Tensor, order: Tensor) -> Tensor:
+    def _finer(self, layout: Layout, scale: ScaleTables, placed: Tensor) -> Tensor:
         """Shares of known species around every cell of a scale, among cells that are finer: (B, M, C q)."""
-        finest = layout.tables(partial.device)[-1]
-        species = partial.gather(1, order[:, finest.members]).view(len(partial), finest.cells, finest.sites, 1)
-        known = (species == torch.arange(self.q, device=partial.device)).to(self.state_mean.dtype)
+        finest = layout.tables(placed.device)[-1]
+        species = placed.index_select(1, finest.members).view(len(placed), finest.cells, finest.sites, 1)
+        known = (species == torch.arange(self.q, device=placed.device)).to(self.state_mean.dtype)
         return torch.einsum("mf,bfx->bmx", scale.mean, known.flatten(2))
 
     def forward(
@@ -282,8 +294,8 @@ class ScaleDecoder:
         self, memory: dict[str, Tensor], partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int
     ) -> Tensor:
         """See `Decoder.logits`."""
-        places = place.expand(len(partial), -1)
-        return self._model.placed_logits(self._layout, stage, partial, memory["order"], places, conditions, self._given)
+        placed, places = partial.gather(1, memory["order"]).to(torch.int8), place.expand(len(partial), -1)
+        return self._model.placed_logits(self._layout, stage, partial, placed, sites, places, conditions, self._given)
 
 
 def _features(features: Tensor, q: int) -> Tensor:

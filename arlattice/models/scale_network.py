@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from arlattice.models.torus_convolution import Rim, TorusConvolution
+from arlattice.models.torus_convolution import Rim, TorusConvolution, linear
 
 __all__ = ["ScaleNetwork"]
 
@@ -52,20 +52,28 @@ class ScaleNetwork(nn.Module):
             finer: shares of known species around the cells among finer ones, (B, M, C q), None for nothing known.
             rim: of the cells.
         """
+        kind, dtype = features.device.type, self.head.weight.dtype
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        with torch.autocast(kind, enabled=False):  # it would keep norms in single precision: twice the memory traffic
+            steering = F.silu(state.to(dtype) + linear(self.code, code.to(dtype)))
+            z = self.stem(self._cells(species, asked, features.to(dtype)), rim)
+            if finer is not None:
+                z = z + linear(self.finer, finer.to(dtype))
+            for block in self.blocks:
+                z = block(z, steering, rim)
+            logits = linear(self.head, F.gelu(z)).float().view(len(z), -1, self.q)
+        return F.pad(logits, (0, 0, 0, 1)).gather(1, asked[..., None].expand(-1, -1, self.q))
+
+    def _cells(self, species: Tensor, asked: Tensor, features: Tensor) -> Tensor:
+        """What is known of the cells and asked of them, (B, M, channels)."""
         B, entries = species.shape
         ones = features.new_ones(*features.shape[:2], 1)
         here = features.new_zeros(B, entries + 1, 2 * self.q + 1)
         here = here.scatter(1, asked[..., None].expand(-1, -1, here.shape[-1]), torch.cat([features, ones], -1))[:, :-1]
         known = (species[..., None] == torch.arange(self.q, device=species.device)).to(here.dtype)
         cells = torch.cat([known, here], -1).view(B, entries // self.sites, -1)
-        z = self.stem(F.pad(cells, (0, self.channels - cells.shape[-1])), rim)
-        if finer is not None:
-            z = z + self.finer(finer)
-        steering = F.silu(state + self.code(code))
-        for block in self.blocks:
-            z = block(z, steering, rim)
-        logits = F.pad(self.head(F.gelu(z)).view(B, entries, self.q), (0, 0, 0, 1))
-        return logits.gather(1, asked[..., None].expand(-1, -1, self.q)).float()
+        return F.pad(cells, (0, self.channels - cells.shape[-1]))
 
 
 class ResidualBlock(nn.Module):
@@ -82,7 +90,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, z: Tensor, steering: Tensor, rim: Rim) -> Tensor:
         """The cells (B, M, d) after one block, steered by (B, d)."""
-        scale, shift = self.modulation(steering)[:, None].chunk(2, -1)
-        inner = self.first(self.norm(z) * (1 + scale) + shift, rim)
+        scale, shift = linear(self.modulation, steering)[:, None].chunk(2, -1)
+        inner = self.first(torch.addcmul(shift, self.norm(z), 1 + scale), rim)
         result: Tensor = z + self.second(F.gelu(inner), rim)
         return result

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from arlattice.decoding.torus import Torus
 
-__all__ = ["Rim", "TorusConvolution", "collected"]
+__all__ = ["Rim", "TorusConvolution", "collected", "linear"]
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -102,9 +102,15 @@ class TorusConvolution(nn.Module):
         self.linear = nn.Linear(channels[0] * 3**dimensions, channels[1])
 
     def forward(self, x: Tensor, rim: Rim) -> Tensor:
-        """(batch, cells, channels in) -> (batch, cells, channels out)."""
+        """(batch, cells, channels in) -> (batch, cells, channels out), in the precision of ``x``."""
         if self.dimensions == 0:
-            return self.linear(x)  # type: ignore[no-any-return]
-        weight = self.linear.weight.unflatten(1, (*(3,) * self.dimensions, self.channels[0])).movedim(-1, 1)
-        out = _CONVOLUTIONS[self.dimensions](rim(x), weight, self.linear.bias, dilation=rim.width)
+            return linear(self.linear, x)
+        weight, bias = self.linear.weight.to(x.dtype), self.linear.bias.to(x.dtype)
+        kernel = weight.unflatten(1, (*(3,) * self.dimensions, self.channels[0])).movedim(-1, 1)
+        out = _CONVOLUTIONS[self.dimensions](rim(x), kernel, bias, dilation=rim.width)
         return out.movedim(1, -1).flatten(1, -2)
+
+
+def linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A linear layer in the precision of ``x``."""
+    return F.linear(x, layer.weight.to(x.dtype), None if layer.bias is None else layer.bias.to(x.dtype))

@@ -45,7 +45,7 @@ def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:
         raise InputError("start", str(start), cure)
     try:
         for model in models:
-            model.load_state_dict(started.state_dict())
+            model.adopt(started)
     except RuntimeError:
         raise InputError("start", str(start), cure) from None
     return {"model": str(start), "fingerprint": started.fingerprint}
