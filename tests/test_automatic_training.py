@@ -248,8 +248,10 @@ def ends(values: list[tuple[float, float]], deadline: float = float("inf"), **tr
 
 
 def test_a_run_stops_after_a_cycle_that_did_not_help() -> None:
-    assert ends([(0.1, 0.5), (0.2, 0.6), (0.21, 0.602)]) == "the ESS rose no more in the last cycle (worst 0.21, mean 0.602)"
-    assert ends([(0.1, 0.5), (0.1, 0.6), (0.2, 0.6), (0.3, 0.61)]) is None
+    assert ends([(0.1, 0.5), (0.6, 0.8), (0.61, 0.802)]) == "the ESS rose no more in the last cycle (worst 0.61, mean 0.802)"
+    assert ends([(0.1, 0.5), (0.2, 0.6), (0.21, 0.602)]) is None  # a poor model gets one more
+    assert ends([(0.1, 0.5), (0.2, 0.6), (0.21, 0.602), (0.2, 0.6)]) is not None
+    assert ends([(0.1, 0.5), (0.1, 0.6), (0.2, 0.6), (0.2, 0.6), (0.3, 0.6)]) is None
     assert ends([(0.1, 0.5)], deadline=time.monotonic()) == "another cycle would not have ended before the time limit"
 
 

@@ -47,9 +47,9 @@ class TrainingOptions(Options):
     until_ess: Annotated[
         float | None, Field(gt=0, le=1, description="stop once the worst ESS of the states that are evaluated is this high; none: go on")
     ] = None
-    until_steady: Annotated[
-        bool, Field(description="stop at the end of a cycle in which mean and worst ESS rose no more, or that leaves no time for another")
-    ] = False
+    until_steady: Annotated[bool, Field(description="stop when cycles no longer raise mean or worst ESS, or leave no time for another")] = (
+        False
+    )
     warmup_steps: Annotated[int, Field(ge=1, description="steps of linear warm-up")] = 50
     gradient_clip: Annotated[float, Field(gt=0, description="largest gradient norm")] = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="decay of the averaged weights that are evaluated and saved; 0 = none")] = (

@@ -18,12 +18,16 @@ __all__ = ["Reached", "Stopping"]
 _WORST, _MEAN = 0.02, 0.004
 """What the worst and the mean ESS must rise in a cycle for another; about the noise of evaluations of a thousand samples."""
 
+_GOOD = 0.5
+"""A worst ESS with which one cycle that did not help is enough to stop; else two must not."""
+
 
 class Reached(NamedTuple):
-    """The highest worst and mean ESS at the end of a cycle so far."""
+    """The highest worst and mean ESS at the end of a cycle so far, and how many cycles since then did not help."""
 
     worst: float = 0.0
     mean: float = 0.0
+    idle: int = 0
 
 
 class Stopping:
@@ -54,8 +58,9 @@ class Stopping:
             self.reason = f"the worst ESS reached {worst:.2f}, and {until:g} was asked for"
         elif self.ends_cycle(step) and step < self._options.steps:
             now, before = time.monotonic(), self.reached
-            self.reached = Reached(max(worst, before.worst), max(mean, before.mean))
-            if worst < before.worst + _WORST and mean < before.mean + _MEAN:
+            helped = worst >= before.worst + _WORST or mean >= before.mean + _MEAN
+            self.reached = Reached(max(worst, before.worst), max(mean, before.mean), 0 if helped else before.idle + 1)
+            if self.reached.idle >= (1 if worst >= _GOOD else 2):
                 self.reason = f"the ESS rose no more in the last cycle (worst {worst:.2f}, mean {mean:.3f})"
             elif deadline < math.inf and now + (now - self._cycle_began) > deadline:
                 self.reason = "another cycle would not have ended before the time limit"
