@@ -404,6 +404,20 @@ def test_the_report_says_where_the_two_ess_disagree() -> None:
     assert "disagree at T 2. Do" in text
 
 
+def test_a_lost_mode_is_in_the_report_and_no_warning_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Independent Monte Carlo in one state, a model of another: 4x4 Ising below T_c, drawn in a field that is not there."""
+    model = arl.model("any-order-mlp", ising(4), width=8)
+    model.gauge = None
+    one_sided = torch.tensor([0.0, 8.0])
+    logits = type(model).block_logits
+    monkeypatch.setattr(type(model), "block_logits", lambda *given: logits(*given) + one_sided)
+    monkeypatch.setattr(type(model), "plan_logits", lambda self, x, plan, c, steps=None: Model.plan_logits(self, x, plan, c, steps))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = examine(model, [arl.SemiGrandCanonical(1.5)], Stream(0), n=500)
+    assert found.disagree and found.lost_mode and found.p_ess is not None and found.p_ess.value < 0.1 < found.q_ess.value
+
+
 def test_a_black_box_is_examined_by_its_own_samples() -> None:
     black = arl.FunctionHamiltonian(ISING.lattice, ISING.energy, units="reduced")
     (found,) = examine(arl.model("any-order-mlp", black, width=8), [arl.SemiGrandCanonical(5.0)], Stream(0), n=50)

@@ -8,6 +8,7 @@ second only.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from arlattice.estimate import Estimate
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream
-from arlattice.reliability import quiet
+from arlattice.reliability import LostModeWarning, quiet
 from arlattice.training.evaluation import evaluated_states
 from arlattice.training.pure_ends import Crossing, crossings
 from arlattice.training.soft_targets import is_black_box
@@ -97,7 +98,8 @@ def examine(model: Model, states: Sequence[Ensemble], stream: Stream, n: int = 1
     from arlattice.thermo.bounds import check_modes  # scipy: at the end of a run, not when it is imported
 
     found = []
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", LostModeWarning)  # the report says it
         for state, seed in zip(states, stream.integers(2**53, 1, len(states))[0].tolist(), strict=True):
             if is_black_box(model.hamiltonian):
                 samples = model.sample(n, state, seed=seed)
