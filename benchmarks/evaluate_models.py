@@ -8,14 +8,15 @@ reported by itself. The chains of an alloy are the file that `benchmarks/referen
     python benchmarks/evaluate_models.py cuau-8x8x8 --chains runs/reference-cuau-8x8x8.npz --device cuda
     python benchmarks/evaluate_models.py ising-64x64 --device cuda
     python benchmarks/evaluate_models.py cuau-8x8x8 --model runs/cuau-8x8x8 --output trial.json
+    python benchmarks/evaluate_models.py cuau-8x8x8 --result trial.json
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from evaluation.cases import CASES, RESULTS, Case
 from evaluation.figures import measured, rate
+from references.readable_json import readable_json
 from tqdm import tqdm
 
 import arlattice as arl
@@ -45,10 +47,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--training-command", help="for the record; default: what it says, or the run file of that name")
+    parser.add_argument("--result", type=Path, help="what this program wrote on another machine, of the same weights, instead of measuring")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/NAME.json")
     arguments = parser.parse_args()
-    result = evaluated(CASES[arguments.name], arguments)
-    write_text(arguments.output or RESULTS / f"{arguments.name}.json", json.dumps(result, indent=1) + "\n")
+    result = evaluated(CASES[arguments.name], arguments) if arguments.result is None else _measured_elsewhere(arguments)
+    write_text(arguments.output or RESULTS / f"{arguments.name}.json", readable_json(result))
     if arguments.model is None:
         _record(PRETRAINED / arguments.name, arguments, result)
     print(result["summary"])
@@ -58,11 +61,13 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
     """All rows of a model, with figures over the states of each kind of plan."""
     model = load(arguments.model or arguments.name, device=arguments.device)
     known = case.known(model.hamiltonian, arguments.chains)
-    orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED]
-    todo = list(enumerate(itertools.product(known.states, orders), arguments.seed))
-    rows = [
-        measured(model, known, state, order, arguments.samples, seed, case.phases) for seed, (state, order) in tqdm(todo, mininterval=5)
-    ]
+    orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED] or list(model.orders)
+    rows = []
+    for number, state in enumerate(tqdm(known.states, mininterval=5)):
+        beside = known.at(state)
+        for k, order in enumerate(orders):
+            seed = arguments.seed + number * len(orders) + k
+            rows.append(measured(model, state, order, arguments.samples, seed, beside, case.phases))
     figures = {order: _figures([r for r in rows if r["order"] == order]) for order in orders}
     return {
         "model": arguments.name,
@@ -75,6 +80,15 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
         "states": rows,
         "summary": "; ".join(_summary(case, order, rows, figures[order]) for order in orders),
     }
+
+
+def _measured_elsewhere(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A result of the same weights."""
+    result: dict[str, Any] = json.loads(arguments.result.read_text(encoding="utf-8"))
+    ours = load(arguments.model or arguments.name).fingerprint
+    if result["model_fingerprint"] != ours:
+        sys.exit(f"--result {arguments.result}: of the weights {result['model_fingerprint']}, those of {arguments.name} are {ours}")
+    return result
 
 
 def _command(arguments: argparse.Namespace) -> str:

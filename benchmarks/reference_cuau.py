@@ -6,7 +6,9 @@ the same ladder, an estimate of log Z that shares nothing with it but the heat b
 renewed through hotter states; log Z relative to field 0. Errors: copies (blocks) do not exchange, so each gives an independent
 estimate; half of the copies start ordered, half disordered, and an error is no less than half of what these differ by.
 
-    arlattice hamiltonians cuau ...   (or ClusterHamiltonian.save) on a machine with icet, --hamiltonian FILE on one without
+    arlattice hamiltonians cuau --set 'supercell=[8,8,8]' --set formation_energies=true --compile runs/cuau-8x8x8.safetensors
+    python benchmarks/reference_cuau.py run --hamiltonian runs/cuau-8x8x8.safetensors ...   (where icet is not installed)
+
     python benchmarks/reference_cuau.py run --supercell 8,8,8 --mu=-0.2,-0.1,0,0.1,0.2 \
         --temperatures 450,500,600,680,740,800,860,950,1040,1200,1250 --rungs 56 --copies 256 --equilibration 15000 \
         --snapshots 20 --spacing 1500 --between 10 --population 6144 --annealing-rungs 200 --annealing-sweeps 60 \
@@ -17,17 +19,15 @@ estimate; half of the copies start ordered, half disordered, and an error is no 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ase.build import bulk
-from references import analysis, data, line
+from references import analysis, data, line, simulate
 from references.histograms import BINS, described
-from references.run import run
+from references.readable_json import readable_json
 
 from arlattice.io.files import write_text
 from arlattice.lattice import Lattice
@@ -47,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "run" and arguments.line and not (0.0 in arguments.mu and line.TEMPERATURE in arguments.temperatures):
         parser.error("--line needs 0 among --mu and 680 among --temperatures: its log Z is relative to that state")
-    run(arguments) if arguments.command == "run" else analyse(arguments)
+    simulate.run(arguments) if arguments.command == "run" else analyse(arguments)
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def analyse(arguments: argparse.Namespace) -> None:
     notes = {"method": f"{method}; errors over independent copies, half of them from ordered starts", "discarded": arguments.discard}
     notes |= {"least_exchange_rates": analysis.exchange_rates(runs[0]), "histogram_edges": BINS.tolist()}
     reference = {**first, **notes, **({"further_runs": further} if further else {}), "states": rows}
-    write_text(arguments.output, json.dumps(reference, indent=1) + "\n")
+    write_text(arguments.output, readable_json(reference))
     for row in rows:
         print(" ".join(f"{key} {value:.6g}" for key, value in row.items() if isinstance(value, float)))
     print("least exchange rates:", notes["least_exchange_rates"])
@@ -106,6 +106,8 @@ def analyse(arguments: argparse.Namespace) -> None:
 
 def _add_phases(rows: list[dict[str, Any]], runs: list[dict[str, np.ndarray]], hamiltonian: dict[str, Any]) -> None:
     """Shares of the phases and histograms, from the configurations that the first run of a state kept."""
+    from ase.build import bulk  # not there on every machine that simulates
+
     lattice = Lattice.from_ase(bulk("Cu", "fcc", a=2.0), ["Cu", "Au"], hamiltonian["supercell"])
     kept = {state: x for found in reversed(runs) for state, x in data.configurations(found).items()}
     for row in rows:

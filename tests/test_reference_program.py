@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
+from collections.abc import Iterator
+from importlib import util
 from pathlib import Path
 from types import ModuleType
 
@@ -11,23 +13,31 @@ import numpy as np
 import pytest
 
 import arlattice as arl
+from arlattice.ensemble import BOLTZMANN
+from arlattice.random_numbers import Stream
 from arlattice.thermo.exact import Enumeration
 
 SIZES = (
-    "--temperatures=500,680,900,1200 --mu=-0.1,0 --rungs=12 --copies=16 --equilibration=30 --snapshots=30 --spacing=2 --samples=160 --line"
+    "--temperatures=500,680,900,1200 --mu=-0.1,0 --rungs=12 --copies=16 --equilibration=30 --snapshots=30 --spacing=4 --between=2"
+    " --samples=160 --line"
 )
 ANNEALING = "--population=64 --blocks=12 --annealing-rungs=20 --annealing-sweeps=2 --device=cpu"
 
 
+KT = BOLTZMANN["eV"]
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
 @pytest.fixture(scope="module")
-def program() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "reference_cuau.py"
-    spec = importlib.util.spec_from_file_location("reference_cuau", path)
+def program() -> Iterator[ModuleType]:
+    spec = util.spec_from_file_location("reference_cuau", BENCHMARKS / "reference_cuau.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    module = util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        spec.loader.exec_module(module)
+        yield module
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +51,39 @@ def data(program: ModuleType, hamiltonian: arl.Hamiltonian, tmp_path_factory: py
     hamiltonian.save(folder / "cuau.safetensors")  # type: ignore[attr-defined]
     files = [f"--hamiltonian={folder / 'cuau.safetensors'}", f"--output={folder / 'data.npz'}"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "LINE_MU", np.linspace(-0.1, 0.1, 9))
+        patch.setattr(program.line, "MU", np.linspace(-0.1, 0.1, 9))
+        patch.setattr(program.simulate, "_SHORT", program.simulate._SHORT._replace(equilibration=20, snapshots=20, spacing=2))
         patch.setattr("sys.argv", ["reference_cuau.py", "run", *SIZES.split(), *ANNEALING.split(), *files])
         program.main()
     return folder / "data.npz"
 
 
 def test_the_energies_and_atoms_are_those_of_the_kept_configurations(data: Path, program: ModuleType, hamiltonian: arl.Hamiltonian) -> None:
-    """Exact energies, in the order (beta, mu, snapshot, copy); ten of the last fifteen snapshots of 16 copies are kept."""
-    with np.load(data, allow_pickle=False) as file:
-        beta, kept = file["beta"], arl.Lattice.check_occupations(hamiltonian.lattice, file["occupations"].reshape(-1, 16))
-        energy, atoms = file["energy"], file["atoms"]
-    rows = [int(np.abs(beta - 1 / (program.KT * t)).argmin()) for t in program.TARGETS]
-    snapshots = np.linspace(15, 29, 10).astype(int)
-    assert energy.shape == atoms.shape == (16, 2, 30, 16)
-    assert len(kept) == 3 * 160
-    assert np.allclose(energy[rows, 1][:, snapshots].ravel(), hamiltonian.energy(kept).numpy(), rtol=0, atol=1e-12)
-    assert (atoms[rows, 1][:, snapshots].ravel() == kept.sum(1).numpy()).all()
+    """Exact energies, in the order (beta, mu, snapshot, copy); ten of the thirty snapshots of 16 copies are kept, the last among them."""
+    found = program.data.read(data)
+    kept, beta = program.data.configurations(found), found["beta"]
+    snapshots = np.linspace(29, 0, 10).round().astype(int)[::-1]
+    assert beta.shape == (15, 2)
+    assert found["energy"].shape == found["atoms"].shape == (15, 2, 30, 16)
+    assert sorted(kept) == [(t, m) for t in (500, 680, 900, 1200) for m in (-0.1, 0)]
+    for (temperature, mu), x in kept.items():
+        m = [-0.1, 0].index(mu)
+        k = int(np.abs(beta[:, m] - 1 / (KT * temperature)).argmin())
+        rows = hamiltonian.lattice.check_occupations(x.reshape(-1, 16))
+        assert beta[k, m] == pytest.approx(1 / (KT * temperature), rel=1e-9)
+        assert np.allclose(found["energy"][k, m, snapshots].ravel(), hamiltonian.energy(rows).numpy(), rtol=0, atol=1e-6)
+        assert (found["atoms"][k, m, snapshots].ravel() == rows.sum(1).numpy()).all()
+
+
+def test_half_of_the_copies_start_in_the_ideal_phases(program: ModuleType, hamiltonian: arl.Hamiltonian) -> None:
+    """A run of no sweeps at infinite temperature leaves the starts: eight random copies, then eight of the sixteen ideal ones."""
+    exchange, sublattices = program.simulate.exchange, importlib.import_module("references.sublattices")
+    still = exchange.Schedule(equilibration=0, snapshots=1, spacing=0)
+    state = np.zeros((1, 1))
+    found = exchange.replica_exchange(hamiltonian, state, state, 16, still, Stream(0, "starts"), keep=np.zeros((1, 2), int))
+    starts = found.occupations[0, 0]
+    assert (starts[8:] == sublattices.ideal_occupations(hamiltonian.lattice)[:8]).all()
+    assert len(np.unique(starts[:8], axis=0)) == 8
 
 
 @pytest.mark.filterwarnings("ignore:Unknown solver options:scipy.optimize.OptimizeWarning")  # from within pymbar
@@ -97,25 +123,23 @@ def test_the_record_is_a_command_that_can_be_run_again(data: Path, hamiltonian: 
     assert record["hamiltonian"]["fingerprint"] == hamiltonian.fingerprint
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [("--temperatures=500,680", "--temperatures must hold 500, 680, 1200"), ("--mu=0.1 --line", "--line needs 0 among --mu")],
-)
-def test_ladders_without_the_states_they_need_are_told(
-    program: ModuleType, wrong: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("wrong", ["--mu=0.1 --line", "--temperatures=500 --line"])
+def test_lines_without_the_state_they_need_are_told(
+    program: ModuleType, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["reference_cuau.py", "run", "--supercell=2,2,4", *wrong.split(), "--output=none.npz"])
     with pytest.raises(SystemExit, match="2"):
         program.main()
-    assert said in capsys.readouterr().err
+    assert "--line needs 0 among --mu and 680 among --temperatures" in capsys.readouterr().err
 
 
 @pytest.fixture
 def more(data: Path) -> dict[str, np.ndarray]:
     """A run of the field -0.1 by itself, without annealing: other snapshots of the same chains."""
     with np.load(data, allow_pickle=False) as file:
-        kept = {key: file[key] for key in ("record", "sites", "beta", "energy", "atoms")}
-    return kept | {"mu": np.array([-0.1]), "energy": kept["energy"][:, :1, 10:], "atoms": kept["atoms"][:, :1, 10:]}
+        kept = {key: file[key] for key in ("record", "sites", "temperatures")}
+        field = {key: file[key][:, :1] for key in ("beta", "energy", "atoms", "occupations")}
+    return kept | field | {"mu": np.array([-0.1]), "energy": field["energy"][:, :, 10:], "atoms": field["atoms"][:, :, 10:]}
 
 
 @pytest.mark.filterwarnings("ignore:Unknown solver options:scipy.optimize.OptimizeWarning")  # from within pymbar
@@ -144,7 +168,7 @@ def test_what_several_runs_say_of_a_state_is_pooled(
             ours, theirs = first[f"{key}_error"] ** -2, second[f"{alone}_error"] ** -2
             assert row[key] == pytest.approx((ours * first[key] + theirs * second[alone]) / (ours + theirs))
             assert row[f"{key}_error"] == pytest.approx((ours + theirs) ** -0.5)
-    energies = more["energy"][int(np.abs(more["beta"] - 1 / (program.KT * 500)).argmin()), 0, 2:]  # a tenth of 20 snapshots left out
+    energies = more["energy"][int(np.abs(more["beta"][:, 0] - 1 / (KT * 500)).argmin()), 0, 2:]  # a tenth of 20 snapshots left out
     assert rows["second"][500, -0.1]["energy_per_site"] == pytest.approx(energies.mean() / 16)
 
 

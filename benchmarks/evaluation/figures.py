@@ -21,34 +21,33 @@ from arlattice.models.base import Model
 from arlattice.reliability import quiet
 from arlattice.samples import SampleSet
 from arlattice.thermo.bounds import bracket
-from evaluation.known import Known
+from evaluation.known import Beside
 
 __all__ = ["measured", "phases_of_chains", "phases_of_model", "rate"]
 
 
-def measured(model: Model, known: Known, state: arl.SemiGrandCanonical, order: str, n: int, seed: int, phases: bool) -> dict[str, Any]:
+def measured(model: Model, state: arl.SemiGrandCanonical, order: str, n: int, seed: int, beside: Beside, phases: bool) -> dict[str, Any]:
     """One row of the results.
 
     Args:
         model: on its device.
-        known: what it is compared with.
         state: where.
         order: the kind of plan.
         n: samples of the model.
         seed: of these.
+        beside: what is known of the state.
         phases: count the ordered phases of FCC.
     """
     started = time.perf_counter()
     samples = model.sample(n, state, order=order, seed=seed)
     seconds = time.perf_counter() - started
-    chains = known.samples(state)
     with quiet():
-        row = _place(samples) | {"order": order, "samples": n, "seed": seed} | _from_weights(samples, known.log_z(state))
+        row = _place(samples) | {"order": order, "samples": n, "seed": seed} | _from_weights(samples, beside.log_z)
         row |= {"samples_per_second": n / seconds}
-        if chains is not None:
-            row |= _from_both(samples, chains, model, seed)
+        if beside.chains is not None:
+            row |= _from_both(samples, beside.chains, model, seed)
         if phases:
-            row |= phases_of_model(samples) | (phases_of_chains(chains) if chains is not None else {})
+            row |= phases_of_model(samples) | (phases_of_chains(beside.chains) if beside.chains is not None else {})
     return row
 
 
@@ -60,8 +59,8 @@ def rate(rows: list[dict[str, Any]]) -> float:
 def _place(samples: SampleSet) -> dict[str, float]:
     """Temperature and field, J = 1, or Delta mu of the second species."""
     first, second = samples.state.mu_vector(samples.lattice)
-    mu = {"field": (first - second) / 2} if samples.units == "reduced" else {"delta_mu": second - first}
-    return {"temperature": samples.state.temperature} | {name: round(value, 9) for name, value in mu.items()}
+    mu = {"field": (second - first) / 2} if samples.units == "reduced" else {"delta_mu": second - first}
+    return {"temperature": samples.state.temperature} | {name: round(value, 9) + 0.0 for name, value in mu.items()}
 
 
 def _from_weights(samples: SampleSet, known: Estimate | None) -> dict[str, float]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,19 @@ from arlattice.montecarlo.chains import origin, sample_chains
 from arlattice.samples import SampleSet
 from arlattice.thermo.exact import Enumeration, ising_torus_log_z
 
-__all__ = ["Alloy", "Enumerated", "IsingTorus", "Known", "grid"]
+__all__ = ["Alloy", "Beside", "Enumerated", "IsingTorus", "Known", "grid"]
+
+
+class Beside(NamedTuple):
+    """What is known of one state.
+
+    Args:
+        log_z: of the whole supercell; None: it is not known. Its error is 0 where it is exact.
+        chains: Monte Carlo samples of one run in equilibrium; None: there are none.
+    """
+
+    log_z: Estimate | None
+    chains: SampleSet | None
 
 
 class Known(Protocol):
@@ -32,11 +44,8 @@ class Known(Protocol):
 
     states: list[arl.SemiGrandCanonical]
 
-    def log_z(self, state: arl.SemiGrandCanonical) -> Estimate | None:
-        """log Z of the whole supercell; None where it is not known."""
-
-    def samples(self, state: arl.SemiGrandCanonical) -> SampleSet | None:
-        """Monte Carlo samples of one run in equilibrium; None where there are none."""
+    def at(self, state: arl.SemiGrandCanonical) -> Beside:
+        """What is known of one of the states."""
 
 
 def grid(temperatures: Iterable[float], potentials: Iterable[arl.ChemicalPotentials | dict[str, float]]) -> list[arl.SemiGrandCanonical]:
@@ -55,13 +64,9 @@ class Enumerated:
     def __init__(self, hamiltonian: arl.Hamiltonian, states: list[arl.SemiGrandCanonical]) -> None:
         self.states, self._enumeration = states, Enumeration.of(hamiltonian)
 
-    def log_z(self, state: arl.SemiGrandCanonical) -> Estimate | None:
-        """Exact."""
-        return Estimate(self._enumeration.log_z(state), 0.0)
-
-    def samples(self, state: arl.SemiGrandCanonical) -> SampleSet | None:
-        """None are needed."""
-        return None
+    def at(self, state: arl.SemiGrandCanonical) -> Beside:
+        """The exact log Z; chains are not needed."""
+        return Beside(Estimate(self._enumeration.log_z(state), 0.0), None)
 
 
 class IsingTorus:
@@ -81,27 +86,20 @@ class IsingTorus:
         states: list[arl.SemiGrandCanonical],
         *,
         chains: int = 128,
-        burn_in: int = 300,
+        burn_in: int = 100,
         draws: int = 8,
-        thin: int = 40,
+        thin: int = 20,
         seed: int = 10**6,
     ) -> None:
         self.states, self._hamiltonian = states, hamiltonian
         self._schedule = {"chains": chains, "burn_in": burn_in, "sweeps": draws * thin, "thin": thin, "seed": seed}
 
-    def log_z(self, state: arl.SemiGrandCanonical) -> Estimate | None:
-        """Exact without a field."""
-        if any(self._hamiltonian_mu(state)):
-            return None
-        return Estimate(ising_torus_log_z(math.isqrt(self._hamiltonian.lattice.n_sites), 1 / state.temperature), 0.0)
-
-    def samples(self, state: arl.SemiGrandCanonical) -> SampleSet | None:
-        """Of Swendsen and Wang."""
-        return sample_chains(self._hamiltonian, state, move="swendsen-wang", **self._schedule)
-
-    def _hamiltonian_mu(self, state: arl.SemiGrandCanonical) -> list[float]:
+    def at(self, state: arl.SemiGrandCanonical) -> Beside:
+        """Chains, and without a field the exact log Z."""
         up, down = state.mu_vector(self._hamiltonian.lattice)
-        return [up - down]
+        length = math.isqrt(self._hamiltonian.lattice.n_sites)
+        exact = Estimate(ising_torus_log_z(length, 1 / state.temperature), 0.0) if up == down else None
+        return Beside(exact, sample_chains(self._hamiltonian, state, move="swendsen-wang", **self._schedule))
 
 
 class Alloy:
@@ -120,19 +118,16 @@ class Alloy:
         self._rows = {arl.SemiGrandCanonical(r["temperature"], {species: r["delta_mu"]}): r for r in rows}
         self._species, self.states = species, list(self._rows)
 
-    def log_z(self, state: arl.SemiGrandCanonical) -> Estimate | None:
-        """With its error."""
+    def at(self, state: arl.SemiGrandCanonical) -> Beside:
+        """log Z with its error, and the configurations that the chains kept."""
         row = self._rows[state]
-        return Estimate(row["log_z"], row["log_z_error"])
+        kept = self._kept.get((state.temperature, row["delta_mu"]))
+        return Beside(Estimate(row["log_z"], row["log_z_error"]), None if kept is None else self._samples(state, kept))
 
-    def samples(self, state: arl.SemiGrandCanonical) -> SampleSet | None:
-        """The configurations that the chains kept."""
-        kept = self._kept.get((state.temperature, self._rows[state]["delta_mu"]))
-        if kept is None:
-            return None
-        x = torch.from_numpy(kept.reshape(-1, kept.shape[-1])).long()
-        snapshots, copies = kept.shape[:2]
-        facts = origin(self._hamiltonian, "monte-carlo/replica exchange", copies, snapshots, 0, 1, 0)
+    def _samples(self, state: arl.SemiGrandCanonical, kept: np.ndarray) -> SampleSet:
+        snapshots, copies, sites = kept.shape
+        x = torch.from_numpy(kept.reshape(-1, sites)).long()
+        facts = origin(self._hamiltonian, "monte-carlo/heat-bath", copies, snapshots, 0, 1, 0)
         return SampleSet(self._hamiltonian.lattice, x, self._hamiltonian.energy(x), state, self._hamiltonian.units, metadata=facts)
 
     @cached_property

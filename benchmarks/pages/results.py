@@ -25,7 +25,8 @@ def models() -> str:
         record = json.loads((folder / "model.json").read_text(encoding="utf-8"))["record"]
         measured = record.get("summary", "-").replace("; ", "<br>")
         size = (folder / "model.safetensors").stat().st_size / 1e6
-        rows.append([f"`{folder.name}`", f"{size:.1f} MB", f"{record['steps']:,} steps, {record['device']}", measured])
+        seconds = f" in {record['seconds']:,.0f} s" if "seconds" in record else ""
+        rows.append([f"`{folder.name}`", f"{size:.1f} MB", f"{record['steps']:,} steps{seconds}, {record['device']}", measured])
     return table(["model", "file", "training", "measured"], rows)
 
 
@@ -81,7 +82,8 @@ def dilute() -> str:
 def phases() -> str:
     """Share of every phase and variant, the model beside Monte Carlo."""
     result = read("cuau-4x4x4")
-    states = [r for r in result["states"] if r["order"] == "coarse-to-fine"]
+    order = result["states"][0]["order"]
+    states = [r for r in result["states"] if r["order"] == order and r.get("delta_mu", 0) == 0 and r["temperature"] in (500, 680, 1200)]
     head = ["phase", *(f"{r['temperature']:.0f} K, {who}" for r in states for who in ("model", "Monte Carlo"))]
     names = states[0]["phases_model"]
     rows = [[name, *(pair(*r[key][name]) for r in states for key in ("phases_model", "phases_monte_carlo"))] for name in names]

@@ -13,15 +13,14 @@ import torch
 import arlattice as arl
 from arlattice.ensemble import BOLTZMANN
 from arlattice.random_numbers import Stream
-from references import ladder, line
+from references import exchange, ladder, line
 from references.annealing import Population, anneal
 from references.data import write
-from references.exchange import Schedule, replica_exchange
 
 __all__ = ["KT", "run"]
 
 KT = BOLTZMANN["eV"]
-_SHORT = Schedule(equilibration=400, snapshots=40, spacing=10, between=2)  # of the runs that place the rungs
+_SHORT = exchange.Schedule(equilibration=400, snapshots=40, spacing=10, between=2)  # of the runs that place the rungs
 _SHORT_COPIES = 16
 
 
@@ -77,7 +76,7 @@ def _place_rungs(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace, da
     beta = np.repeat(first[:, None], len(mu), 1)
     for turn in range(2):
         stream = _stream(arguments, f"rungs {turn}")
-        found = replica_exchange(hamiltonian, beta, np.broadcast_to(mu, beta.shape), _SHORT_COPIES, _SHORT, stream)
+        found = exchange.replica_exchange(hamiltonian, beta, np.broadcast_to(mu, beta.shape), _SHORT_COPIES, _SHORT, stream)
         enthalpy = (found.energy - mu[:, None, None] * found.atoms).reshape(*beta.shape, -1)
         length = np.column_stack([ladder.thermodynamic_length(beta[:, m], enthalpy[:, m]) for m in range(len(mu))])
         measured, beta = beta, np.column_stack([ladder.equally_far(beta[:, m], length[:, m], arguments.rungs) for m in range(len(mu))])
@@ -89,10 +88,10 @@ def _ladders(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace, data: 
     """Every Delta mu exchanges along its ladder; the configurations of the table are kept."""
     beta, mu, wanted = _rungs(data, arguments.rungs), data["mu"], 1 / (KT * data["temperatures"])
     keep = np.array([(np.abs(beta[:, m] - b).argmin(), m) for b in wanted for m in range(len(mu))])
-    schedule = Schedule(arguments.equilibration, arguments.snapshots, arguments.spacing, arguments.between)
+    schedule = exchange.Schedule(arguments.equilibration, arguments.snapshots, arguments.spacing, arguments.between)
     snapshots = max(1, min(arguments.snapshots, arguments.samples // arguments.copies))
     run = {"keep": keep, "kept_snapshots": snapshots}
-    found = replica_exchange(
+    found = exchange.replica_exchange(
         hamiltonian, beta, np.broadcast_to(mu, beta.shape), arguments.copies, schedule, _stream(arguments, "ladders"), **run
     )
     occupations = found.occupations.reshape(len(wanted), len(mu), *found.occupations.shape[1:])
@@ -108,7 +107,7 @@ def _rungs(data: dict[str, Any], rungs: int) -> np.ndarray:
 
 def _line(hamiltonian: arl.Hamiltonian, arguments: argparse.Namespace, data: dict[str, Any]) -> dict[str, Any]:
     """The line in Delta mu, with a quarter of the copies and of the snapshots' spacing of the ladders."""
-    schedule = Schedule(arguments.equilibration, arguments.snapshots, arguments.spacing, arguments.between)
+    schedule = exchange.Schedule(arguments.equilibration, arguments.snapshots, arguments.spacing, arguments.between)
     return line.run(hamiltonian, max(2, arguments.copies // 4), schedule, _stream(arguments, "line"))
 
 

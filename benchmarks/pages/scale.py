@@ -1,0 +1,95 @@
+"""Tables of the models that draw blocks of sites, and of their Monte Carlo references: docs/results.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pages import results
+from pages.reading import ROOT, pair, read, source, table
+
+__all__ = ["SECTIONS"]
+
+MODELS = ("ising-16x16", "ising-32x32", "ising-64x64", "cuau-8x8x8")
+MEASURED_BEFORE = ("ising-10x10", "cuau-4x4x4", "cuau-4x4x8")
+REFERENCES = ("cuau-4x4x4", "cuau-8x8x8")
+
+
+def evaluated(name: str) -> str:
+    """One row a state and kind of plan: both ESS, both bounds, log Z beside what is known."""
+    result = read(name)
+    rows = [[*_where(r), r["order"], *_ess(r), f"{r['gap']:.3f}", _number(r.get("eubo_minus_elbo")), *_log_z(r)] for r in result["states"]]
+    head = ["T", "h" if "field" in result["states"][0] else "Delta mu", "plan", "q-ESS", "p-ESS", "gap, nats", "EUBO - ELBO"]
+    return "\n\n".join([_figures(result), table([*head, "log Z", "known", "dev"], rows) + source(result)])
+
+
+def either(name: str) -> str:
+    """`evaluated`, or the older table of a model that the program of today has not measured yet."""
+    return evaluated(name) if "training" in read(name) else results.SECTIONS[name]()
+
+
+def reference(name: str) -> str:
+    """log Z by both ways, and what they differ by."""
+    result = read(f"reference-{name}")
+    rows = []
+    for r in result["states"]:
+        both = [(r[f"log_z_{way}"], r[f"log_z_{way}_error"]) for way in ("mbar", "annealing")]
+        apart = (both[0][0] - both[1][0]) / math.hypot(both[0][1], both[1][1])
+        rows.append([*_where(r), *(pair(*estimate) for estimate in both), f"{apart:+.1f}", pair(r["x_Au"], r["x_Au_error"])])
+    return table(["T", "Delta mu", "log Z, replica exchange", "population annealing", "dev", "x_Au"], rows) + source(result)
+
+
+def picture(name: str) -> str:
+    """The picture of `benchmarks/phase_weights.py`, once it is there."""
+    path = f"images/phase-weights-{name}.png"
+    if not (ROOT / "docs" / path).is_file():
+        raise FileNotFoundError(2, "not drawn", path)
+    return f"![Weights of the phases of {name}, the model beside Monte Carlo]({path})"
+
+
+def _figures(result: dict[str, Any]) -> str:
+    """A sentence a kind of plan, and how the model was trained."""
+    lines = []
+    for order, f in result["figures"].items():
+        words = f"mean gap {f['mean']:.3f}, worst {f['worst']:.3f} nats; q-ESS: median {f['median_ess']:.2f}, lowest {f['lowest_ess']:.2f}"
+        if "lowest_p_ess" in f:
+            words += f"; p-ESS: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; states with a lost mode: {f['lost_modes']}"
+        lines.append(f"- {order}: {words}; {f['samples_per_second']:,.0f} samples/s with log_prob")
+    trained = result["training"]
+    seconds = f" in {trained['seconds']:,.0f} s, all commands together" if "seconds" in trained else ""
+    return "\n".join([*lines, f"- trained: {trained['steps']:,} steps{seconds} ({trained['device']}), `{trained.get('command', '-')}`"])
+
+
+def _where(row: dict[str, Any]) -> list[str]:
+    if "field" in row:
+        return [f"{row['temperature']:.3f}", f"{row['field']:g}"]
+    return [f"{row['temperature']:g} K", f"{row['delta_mu']:g} eV"]
+
+
+def _ess(row: dict[str, Any]) -> list[str]:
+    return [f"{row['ess']:.3f}", f"{row['p_ess']:.3f}" if "p_ess" in row else "-"]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _log_z(row: dict[str, Any]) -> list[str]:
+    """log Z by the weights, what is known, and the difference in combined errors."""
+    own = pair(row["log_z"], row["log_z_error"])
+    known = row.get("exact_log_z", row.get("known_log_z"))
+    if known is None:
+        return [own, "-", "-"]
+    error = row.get("known_log_z_error", 0.0)
+    apart = (row["log_z"] - known) / math.hypot(row["log_z_error"], error)
+    return [own, pair(known, error) if error else f"{known:.4f}", f"{apart:+.1f}"]
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    **{name: partial(evaluated, name) for name in MODELS},
+    **{name: partial(either, name) for name in MEASURED_BEFORE},
+    **{f"reference-{name}": partial(reference, name) for name in REFERENCES},
+    "phase-weights-cuau-8x8x8": partial(picture, "cuau-8x8x8"),
+}
