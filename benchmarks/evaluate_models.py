@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import sys
 from pathlib import Path
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--model", help="a folder instead of the shipped model of that name; its record stays as it is")
     parser.add_argument("--samples", type=int, default=4096, help="per state and kind of plan")
     parser.add_argument("--orders", type=lambda text: text.split(","), help="kinds of plan; default: all that are trained")
+    parser.add_argument("--temperatures", type=lambda text: [float(t) for t in text.split(",")], help="default: all that are known")
     parser.add_argument("--chains", type=Path, help="what benchmarks/reference_cuau.py run wrote")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
@@ -62,8 +64,10 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
     model = load(arguments.model or arguments.name, device=arguments.device)
     known = case.known(model.hamiltonian, arguments.chains)
     orders = arguments.orders or [kind for kind in model.orders if kind not in UNTRAINED] or list(model.orders)
+    wanted = arguments.temperatures
+    states = [state for state in known.states if wanted is None or any(math.isclose(state.temperature, t, rel_tol=1e-4) for t in wanted)]
     rows = []
-    for number, state in enumerate(tqdm(known.states, mininterval=5)):
+    for number, state in enumerate(tqdm(states, mininterval=5)):
         beside = known.at(state)
         for k, order in enumerate(orders):
             seed = arguments.seed + number * len(orders) + k
@@ -94,6 +98,7 @@ def _measured_elsewhere(arguments: argparse.Namespace) -> dict[str, Any]:
 def _command(arguments: argparse.Namespace) -> str:
     words = [f"python benchmarks/evaluate_models.py {arguments.name} --samples {arguments.samples} --seed {arguments.seed}"]
     words += [f"--orders {','.join(arguments.orders)}"] if arguments.orders else []
+    words += [f"--temperatures {','.join(f'{t:g}' for t in arguments.temperatures)}"] if arguments.temperatures else []
     words += [f"--chains runs/{arguments.chains.name}"] if arguments.chains else []
     return " ".join([*words, *(["--device cuda"] if arguments.device.startswith("cuda") else [])])
 

@@ -42,6 +42,7 @@ class TrainingOptions(Options):
     chain_refresh: Annotated[int, Field(ge=1, description="steps between draws of the chains from nothing (mam)")] = 200
     coarse_share: Annotated[float, Field(ge=0, le=1, description="share of coarse-to-fine orders; the rest is random")] = 0.5
     block_share: Annotated[float, Field(gt=0, le=1, description="share of the blocks computed for each configuration")] = 1.0
+    given_share: Annotated[float, Field(ge=0, le=1, description="share of configurations learned given random sites (blocks)")] = 0.0
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate of AdamW; cosine decay to 2 %")] = 1e-3
     cycles: Annotated[int, Field(ge=1, description="cosine cycles, each a warm restart at the peak (SGDR)")] = 1
     until_ess: Annotated[

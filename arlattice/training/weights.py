@@ -34,7 +34,7 @@ def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:
     """Give models the weights and the scaling of states of a trained one, of this or another supercell.
 
     Returns:
-        What the record of the run says of it.
+        What the record of the run says of it; ``seconds`` are those of its training, with what it started from.
 
     Raises:
         InputError: a model of another family, other options or other species.
@@ -48,7 +48,8 @@ def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:
             model.adopt(started)
     except RuntimeError:
         raise InputError("start", str(start), cure) from None
-    return {"model": str(start), "fingerprint": started.fingerprint}
+    earlier = [record.get("seconds") for record in (started.record, started.record.get("start", {}))]
+    return {"model": str(start), "fingerprint": started.fingerprint, "seconds": round(sum(s for s in earlier if s), 1)}
 
 
 def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:

@@ -49,7 +49,7 @@ def _alloy(name: str, hamiltonian: arl.Hamiltonian, chains: Path | None) -> Know
 
 def _near_critical() -> Case:
     temperatures = (2.0, 2.1, 2.2, CRITICAL, 2.35, 2.45, 2.6)
-    return Case(partial(_torus, temperatures, (0.0, 0.01, 0.05)), (2.0, CRITICAL, 2.6))
+    return Case(partial(_torus, temperatures, (0.0, 0.01, 0.02)), (2.0, CRITICAL, 2.6))
 
 
 def _cuau(name: str, headline: tuple[float, ...]) -> Case:

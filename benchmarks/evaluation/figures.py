@@ -45,10 +45,15 @@ def measured(model: Model, state: arl.SemiGrandCanonical, order: str, n: int, se
         row = _place(samples) | {"order": order, "samples": n, "seed": seed} | _from_weights(samples, beside.log_z)
         row |= {"samples_per_second": n / seconds}
         if beside.chains is not None:
-            row |= _from_both(samples, beside.chains, model, seed)
+            row |= _from_both(samples, _thinned(beside.chains, n), model, seed)
         if phases:
             row |= phases_of_model(samples) | (phases_of_chains(beside.chains) if beside.chains is not None else {})
     return row
+
+
+def _thinned(chains: SampleSet, most: int) -> SampleSet:
+    """At most so many configurations, evenly spread: what weighs them costs as much as drawing them."""
+    return chains.select(torch.linspace(0, len(chains) - 1, min(most, len(chains))).round().long())
 
 
 def rate(rows: list[dict[str, Any]]) -> float:
