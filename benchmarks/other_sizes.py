@@ -19,6 +19,7 @@ import torch
 
 import arlattice as arl
 from arlattice.io.files import write_text
+from arlattice.montecarlo.chains import sample_chains
 from arlattice.reliability import quiet
 
 RESULTS = Path(__file__).parent / "results" / "other-sizes.json"
@@ -55,7 +56,7 @@ def _row(name: str, model: arl.Model, state: arl.SemiGrandCanonical, n: int, cha
     started = time.perf_counter()
     samples = model.sample(n, state, seed=1)
     seconds = time.perf_counter() - started
-    replay = arl.sample_chains(model.hamiltonian, state, chains=n, sweeps=10 * chains["thin"], seed=2, **chains)
+    replay = sample_chains(model.hamiltonian, state, chains=n, sweeps=10 * chains["thin"], seed=2, **chains)
     last = replay.occupations[-n:]
     with quiet():
         mu = state.mu_vector(model.lattice)
