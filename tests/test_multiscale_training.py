@@ -184,6 +184,22 @@ def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None
         assert seen == shapes and run.model.fingerprint != before
 
 
+def test_some_configurations_are_learned_given_random_sites_if_asked_for() -> None:
+    """given_share = 0.5 of 8 configurations beside all of them; their loss is the mean of -log q of what is not given, times the share."""
+    model, plain = model_on(ising(4, 4)), default_manager().objectives["forward"].load_factory()
+    x = torch.randint(2, (8, 16), generator=torch.Generator().manual_seed(0))
+    conditions = Conditions.from_states([STATE], model.hamiltonian).expand(8)
+    losses, seen = [], list[Any]()
+    model.register_forward_pre_hook(lambda model, given, named: seen.append((given, named)), with_kwargs=True)
+    for share in (0.0, 0.5):
+        batch = Batch(x, conditions, None, 0, 0.5, 0.0, Stream(0), given_share=share)
+        losses.append(float(plain(model, batch).value.detach()))
+    (_, _), (_, _), ((rows, plan, states), _) = seen
+    assert len(rows) == 4 and plan.given is not None and len(set(plan.given.sum(1).tolist())) > 1
+    each = torch.where(plan.given.gather(1, plan.order), 0.0, weigh.log_probs(model, rows, plan, states)).sum(1)
+    assert losses[1] - losses[0] == pytest.approx(-0.5 * float(each.mean().detach()), rel=1e-4)
+
+
 def test_more_parts_make_more_and_smaller_blocks() -> None:
     """16x16 with parts = 4: the first class of a scale in four parts, then in two, then whole, where there are enough cells."""
     sizes = [model_on(ising(16, 16), parts=parts).layouts["blocks"].sizes for parts in (1, 4)]
@@ -222,7 +238,7 @@ def test_scales_coarser_than_all_that_were_trained_take_the_weights_of_the_coars
 def test_a_supercell_whose_scales_have_other_classes_is_refused_in_one_line() -> None:
     """Thirds where halves were trained."""
     model = model_on(ising(4, 4))
-    with pytest.raises(arl.InputError, match=r"^hamiltonian = .*multiscale.*classes[^\n]*$"):
+    with pytest.raises(arl.InputError, match=r"^supercell = .* its scales are not those of [^\n]*$"):
         model.on(ising(3, 3))
     with pytest.raises(arl.InputError, match=r"^cells = .* must be a multiple"):
         model_on(ising(4, 4, J=-1.0)).on(ising(3, 3, J=-1.0))

@@ -33,8 +33,10 @@ from arlattice.training.checkpoint import Progress, load_checkpoint, save_checkp
 from arlattice.training.config import TrainingOptions
 from arlattice.training.health import TrainingWarning
 from arlattice.training.objectives import Batch, balanced, forward, hybrid, log_variance, reverse
+from arlattice.training.schedule import average_decay
 from arlattice.training.states import StateRange, replica_grid
 from arlattice.training.trainer import Trainer
+from arlattice.training.weights import move_average
 
 TINY = {"width": 16, "heads": 2, "layers": 2}
 CRITICAL = arl.SemiGrandCanonical(2.27)
@@ -515,7 +517,7 @@ def test_the_saved_weights_are_the_moving_average() -> None:
         with torch.no_grad():
             for p in parameters:
                 p.add_(1.0)
-        run._average()
+        move_average(run.average, run.model, average_decay(run.step, run.options))
         decay = min(0.5, (1 + step) / (10 + step))
         expected = [decay * e + (1 - decay) * p for e, p in zip(expected, parameters, strict=True)]
         assert all(torch.allclose(a, e, atol=1e-6) for a, e in zip(run.average.parameters(), expected, strict=True))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from itertools import groupby
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.models.recorded import RecordedPasses
+from arlattice.models.scale_decoder import ScaleDecoder
 from arlattice.models.scale_network import ScaleNetwork
 from arlattice.models.scale_tables import Layout, ScaleTables
 from arlattice.ordering import ordering_translations
@@ -59,8 +60,8 @@ class MultiscaleOptions(Options):
         Field(description="translations of the cells, rows in primitive cells; auto: those that the ordered phases share"),
     ] = "auto"
     parts: Annotated[
-        int, Field(ge=1, le=64, description="parts in which the first class of cells of a scale is drawn; later ones in half as many each")
-    ] = 1
+        int, Field(ge=1, le=64, description="parts of the first class of cells of a scale; half as many of each later one")
+    ] = 4
     energies: Annotated[bool, Field(description="start logits from completed-cluster energies; false learns them")] = True
 
 
@@ -91,18 +92,17 @@ class Multiscale(Model):
     def any_supercell(self) -> bool:
         return True
 
-    def on(self, hamiltonian: Hamiltonian) -> Self:
+    def on(self, hamiltonian: Hamiltonian) -> Multiscale:
         """See `Model.on`.
 
         Raises:
-            InputError: also a supercell with a scale that divides cells into other classes, as thirds where halves were trained.
+            InputError: besides, a supercell whose scales are not those of the weights: 3 x 3 x 3 cells, say, for weights of 4 x 4 x 4.
         """
-        other = super().on(hamiltonian)
+        other: Multiscale = super().on(hamiltonian)
         for scale in other.layouts[self.orders[0]].scales:
-            classes = other.network_of(-1 if scale.root else scale.level).labels
-            if classes != scale.labels:
-                cure = f"{self.name} has weights for {classes} classes of cells at scale {scale.level}, this supercell has {scale.labels}"
-                raise InputError("hamiltonian", hamiltonian.name, f"{cure}; give one that is divided alike, as by powers of 2")
+            if scale.labels != other.network_of(-1 if scale.root else scale.level).labels:
+                cure = f"its scales are not those of {self.lattice.supercell.tolist()}, for which the weights are"
+                raise InputError("supercell", hamiltonian.lattice.supercell.tolist(), cure)
         return other
 
     def adopt(self, other: Model) -> None:
@@ -259,8 +259,8 @@ class Multiscale(Model):
         finest = layout.tables(placed.device)[-1]
         species = placed.index_select(1, finest.members).view(len(placed), finest.cells, finest.sites, 1)
         known = (species == torch.arange(self.q, device=placed.device)).to(self.state_mean.dtype)
-        mean: Tensor = scale.mean.to(known.dtype)
-        return torch.einsum("mf,bfx->bmx", mean, known.flatten(2))
+        mean: Tensor = scale.mean  # type: ignore[assignment]
+        return torch.einsum("mf,bfx->bmx", mean.to(known.dtype), known.flatten(2))
 
     def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
         """See `Model.log_prob_of_known`; blocks with the known sites first are not its own, even where they have the same sizes."""
@@ -274,12 +274,7 @@ class Multiscale(Model):
         return found
 
     def forward(
-        self,
-        occupations: Tensor,
-        plan: Plan | Tensor,
-        conditions: Conditions,
-        targets: Tensor | None = None,
-        visits: Tensor | None = None,
+        self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
     ) -> Tensor:
         """See `Model.forward`; recorded, once `compile_network` was called."""
         if self._recorded is None or not occupations.is_cuda:
@@ -298,32 +293,6 @@ class Multiscale(Model):
         """See `Model.decoder`; of its own blocks, with the networks of their scales."""
         layout = self.layout_of(plan)
         return super().decoder(plan) if layout is None else ScaleDecoder(self, layout, plan.given is not None)
-
-
-class ScaleDecoder:
-    """Draws the blocks of a plan; the scale of a block is what its step must know."""
-
-    reads_given, recordable = False, True
-
-    def __init__(self, model: Multiscale, layout: Layout, given: bool) -> None:
-        self._model, self._layout, self._given = model, layout, given
-        self.key = layout.scales.parts, given
-        layout.tables(model.device)  # before a step is recorded
-
-    def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
-        """See `Decoder.stage`."""
-        return self._layout.scale_of_block[block]
-
-    def begin(self, order: Tensor, conditions: Conditions) -> dict[str, Tensor]:
-        """See `Decoder.begin`."""
-        return {"order": order}
-
-    def logits(
-        self, memory: dict[str, Tensor], partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int
-    ) -> Tensor:
-        """See `Decoder.logits`."""
-        placed, places = partial.gather(1, memory["order"]).to(torch.int8), place.expand(len(partial), -1)
-        return self._model.placed_logits(self._layout, stage, partial, placed, sites, places, conditions, self._given)
 
 
 def _features(features: Tensor, q: int) -> Tensor:
