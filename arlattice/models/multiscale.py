@@ -82,8 +82,7 @@ class Multiscale(Model):
         scales = self.layouts["blocks"].scales
         self.state_token = nn.Sequential(nn.Linear(len(self.feature_names), width), nn.GELU(), nn.Linear(width, width))
         sizes = {_name(-1 if scale.root else scale.level): (scale.labels, 0 if scale.root else len(scales.axes)) for scale in scales}
-        networks = {name: ScaleNetwork(len(cell), self.q, *size, width, options.layers) for name, size in sizes.items()}
-        self.networks = nn.ModuleDict(networks)
+        self.networks = nn.ModuleDict({name: ScaleNetwork(len(cell), self.q, *size, width, options.layers) for name, size in sizes.items()})
         self.gauge = SpinGauge.of(hamiltonian)
         self._recorded: RecordedPasses | None = None
         self._has_own_blocks = True
@@ -121,8 +120,7 @@ class Multiscale(Model):
     def network_of(self, level: int) -> ScaleNetwork:
         """The network of a scale; scales coarser than all that were trained are served by the coarsest of them."""
         levels = [int(name.removeprefix("level")) for name in self.networks if name != _name(-1)]
-        network = self.networks[_name(min(level, max(levels, default=-1)))]
-        return network  # type: ignore[return-value]
+        return self.networks[_name(min(level, max(levels, default=-1)))]  # type: ignore[return-value]
 
     # -- plans -----------------------------------------------------------------------------------
 
@@ -140,9 +138,8 @@ class Multiscale(Model):
         found = super().resolve_plan(n, chosen, stream)
         layout = self.layout_of(found)
         if layout is None or not bool(layout.are_moved(found.order).all()):
-            raise InputError(
-                "plan", "given", f"{self.name} draws in blocks of its own; give samples.plan, or one of {', '.join(self.orders)}"
-            )
+            cure = f"{self.name} draws in blocks of its own; give samples.plan, or one of {', '.join(self.orders)}"
+            raise InputError("plan", "given", cure)
         return self.given_in(found, known)
 
     def given_in(self, plan: Plan, known: Tensor | None) -> Plan:
@@ -251,8 +248,7 @@ class Multiscale(Model):
         species = placed.index_select(1, scale.members)
         finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
         state = self.state_token(self.standardised(conditions))
-        logits: Tensor = network(species, scale.slot[places], features, codes, state, finer, scale.rim)
-        return logits
+        return network(species, scale.slot[places], features, codes, state, finer, scale.rim)
 
     def _finer(self, layout: Layout, scale: ScaleTables, placed: Tensor) -> Tensor:
         """Shares of known species around every cell of a scale, among cells that are finer: (B, M, C q)."""
