@@ -20,6 +20,7 @@ from arlattice.supercell import hermite_form
 __all__ = ["ordering_translations"]
 
 _LOW = 2 / 3  # of the lowest ordering energy: patterns that count
+_ROUNDING = 1e-6  # stripes on a cubic lattice have 2 / 3 exactly: no matter of rounding
 _LARGEST = 32  # sites of a cell
 
 
@@ -38,7 +39,7 @@ def ordering_translations(hamiltonian: Hamiltonian) -> np.ndarray:
     scale = max((abs(v) for v in energies.values()), default=0.0)
     if lowest > -1e-6 * scale or lowest == 0.0:
         return np.eye(3, dtype=int)
-    star = [np.array(wave) for wave, energy in energies.items() if energy <= _LOW * lowest]
+    star = [np.array(wave) for wave, energy in energies.items() if energy < (_LOW + _ROUNDING) * lowest]
     shared = _shared(star)
     found = hermite_form(np.concatenate([shared, lattice.supercell]))[:3]
     volume = round(float(np.linalg.det(found)))

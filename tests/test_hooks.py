@@ -69,7 +69,7 @@ def names(registry: Registry) -> list[str]:
 def test_what_ships_is_registered_through_the_hooks() -> None:
     loaded = Manager()
     assert {"ising", "potts", "icet", "cuau"} <= set(names(loaded.hamiltonians))
-    families = ["any-order-transformer", "marginal-transformer", "fixed-order-mlp", "any-order-mlp", "marginal-mlp"]
+    families = ["any-order-transformer", "multiscale", "marginal-transformer", "fixed-order-mlp", "any-order-mlp", "marginal-mlp"]
     assert names(loaded.models) == families
     assert set(names(loaded.objectives)) == {"forward", "log-variance", "balanced", "hybrid", "reverse", "mam", "self-consistency"}
     assert names(loaded.commands) == [*(command.name for command in commands()), "bench"]

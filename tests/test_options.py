@@ -55,6 +55,13 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
     },
     "AnyOrderMLPOptions": {"centred": "test_families:test_a_centred_perceptron_passes_too_and_translations_change_nothing"},
     "FixedOrderMLPOptions": {"width": SIZES},
+    "MultiscaleOptions": {
+        "width": SIZES,
+        "layers": SIZES,
+        "cells": "test_multiscale:test_cells_on_request_and_others_refused",
+        "parts": "test_multiscale_training:test_more_parts_make_more_and_smaller_blocks",
+        "energies": "test_multiscale:test_a_given_site_is_seen_at_every_scale_also_where_it_is_finer",
+    },
     "PaintedOptions": {
         "context": "test_painted:test_open_context_hides_what_touches_nothing_unknown",
         "true_energies": "test_painted:test_the_last_site_is_exact_on_the_energies_of_the_large_lattice",
@@ -71,6 +78,7 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "reverse_samples": BATCH,
         "reverse_weight": BATCH,
         "consistency_weight": f"{HERE}:test_the_consistency_of_marginals_counts_with_its_weight",
+        "block_share": "test_multiscale_training:test_a_run_computes_some_blocks_of_each_configuration_if_asked_for",
         "chain_block": BATCH,
         "chain_refresh": BATCH,
         "coarse_share": BATCH,
@@ -182,11 +190,15 @@ def test_every_option_has_a_test_away_from_its_default() -> None:
         ("any-order-transformer", {"width": 24, "heads": 3, "layers": 5}),
         ("any-order-mlp", {"width": 24, "layers": 5}),
         ("fixed-order-mlp", {"width": 24, "layers": 5}),
+        ("multiscale", {"width": 24, "layers": 5}),
     ],
 )
 def test_a_network_has_the_size_that_was_asked_for(family: str, options: dict[str, int]) -> None:
     """2x3 sites, two species. Transformer: 24 features, of which each of 3 heads has 8, 4 rotary pairs."""
     model: Any = build_model(family, arl.hamiltonian("ising", supercell=(2, 3)), options)
+    if family == "multiscale":
+        assert all(len(network.blocks) == 5 and network.head.in_features == 24 for network in model.networks.values())
+        return
     repeated = model.blocks if family == "any-order-transformer" else model.hidden
     assert len(repeated) == 5
     if family == "any-order-transformer":

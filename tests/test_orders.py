@@ -134,7 +134,7 @@ def test_levels_follow_the_lattice_and_not_the_choice_of_its_supercell_vectors()
 def test_known_sites_come_first_and_nothing_else_moves() -> None:
     known = torch.tensor([-1, 0, -1, 1])
     order = torch.tensor([2, 3, 0, 1])
-    assert resolve_plan(arl.square(2), 2, order, stream(), known).order.tolist() == [[3, 1, 2, 0]] * 2
+    assert resolve_plan(arl.square(2), 2, order, stream()).with_given(known).order.tolist() == [[3, 1, 2, 0]] * 2
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def _of_each(plan: str | Plan | Tensor | None, n: int) -> Sequence[str | Plan | 
 def _known_first(model: Model, plan: str | Plan | Tensor | None, row: Tensor, stream: Stream) -> Plan:
     """The plan of one row with its known sites (sites,) first, none of them given: they are weighed."""
     found = model.resolve_plan(1, plan, stream, row)
-    return Plan(found.order, found.sizes) if found.one_by_one else found.known_first(row)
+    return Plan(Plan(found.order).with_given(row).order) if found.one_by_one else found.known_first(row)
 
 
 def check_fits(model: Model, n: int, batch_size: int | None = None) -> int:

@@ -64,7 +64,9 @@ def visited_log_probs(
         reading = model.gauge.read(occupations, occupations.gather(1, first)[:, 0], conditions, constraint)
         seen, states = reading.occupations, reading.conditions
     n, m = len(occupations), visits.shape[1]
-    found = torch.zeros(*(() if targets is None else targets.shape[:-3]), n, len(plan.spans), device=occupations.device)
+    found = torch.zeros(
+        *(() if targets is None else targets.shape[:-3]), n, len(plan.spans), dtype=model.steps.dtype, device=occupations.device
+    )
     for blocks in model.passes_of(plan, m):
         some = visits[blocks[0] : blocks[-1] + 1]
         rows, places = some.flatten(), plan.places(blocks).repeat_interleave(m, 0)

@@ -18,8 +18,9 @@ Shapes: B batch, N sites, q species, M cells of a scale, C sites a cell, d width
 
 from __future__ import annotations
 
+import copy
 from itertools import groupby
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -85,22 +86,24 @@ class Multiscale(Model):
         self.networks = nn.ModuleDict(networks)
         self.gauge = SpinGauge.of(hamiltonian)
         self._recorded: RecordedPasses | None = None
+        self._has_own_blocks = True
 
     @property
     def any_supercell(self) -> bool:
         return True
 
-    def on(self, hamiltonian: Hamiltonian) -> Multiscale:
+    def on(self, hamiltonian: Hamiltonian) -> Self:
         """See `Model.on`.
 
         Raises:
-            InputError: besides, a supercell whose scales are not those of the weights: 3 x 3 x 3 cells, say, for weights of 4 x 4 x 4.
+            InputError: also a supercell with a scale that divides cells into other classes, as thirds where halves were trained.
         """
-        other: Multiscale = super().on(hamiltonian)
+        other = super().on(hamiltonian)
         for scale in other.layouts[self.orders[0]].scales:
-            if scale.labels != other.network_of(-1 if scale.root else scale.level).labels:
-                cure = f"its scales are not those of {self.lattice.supercell.tolist()}, for which the weights are"
-                raise InputError("supercell", hamiltonian.lattice.supercell.tolist(), cure)
+            classes = other.network_of(-1 if scale.root else scale.level).labels
+            if classes != scale.labels:
+                cure = f"{self.name} has weights for {classes} classes of cells at scale {scale.level}, this supercell has {scale.labels}"
+                raise InputError("hamiltonian", hamiltonian.name, f"{cure}; give one that is divided alike, as by powers of 2")
         return other
 
     def adopt(self, other: Model) -> None:
@@ -137,7 +140,7 @@ class Multiscale(Model):
             return self.given_in(self.layouts[chosen].plan(n, stream), known)
         found = super().resolve_plan(n, chosen, stream)
         layout = self.layout_of(found)
-        if layout is None or not layout.is_moved(found.order):
+        if layout is None or not bool(layout.are_moved(found.order).all()):
             raise InputError(
                 "plan", "given", f"{self.name} draws in blocks of its own; give samples.plan, or one of {', '.join(self.orders)}"
             )
@@ -150,7 +153,7 @@ class Multiscale(Model):
 
     def layout_of(self, plan: Plan) -> Layout | None:
         """The blocks of a plan, None if they are not of one of its kinds."""
-        return next((layout for layout in self.layouts.values() if layout.sizes == plan.sizes), None)
+        return next((layout for layout in self.layouts.values() if self._has_own_blocks and layout.sizes == plan.sizes), None)
 
     # -- logits ----------------------------------------------------------------------------------
 
@@ -257,7 +260,18 @@ class Multiscale(Model):
         finest = layout.tables(placed.device)[-1]
         species = placed.index_select(1, finest.members).view(len(placed), finest.cells, finest.sites, 1)
         known = (species == torch.arange(self.q, device=placed.device)).to(self.state_mean.dtype)
-        return torch.einsum("mf,bfx->bmx", scale.mean, known.flatten(2))
+        return torch.einsum("mf,bfx->bmx", scale.mean.to(known.dtype), known.flatten(2))  # type: ignore[union-attr]
+
+    def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
+        """See `Model.log_prob_of_known`; blocks with the known sites first are not its own, even where they have the same sizes."""
+        layout, other = self.layout_of(plan), copy.copy(self)
+        other._has_own_blocks, other._recorded = False, None
+        own = partial.new_zeros(len(plan), dtype=torch.bool) if layout is None else layout.are_moved(plan.order)
+        found = torch.zeros(len(plan), dtype=torch.float64, device=partial.device)
+        for model, rows in ((self, own), (other, ~own)):
+            if bool(rows.any()):
+                found[rows] = Model.log_prob_of_known(model, partial[rows], plan[rows], conditions[rows])
+        return found
 
     def forward(
         self,

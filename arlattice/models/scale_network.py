@@ -62,7 +62,7 @@ class ScaleNetwork(nn.Module):
                 z = z + linear(self.finer, finer.to(dtype))
             for block in self.blocks:
                 z = block(z, steering, rim)
-            logits = linear(self.head, F.gelu(z)).float().view(len(z), -1, self.q)
+            logits = linear(self.head, F.gelu(z)).to(self.head.weight.dtype).view(len(z), -1, self.q)
         return F.pad(logits, (0, 0, 0, 1)).gather(1, asked[..., None].expand(-1, -1, self.q))
 
     def _cells(self, species: Tensor, asked: Tensor, features: Tensor) -> Tensor:

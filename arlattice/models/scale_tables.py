@@ -125,14 +125,12 @@ class Layout:
         shift = stream["origin"].integers(self.lattice.n_cells, 1, n)[0]
         return Plan(self._moved(shift), self.sizes)
 
-    def is_moved(self, order: Tensor) -> bool:
-        """Whether every row (n, sites) is the order of these blocks, moved by a translation."""
+    def are_moved(self, order: Tensor) -> Tensor:
+        """Which rows (n, sites) are the order of these blocks, moved by a translation: (n,)."""
         first, sites = self.order[:1], self.lattice.n_sites // self.lattice.n_cells
-        if not bool((order[:, :1] % sites == first % sites).all()):
-            return False
         there, here = self.lattice.cell_offsets[order[:, 0].cpu().numpy()], self.lattice.cell_offsets[first.numpy()]
         shift = self.lattice.site_index(there - here, 0) // sites
-        return torch.equal(self._moved(torch.from_numpy(shift).to(order.device)), order)
+        return (self._moved(torch.from_numpy(shift).to(order.device)) == order).all(1)
 
     def _moved(self, shift: Tensor) -> Tensor:
         lattice, device = self.lattice, shift.device

@@ -8,7 +8,7 @@
 
 Every order is one distribution q, so the order of each configuration is drawn anew each time.
 
-What is differentiated comes from ``model(occupations, order, conditions)`` alone, the call of a `torch.nn.Module`: hooks on it, as
+What is differentiated comes from ``model(occupations, plan, conditions)`` alone, the call of a `torch.nn.Module`: hooks on it, as
 those of `torch.nn.parallel.DistributedDataParallel`, see every step.
 """
 
@@ -139,7 +139,7 @@ def forward(model: Model, batch: Batch) -> Loss:
     plan = batch.plan(model, len(batch.occupations))
     soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
     with model.autocast():
-        loss = -model(batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).float().sum(1).mean()
+        loss = -_log_prob(model, batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).mean()
     return Loss(loss + _given_loss(model, batch), {"forward": loss.detach()})
 
 
@@ -151,7 +151,7 @@ def _given_loss(model: Model, batch: Batch) -> Tensor | float:
     x, conditions, plan = batch.occupations[:n], batch.conditions[:n], batch.given(batch.plan(model, n))
     visits = batch.stream["given visits"].permutations(n, len(plan.spans))[:, : max(1, round(n * batch.block_share))]
     with model.autocast():
-        return -model(x, plan, conditions, None, visits).float().sum(1).mean() * (n / len(batch.occupations))
+        return -_log_prob(model, x, plan, conditions, None, visits).mean() * (n / len(batch.occupations))
 
 
 @uses("replay", "groups")
@@ -222,15 +222,24 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
     visits, targets = batch.visits(plan), soft_targets(model, x, conditions) if soft else None
     with model.autocast():
         if targets is None:
-            log_prob, smooth = model(x, plan, conditions, None, visits).float().sum(1), None
+            log_prob, smooth = _log_prob(model, x, plan, conditions, None, visits), None
         else:
             hard = F.one_hot(x, targets.shape[-1]).to(targets)
-            log_prob, smooth = model(x, plan, conditions, torch.stack([hard, targets]), visits).float().sum(2)
+            log_prob, smooth = _log_prob(model, x, plan, conditions, torch.stack([hard, targets]), visits)
     with torch.no_grad():
         log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
         with model.autocast():
-            whole = log_prob if visits is None else model(x, plan, conditions).float().sum(1)
+            whole = log_prob if visits is None else _log_prob(model, x, plan, conditions)
         return log_prob, smooth, _Advantage.of(whole.double() - log_f, batch.replay_group)
+
+
+def _log_prob(
+    model: Model, x: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
+) -> Tensor:
+    """log q of whole configurations (..., batch); what wraps a model need not know of targets and visits that nobody asks for."""
+    asked = {name: value for name, value in (("targets", targets), ("visits", visits)) if value is not None}
+    found: Tensor = model(x, plan, conditions, **asked)
+    return found.float().sum(-1)
 
 
 def _weighted(weight: Tensor, log_prob: Tensor) -> Tensor:
@@ -263,7 +272,7 @@ def reverse(model: Model, batch: Batch) -> Loss:
         x, log_q = model.draw(noise, plan, conditions)
         advantage = _Advantage.of(log_q - conditions.log_f(model.device_hamiltonian.energy(x), x).double(), size)
     with model.autocast():
-        log_prob = model(x, plan, conditions).float().sum(1)
+        log_prob = _log_prob(model, x, plan, conditions)
     weight = advantage.less_others.flatten().float()
     return Loss((weight * log_prob).mean(), {"reverse_spread": advantage.grouped.std(1).mean()})
 

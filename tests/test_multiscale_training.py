@@ -1,0 +1,254 @@
+"""Block models in training: gradients from some blocks have the mean of all, and sizes share weights."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import arlattice as arl
+from arlattice.conditions import Conditions
+from arlattice.decoding import weigh
+from arlattice.hooks.manager import default_manager
+from arlattice.models.base import Model
+from arlattice.models.build import build_model
+from arlattice.models.multiscale import Multiscale
+from arlattice.plan import Plan
+from arlattice.random_numbers import Stream
+from arlattice.testing import random_hamiltonian, randomise
+from arlattice.thermo.exact import enumerate_configurations
+from arlattice.training.config import TrainingOptions
+from arlattice.training.objectives import Batch, Loss
+from arlattice.training.soft_targets import soft_targets
+from arlattice.training.trainer import Trainer
+
+SGC = arl.SemiGrandCanonical
+STATE = SGC(2.3)
+TINY = {"width": 8, "layers": 1}
+BRIEF: dict[str, Any] = {
+    "seed": 0,
+    "objective": "balanced",
+    "steps": 3,
+    "batch_size": 8,
+    "replay_group": 4,
+    "replica_copies": 8,
+    "replica_temperatures": 1,
+    "equilibration_sweeps": 2,
+    "evaluate_every": 100,
+    "evaluate_samples": 4,
+}
+
+
+def ising(*size: int, **options: float) -> arl.Hamiltonian:
+    return arl.hamiltonian("ising", supercell=size, **options)
+
+
+def model_on(hamiltonian: arl.Hamiltonian, **options: Any) -> Any:
+    return randomise(build_model("multiscale", hamiltonian, TINY | options), seed=3)
+
+
+# -- gradients from some blocks -----------------------------------------------------------------------
+
+CHAIN = random_hamiltonian(arl.chain(4), 2)
+SMALL = {
+    "a chain": (CHAIN, SGC(2.0, {"up": 0.3})),
+    "a fixed composition": (CHAIN, arl.Canonical(2.0, {"up": 2})),
+    "symmetric spins": (ising(2, 2), SGC(2.0)),
+}
+"""Of three blocks or four, of one or two sites."""
+
+
+@cache
+def small(name: str) -> tuple[Any, Tensor, Plan, Conditions]:
+    """A model, three configurations, their plan, their states."""
+    hamiltonian, state = SMALL[name]
+    x = torch.cat(list(enumerate_configurations(hamiltonian.lattice)))
+    x = x[state.allows(hamiltonian.lattice, x)][[1, 2, 4]]
+    model = model_on(hamiltonian).double()
+    return model, x, model.resolve_plan(3, "blocks", Stream(1)), Conditions.from_states([state], hamiltonian).expand(3)
+
+
+def all_visits(blocks: int, m: int) -> list[Tensor]:
+    """Every way to visit each of some blocks for m of three configurations."""
+    some = list(itertools.combinations(range(3), m))
+    return [torch.tensor(chosen) for chosen in itertools.product(some, repeat=blocks)]
+
+
+def flat_gradient(value: Tensor, model: Model) -> Tensor:
+    gradients = torch.autograd.grad(value, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    return torch.cat([g.flatten().double() for g in gradients])
+
+
+@pytest.mark.parametrize("m", [1, 2])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_mean_over_all_visits_is_that_of_all_blocks(name: str, m: int) -> None:
+    """log q and its gradient, each configuration by itself; weighted unequally, to 1e-10."""
+    model, x, plan, states = small(name)
+    weights = torch.tensor([0.3, -1.0, 0.6], dtype=torch.float64)
+    visits = all_visits(len(plan.spans), m)
+    values = torch.stack([weigh.visited_log_probs(model, x, plan, states, some).sum(1) for some in visits])
+    expected = weigh.log_probs(model, x, plan, states).sum(1)
+    torch.testing.assert_close(values.mean(0), expected, rtol=0, atol=1e-10)
+    found = flat_gradient((values.mean(0) * weights).sum(), model)
+    wanted = flat_gradient((expected * weights).sum(), model)
+    assert float(wanted.abs().max()) > 1e-3
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+
+
+def test_with_soft_targets_too() -> None:
+    model, x, plan, states = small("a chain")
+    soft = soft_targets(model, x, states)
+    assert soft is not None
+    targets = torch.stack([torch.nn.functional.one_hot(x, 2).to(soft), soft])
+    visits = all_visits(len(plan.spans), 1)
+    values = torch.stack([model(x, plan, states, targets, some).sum(-1) for some in visits]).mean(0)
+    expected = model(x, plan, states, targets).sum(-1)
+    assert values.shape == (2, 3)
+    torch.testing.assert_close(values, expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(flat_gradient(values.sum(), model), flat_gradient(expected.sum(), model), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_is_given_counts_nothing_and_every_block_visited_is_the_whole(name: str) -> None:
+    """The sum over the sites of each block, around a given site."""
+    model, x, plan, states = small(name)
+    same = x.clone()
+    same[:, 2] = x[:1, 2]
+    given = model.given_in(plan, torch.where(torch.arange(4) == 2, same[0], -1))
+    everyone = torch.arange(3).expand(len(plan.spans), -1)
+    found = weigh.visited_log_probs(model, same, given, states, everyone)
+    each = torch.where(given.given.gather(1, given.order), 0.0, weigh.log_probs(model, same, given, states))
+    torch.testing.assert_close(found, torch.stack([each[:, a:b].sum(1) for a, b in plan.spans], 1), rtol=0, atol=1e-10)
+
+
+class Told(Batch):
+    """A batch whose plan and visits are given."""
+
+    told: tuple[Plan, Tensor | None]
+
+    def plan(self, model: Model, n: int) -> Plan:
+        return self.told[0]
+
+    def visits(self, plan: Plan) -> Tensor | None:
+        return self.told[1]
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("objective", ["forward", "log-variance", "balanced"])
+def test_the_mean_gradient_of_an_objective_is_that_of_all_blocks(objective: str, soft: bool) -> None:
+    """What weighs the configurations comes from all blocks. Single precision."""
+    model, x, plan, states = small("a chain")
+    function: Any = default_manager().objectives[objective].load_factory()
+
+    def gradient(visits: Tensor | None) -> Tensor:
+        batch = Told(x, states, None, 0, 0.5, 0.0, Stream(0), replay_group=3, soft_targets=soft)
+        batch.told = plan, visits
+        loss: Loss = function(model, batch)
+        return flat_gradient(loss.value, model)
+
+    found = torch.stack([gradient(visits) for visits in all_visits(len(plan.spans), 1)])
+    expected = gradient(None)
+    assert float(expected.abs().max()) > 1e-3 and float(found.std(0).max()) > 1e-3
+    torch.testing.assert_close(found.mean(0), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_each_block_is_computed_for_a_share_of_the_configurations() -> None:
+    """Without replacement, drawn anew; all of a plan of one site a block."""
+    model = model_on(ising(4, 4))
+    batch = Batch(None, None, None, 0, 0.5, 0.0, Stream(0), block_share=0.25)
+    plan = batch.plan(model, 12)
+    first, second = batch.visits(plan), batch.visits(plan)
+    assert first is not None and second is not None and first.shape == (len(plan.spans), 3)
+    assert all(len(set(row.tolist())) == 3 for row in first) and not torch.equal(first, second)
+    assert batch.visits(Plan(plan.order)) is None
+    batch.block_share = 1.0
+    assert batch.visits(plan) is None
+
+
+def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None:
+    """block_share = 0.5 of 8 configurations; the weights of the balanced objective take a second call."""
+    for share, shapes in ((0.5, [(7, 4), None] * 3), (1.0, [None] * 3)):
+        options = TrainingOptions.parse(BRIEF | {"block_share": share})
+        run, seen = Trainer([ising(4, 4)], STATE, "multiscale", TINY, options, "cpu"), list[Any]()
+        run.model.register_forward_pre_hook(
+            lambda model, given, named, seen=seen: seen.append(tuple(named["visits"].shape) if "visits" in named else None),
+            with_kwargs=True,
+        )
+        before = run.model.fingerprint
+        run.fit(None, False, None, False)
+        assert seen == shapes and run.model.fingerprint != before
+
+
+def test_more_parts_make_more_and_smaller_blocks() -> None:
+    """16x16 with parts = 4: the first class of a scale in four parts, then in two, then whole, where there are enough cells."""
+    sizes = [model_on(ising(16, 16), parts=parts).layouts["blocks"].sizes for parts in (1, 4)]
+    assert sizes[0][-3:] == (64, 64, 64) and sizes[1][-7:] == (16, 16, 16, 16, 32, 32, 64)
+    model = model_on(ising(4, 4), parts=2)
+    assert model.layouts["finer-blocks"].scales.parts == 4
+
+
+# -- sizes share weights -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(2, 4), (2, 2), (4, 2)])
+def test_the_weights_give_a_normalised_model_of_another_supercell(size: tuple[int, int]) -> None:
+    state = SGC(2.0, {"up": 0.3})
+    model = model_on(ising(4, 4)).double().on(ising(*size))
+    x = torch.cat(list(enumerate_configurations(model.lattice)))
+    plan = model.resolve_plan(1, "blocks", Stream(0))
+    log_q = model.log_prob(x, state, plan=Plan(plan.order.expand(len(x), -1), plan.sizes))
+    assert float(log_q.logsumexp(0)) == pytest.approx(0, abs=1e-10)
+
+
+def test_scales_coarser_than_all_that_were_trained_take_the_weights_of_the_coarsest() -> None:
+    """Shared, and adopted: 4x4 has two levels beside the first cell, 16x16 four. log_prob of samples to 1e-9."""
+    small = model_on(ising(4, 4)).double()
+    large: Any = small.on(ising(16, 16))
+    assert [large.network_of(level) is small.networks["level1"] for level in (0, 1, 2, 3)] == [False, True, True, True]
+    samples = large.sample(20, STATE, seed=0)
+    torch.testing.assert_close(samples.log_prob, large.log_prob(samples.occupations, STATE, plan=samples.plan), rtol=0, atol=1e-9)
+    own: Any = build_model("multiscale", ising(16, 16), TINY).double()
+    assert set(own.networks) == {"first", "level0", "level1", "level2", "level3"}
+    own.adopt(small)
+    torch.testing.assert_close(own.log_prob(samples.occupations, STATE, plan=samples.plan), samples.log_prob, rtol=0, atol=1e-9)
+    assert all(p is not q for p, q in zip(own.networks["level2"].parameters(), own.networks["level3"].parameters(), strict=True))
+
+
+def test_a_supercell_whose_scales_have_other_classes_is_refused_in_one_line() -> None:
+    """Thirds where halves were trained."""
+    model = model_on(ising(4, 4))
+    with pytest.raises(arl.InputError, match=r"^hamiltonian = .*multiscale.*classes[^\n]*$"):
+        model.on(ising(3, 3))
+    with pytest.raises(arl.InputError, match=r"^cells = .* must be a multiple"):
+        model_on(ising(4, 4, J=-1.0)).on(ising(3, 3, J=-1.0))
+
+
+def test_a_cell_of_64_sites_starts_one_of_512(tmp_path: Path) -> None:
+    """FCC 4x4x4 to 8x8x8, cells of four sites: every network begins with trained weights."""
+    hamiltonians = [arl.load(name).hamiltonian for name in ("cuau-4x4x4", "cuau-8x8x8")]
+    state = SGC(900.0)
+    model = model_on(hamiltonians[0])
+    model.save(tmp_path / "small")
+    options = TrainingOptions.parse(BRIEF | {"replica_copies": 4, "batch_size": 4, "equilibration_sweeps": 0})
+    begun = Trainer([hamiltonians[1]], state, "multiscale", {**TINY, "cells": model.options.cells}, options, "cpu", tmp_path / "small")
+    assert isinstance(begun.model, Multiscale)
+    for name, network in begun.model.networks.items():
+        trained = model.network_of(-1 if name == "first" else int(name.removeprefix("level")))
+        assert all(torch.equal(t, trained.state_dict()[key]) for key, t in network.state_dict().items())
+
+
+def test_two_supercells_train_together_and_are_kept_in_a_file(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"model": "multiscale", "model_options": TINY, "training": BRIEF | {"steps": 4, "block_share": 0.5}}
+    trained = arl.train(ising(4, 4), STATE, supercells=[ising(8, 8)], folder=tmp_path / "run", device="cpu", progress=False, **options)
+    again = arl.load(tmp_path / "run")
+    assert again.options.cells == trained.options.cells == ((1, 0, 0), (0, 1, 0), (0, 0, 1))  # type: ignore[attr-defined]
+    for size in ((4, 4), (8, 8)):
+        model = trained.on(ising(*size))
+        samples = model.sample(10, STATE, seed=0)
+        same = again.on(ising(*size)).log_prob(samples.occupations, STATE, plan=samples.plan)
+        torch.testing.assert_close(same, samples.log_prob, rtol=0, atol=1e-4)
