@@ -78,7 +78,7 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
         "command": _command(arguments),
         "device": torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {platform.machine()}",
         "torch": torch.__version__,
-        "training": {key: model.record[key] for key in ("steps", "seconds", "device", "seed", "command") if key in model.record},
+        "training": _training(model.record),
         "model_fingerprint": model.fingerprint,
         "figures": figures,
         "states": rows,
@@ -86,13 +86,21 @@ def evaluated(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _training(record: dict[str, Any]) -> dict[str, Any]:
+    """How the weights were made; seconds with those of the model that they started from."""
+    found = {key: record[key] for key in ("steps", "seconds", "device", "seed", "command") if key in record}
+    earlier = record.get("start", {}).get("seconds", 0.0)
+    return found | {"seconds": round(found["seconds"] + earlier, 1)} if "seconds" in found else found
+
+
 def _measured_elsewhere(arguments: argparse.Namespace) -> dict[str, Any]:
     """A result of the same weights."""
     result: dict[str, Any] = json.loads(arguments.result.read_text(encoding="utf-8"))
-    ours = load(arguments.model or arguments.name).fingerprint
-    if result["model_fingerprint"] != ours:
-        sys.exit(f"--result {arguments.result}: of the weights {result['model_fingerprint']}, those of {arguments.name} are {ours}")
-    return result
+    model = load(arguments.model or arguments.name)
+    if result["model_fingerprint"] != model.fingerprint:
+        theirs = f"of the weights {result['model_fingerprint']}, those of {arguments.name} are {model.fingerprint}"
+        sys.exit(f"--result {arguments.result}: {theirs}")
+    return result | {"training": _training(model.record)}
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import time
 import warnings
 from pathlib import Path
@@ -48,7 +49,8 @@ def main() -> None:
             hamiltonian = arl.hamiltonian(model.hamiltonian.name, **dict(model.hamiltonian.options) | {"supercell": supercell})
             rows += [_row(name, model.on(hamiltonian), state, arguments.samples, chains) for state in states]
             print(rows[-len(states) :], flush=True)
-    found = {"command": f"python benchmarks/other_sizes.py --samples {arguments.samples}", "torch": torch.__version__, "rows": rows}
+    command = f"python benchmarks/other_sizes.py --samples {arguments.samples}"
+    found = {"command": command, "device": f"CPU, {platform.machine()}", "torch": torch.__version__, "rows": rows}
     write_text(RESULTS, json.dumps(found, indent=1) + "\n")
 
 

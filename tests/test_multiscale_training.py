@@ -239,7 +239,7 @@ def test_scales_coarser_than_all_that_were_trained_take_the_weights_of_the_coars
 def test_a_supercell_whose_scales_have_other_classes_is_refused_in_one_line() -> None:
     """Thirds where halves were trained."""
     model = model_on(ising(4, 4))
-    with pytest.raises(arl.InputError, match=r"^supercell = .* its scales are not those of [^\n]*$"):
+    with pytest.raises(arl.InputError, match=r"^hamiltonian = .*multiscale.*classes[^\n]*$"):
         model.on(ising(3, 3))
     with pytest.raises(arl.InputError, match=r"^cells = .* must be a multiple"):
         model_on(ising(4, 4, J=-1.0)).on(ising(3, 3, J=-1.0))

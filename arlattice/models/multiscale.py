@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 from itertools import groupby
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -91,17 +91,18 @@ class Multiscale(Model):
     def any_supercell(self) -> bool:
         return True
 
-    def on(self, hamiltonian: Hamiltonian) -> Multiscale:
+    def on(self, hamiltonian: Hamiltonian) -> Self:
         """See `Model.on`.
 
         Raises:
-            InputError: besides, a supercell whose scales are not those of the weights: 3 x 3 x 3 cells, say, for weights of 4 x 4 x 4.
+            InputError: also a supercell with a scale that divides cells into other classes, as thirds where halves were trained.
         """
-        other: Multiscale = super().on(hamiltonian)
+        other = super().on(hamiltonian)
         for scale in other.layouts[self.orders[0]].scales:
-            if scale.labels != other.network_of(-1 if scale.root else scale.level).labels:
-                cure = f"its scales are not those of {self.lattice.supercell.tolist()}, for which the weights are"
-                raise InputError("supercell", hamiltonian.lattice.supercell.tolist(), cure)
+            classes = other.network_of(-1 if scale.root else scale.level).labels
+            if classes != scale.labels:
+                cure = f"{self.name} has weights for {classes} classes of cells at scale {scale.level}, this supercell has {scale.labels}"
+                raise InputError("hamiltonian", hamiltonian.name, f"{cure}; give one that is divided alike, as by powers of 2")
         return other
 
     def adopt(self, other: Model) -> None:
@@ -255,8 +256,7 @@ class Multiscale(Model):
         finest = layout.tables(placed.device)[-1]
         species = placed.index_select(1, finest.members).view(len(placed), finest.cells, finest.sites, 1)
         known = (species == torch.arange(self.q, device=placed.device)).to(self.state_mean.dtype)
-        mean: Tensor = scale.mean  # type: ignore[assignment]
-        return torch.einsum("mf,bfx->bmx", mean.to(known.dtype), known.flatten(2))
+        return torch.einsum("mf,bfx->bmx", scale.mean.to(known.dtype), known.flatten(2))  # type: ignore[union-attr]
 
     def log_prob_of_known(self, partial: Tensor, plan: Plan, conditions: Conditions) -> Tensor:
         """See `Model.log_prob_of_known`; blocks with the known sites first are not its own, even where they have the same sizes."""

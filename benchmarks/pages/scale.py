@@ -41,6 +41,18 @@ def reference(name: str) -> str:
     return table(["T", "Delta mu", "log Z, replica exchange", "population annealing", "dev", "x_Au"], rows) + source(result)
 
 
+def other_sizes() -> str:
+    """Weights of one supercell on others, untrained."""
+    result = read("other-sizes")
+    rows = []
+    for r in result["rows"]:
+        cells = " x ".join(str(n) for n in r["supercell"] if n > 1)
+        apart = pair(1e3 * r["eubo_minus_elbo_per_site"], 1e3 * r["error_per_site"])
+        rows.append([r["model"], cells, str(r["sites"]), f"{r['temperature']:g}", apart, f"{r['ess']:.2f}"])
+    head = ["weights of", "supercell", "sites", "T", "(EUBO - ELBO) / sites, 10^-3 nats", "q-ESS"]
+    return table(head, rows) + source(result)
+
+
 def picture(name: str) -> str:
     """The picture of `benchmarks/phase_weights.py`, once it is there."""
     path = f"images/phase-weights-{name}.png"
@@ -91,5 +103,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **{name: partial(evaluated, name) for name in MODELS},
     **{name: partial(either, name) for name in MEASURED_BEFORE},
     **{f"reference-{name}": partial(reference, name) for name in REFERENCES},
+    "other-sizes": other_sizes,
     "phase-weights-cuau-8x8x8": partial(picture, "cuau-8x8x8"),
 }
