@@ -61,7 +61,8 @@ _DRAWING = (
         "--plan",
         "order",
         metavar="NAME",
-        help="What is drawn after what: coarse-to-fine, random, raster, levels or a plugin's; by default the first that the model has.",
+        help="What is drawn after what: coarse-to-fine, random, raster, levels or a plugin's; blocks or finer-blocks of models that draw "
+        "blocks. By default the first that the model has.",
     ),
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory."),

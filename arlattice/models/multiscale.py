@@ -72,6 +72,8 @@ class Multiscale(Model):
 
     def __init__(self, hamiltonian: Hamiltonian, options: MultiscaleOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
         lattice = hamiltonian.lattice
+        if options.parts & (options.parts - 1):
+            raise InputError("parts", options.parts, "give a power of 2: 1, 2, 4, 8, ...")
         translations = ordering_translations(hamiltonian) if options.cells == "auto" else np.array(options.cells)
         cell = Cell.of(lattice, translations)
         rows = tuple(tuple(row) for row in cell.vectors.tolist())

@@ -153,7 +153,13 @@ RULES: tuple[Rule, ...] = (
     Rule("training.replay_group", 32, "as in the shipped models of 256 to 4096 sites", lambda s: s.family == _BLOCKS and _divisible(s, 32)),
     Rule("training.replay_group", 8, "configurations of one state that are compared with one another"),
     Rule("training.priority", 0.5, "states near a transition get more steps", lambda s: s.grouped),
-    Rule("training.coarse_share", 0.75, "most orders coarse to fine, as drawing takes them; the rest random, for in-painting"),
+    Rule(
+        "training.coarse_share",
+        0.75,
+        "most orders coarse to fine, as drawing takes them; the rest random, for in-painting",
+        lambda s: s.family != _BLOCKS,
+    ),
+    Rule("training.given_share", 0.1, "some configurations with random sites given, for in-painting", _is(_BLOCKS)),
     Rule("training.block_share", 0.25, "a part of the blocks of each configuration, of more configurations", _is(_BLOCKS)),
     # -- how much of it
     Rule(
