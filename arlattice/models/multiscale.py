@@ -74,8 +74,7 @@ class Multiscale(Model):
         lattice = hamiltonian.lattice
         if options.parts & (options.parts - 1):
             raise InputError("parts", options.parts, "give a power of 2: 1, 2, 4, 8, ...")
-        translations = ordering_translations(hamiltonian) if options.cells == "auto" else np.array(options.cells)
-        cell = Cell.of(lattice, translations)
+        cell = Cell.of(lattice, ordering_translations(hamiltonian) if options.cells == "auto" else np.array(options.cells))
         rows = tuple(tuple(row) for row in cell.vectors.tolist())
         super().__init__(hamiltonian, options.model_copy(update={"cells": rows}), ensemble)  # the weights belong to these cells
         self.q, width = lattice.n_species, options.width
@@ -250,8 +249,7 @@ class Multiscale(Model):
         network, codes = self.network_of(scale.level), scale.codes[places].mean(1)
         species = placed.index_select(1, scale.members)
         finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
-        state = self.state_token(self.standardised(conditions))
-        return network(species, scale.slot[places], features, codes, state, finer, scale.rim)
+        return network(species, scale.slot[places], features, codes, self.state_token(self.standardised(conditions)), finer, scale.rim)
 
     def _finer(self, layout: Layout, scale: ScaleTables, placed: Tensor) -> Tensor:
         """Shares of known species around every cell of a scale, among cells that are finer: (B, M, C q)."""
