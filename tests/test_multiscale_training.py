@@ -207,6 +207,8 @@ def test_more_parts_make_more_and_smaller_blocks() -> None:
     assert sizes[0][-3:] == (64, 64, 64) and sizes[1][-7:] == (16, 16, 16, 16, 32, 32, 64)
     model = model_on(ising(4, 4), parts=2)
     assert model.layouts["finer-blocks"].scales.parts == 4
+    with pytest.raises(arl.InputError, match=r"^parts = 3: give a power of 2"):
+        model_on(ising(4, 4), parts=3)
 
 
 # -- sizes share weights -------------------------------------------------------------------------------

@@ -283,6 +283,10 @@ RULES = {
     "FCC 3, no halves": (pairs(fcc([[2, 1, 0], [0, 2, 1], [1, 0, 3]]), 1.0), 1),
     "Ising": (arl.hamiltonian("ising", supercell=(4, 4)), 1),
     "antiferromagnet": (arl.hamiltonian("ising", supercell=(4, 4), J=-1.0), 2),
+    "antiferromagnet in cells of two sites": (
+        pairs(lattice(np.diag([1.0, 2.0, 9.0]), (4, 2, 1), [[0, 0, 0], [0, 0.5, 0]], flat=True), 1.0),
+        4,
+    ),
     "BCC, B2": (pairs(lattice(BCC, 4), 1.0), 2),
     "triangular, sqrt 3": (pairs(triangular(9), 1.0), 3),
     "HCP, sqrt 3 in each layer": (pairs(lattice(HEXAGONAL, (3, 3, 1), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]), 0.0, 1.0), 3),
@@ -324,3 +328,14 @@ def test_compositions_that_a_hamiltonian_refuses_are_left_out() -> None:
 
     assert index(ordering_translations(some((0, 8, 16)))) == 2
     assert index(ordering_translations(some((3,)))) == 1
+
+
+def test_every_lowest_pattern_is_unchanged_by_the_cells() -> None:
+    """The checkerboard of a square lattice in cells of two sites: opposite sites in a cell, and a wave along the other direction."""
+    hamiltonian, _ = RULES["antiferromagnet in cells of two sites"]
+    where = hamiltonian.lattice
+    board = torch.from_numpy(np.rint(where.positions[:, :2]).astype(int).sum(1) % 2)
+    assert float(hamiltonian.energy(board[None])) == 0.0
+    for step in ordering_translations(hamiltonian):
+        moved = where.site_index(where.cell_offsets + step, where.sublattice)
+        assert torch.equal(board[torch.from_numpy(moved)], board)
