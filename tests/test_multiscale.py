@@ -85,7 +85,7 @@ CASES = [
     *(case for name, case in SMALL.items() if "composition" in name and "ternary" not in name),
 ]
 KINDS = Multiscale.orders
-TINY = {"width": 8, "layers": 1}
+TINY = {"width": 8, "layers": 1, "parts": 1}
 
 
 @cache

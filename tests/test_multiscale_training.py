@@ -29,7 +29,7 @@ from arlattice.training.trainer import Trainer
 
 SGC = arl.SemiGrandCanonical
 STATE = SGC(2.3)
-TINY = {"width": 8, "layers": 1}
+TINY = {"width": 8, "layers": 1, "parts": 1}
 BRIEF: dict[str, Any] = {
     "seed": 0,
     "objective": "balanced",

@@ -9,16 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import arlattice as arl
 from arlattice.decoding.scales import Cell, Scale, Scales
-from arlattice.decoding.torus import Torus
 from arlattice.lattice import Lattice
 from arlattice.models import scale_tables
 from arlattice.models.scale_tables import Layout
-from arlattice.models.torus_convolution import Rim, TorusConvolution
-from arlattice.ordering import ordering_translations
 from arlattice.random_numbers import Stream
 
 FCC = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0], [2.0, 2.0, 0.0]])
@@ -194,152 +190,6 @@ def test_plans_are_moved_as_a_whole_and_known_as_their_own(name: str) -> None:
 def test_cells_that_the_supercell_is_no_multiple_of_are_refused() -> None:
     with pytest.raises(arl.InputError, match=r"^cells = .* the supercell .* must be a multiple of it$"):
         Cell.of(fcc(5), CUBIC)
-
-
-# -- the torus -------------------------------------------------------------------------------------
-
-TORI = {"5": np.diag([5, 1, 1]), "3x4": np.diag([3, 4, 1]), "skewed": np.array([[3, 1, 0], [-1, 2, 0], [0, 0, 1]])}
-TORI |= {"2x2x2": np.diag([2, 2, 2]), "skewed in space": np.array([[2, 1, 0], [0, 2, 1], [1, 0, 3]]), "FCC": 2 * B2}
-
-
-@pytest.mark.parametrize("factor", [2, 3, 5])
-@pytest.mark.parametrize("name", TORI)
-def test_a_divided_torus_has_the_multiples_of_a_factor(name: str, factor: int) -> None:
-    torus = Torus(TORI[name])
-    divided = torus.divided(factor)
-    assert len({int(torus.number(factor * point)) for point in divided.points}) == len(divided)
-    assert {int(n) for n in torus.number(factor * divided.points)} == {int(n) for n in torus.number(factor * torus.points)}
-
-
-def axes_of(name: str) -> tuple[int, ...]:
-    return {"5": (0,), "3x4": (0, 1), "skewed": (0, 1)}.get(name, (0, 1, 2))
-
-
-def written_out(layer: TorusConvolution, torus: Torus, axes: tuple[int, ...], x: Tensor, dilation: int) -> Tensor:
-    """The sum over the neighbours of every point, one by one."""
-    weight = layer.linear.weight.view(layer.channels[1], *(3,) * len(axes), layer.channels[0])
-    out = layer.linear.bias.expand(len(x), len(torus), -1).clone()
-    for step in itertools.product((-1, 0, 1), repeat=len(axes)):
-        there = torus.points.copy()
-        there[:, list(axes)] += dilation * np.array(step)
-        kernel = weight[(slice(None), *(s + 1 for s in step))]
-        out = out + x[:, torch.from_numpy(torus.number(there))] @ kernel.T
-    return out
-
-
-@pytest.mark.parametrize("dilation", [1, 2, 4])
-@pytest.mark.parametrize("name", TORI)
-def test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient(name: str, dilation: int) -> None:
-    """In double precision; also where a rim is wider than the torus."""
-    torus, axes = Torus(TORI[name]), axes_of(name)
-    layer = TorusConvolution((3, 4), len(axes)).double()
-    with torch.no_grad():
-        for k, parameter in enumerate(layer.parameters()):
-            parameter.copy_(Stream(k).uniform(1, parameter.numel()).view(parameter.shape))
-    x = Stream(5).uniform(2, len(torus) * 3).view(2, len(torus), 3).double().requires_grad_()
-    weigh = Stream(6).uniform(2, len(torus) * 4).view(2, len(torus), 4).double()
-    given = [x, *layer.parameters()]
-    found = layer(x, Rim.of(torus, axes, dilation))
-    expected = written_out(layer, torus, axes, x, dilation)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    for one, other in zip(*(torch.autograd.grad((y * weigh).sum(), given) for y in (found, expected)), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("name", ["skewed", "FCC"])
-def test_the_gradient_of_a_rim_is_its_finite_difference(name: str) -> None:
-    torus = Torus(TORI[name])
-    rim = Rim.of(torus, axes_of(name), 2)
-    x = Stream(0).uniform(1, 2 * len(torus)).view(1, len(torus), 2).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda y: rim(y), (x,))
-
-
-# -- cells by rule -----------------------------------------------------------------------------------
-
-
-def pairs(where: Lattice, *strengths: float, sublattices: tuple[int, ...] | None = None) -> arl.ClusterHamiltonian:
-    """Equal species on the sites of some sublattices cost ``strengths``, one for each shell of neighbours."""
-    chosen = range(len(where.basis)) if sublattices is None else sublattices
-    steps = list(itertools.product(*[range(-2, 3) if p else (0,) for p in where.pbc]))
-    found = [
-        (i, j, o, round(float(np.linalg.norm((o + where.basis[j] - where.basis[i]) @ where.cell)), 6))
-        for i in chosen
-        for j in chosen
-        for o in steps
-    ]
-    shells = dict(zip(sorted({length for *_, length in found if length > 0}), strengths, strict=False))
-    even = np.eye(where.n_species) / 2
-    terms = [([((0, 0, 0), i), (o, j)], shells[length] * even) for i, j, o, length in found if length in shells]
-    return arl.ClusterHamiltonian.from_cell(where, terms, units="reduced")
-
-
-def index(translations: np.ndarray) -> int:
-    return abs(round(float(np.linalg.det(translations))))
-
-
-RULES = {
-    "FCC 4, L1_0 and L1_2": (pairs(fcc(4), 1.0, -0.3), 4),
-    "FCC 8, L1_0 and L1_2": (pairs(fcc(8), 1.0, -0.3), 4),
-    "FCC 4, nothing orders": (pairs(fcc(4), -1.0), 1),
-    "FCC 3, no halves": (pairs(fcc([[2, 1, 0], [0, 2, 1], [1, 0, 3]]), 1.0), 1),
-    "Ising": (arl.hamiltonian("ising", supercell=(4, 4)), 1),
-    "antiferromagnet": (arl.hamiltonian("ising", supercell=(4, 4), J=-1.0), 2),
-    "antiferromagnet in cells of two sites": (
-        pairs(lattice(np.diag([1.0, 2.0, 9.0]), (4, 2, 1), [[0, 0, 0], [0, 0.5, 0]], flat=True), 1.0),
-        4,
-    ),
-    "BCC, B2": (pairs(lattice(BCC, 4), 1.0), 2),
-    "triangular, sqrt 3": (pairs(triangular(9), 1.0), 3),
-    "HCP, sqrt 3 in each layer": (pairs(lattice(HEXAGONAL, (3, 3, 1), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]), 0.0, 1.0), 3),
-    "triangular, stripes and sqrt 3": (pairs(triangular(6), 1.0), 12),
-    "simple cubic, rock salt": (pairs(lattice(CUBE, 4), 1.0), 2),
-    "rock salt, one sublattice": (pairs(rock_salt(4), 1.0, -0.3, sublattices=(0,)), 4),
-    "perovskite, B sites": (pairs(perovskite(2), 1.0, sublattices=(1,)), 2),
-}
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_the_cells_are_those_that_the_ordered_phases_share(name: str) -> None:
-    """Also of a black box with the same energies."""
-    hamiltonian, expected = RULES[name]
-    found = ordering_translations(hamiltonian)
-    assert index(found) == expected
-    box = arl.FunctionHamiltonian(hamiltonian.lattice, hamiltonian.energy, units="reduced")
-    assert np.array_equal(ordering_translations(box), found)
-
-
-def test_the_cell_of_cuau_is_the_cube_of_four_sites() -> None:
-    cuau = arl.load("cuau-4x4x4").hamiltonian
-    cell = Cell.of(cuau.lattice, ordering_translations(cuau))
-    vectors = cell.vectors @ cuau.lattice.cell
-    assert len(cell) == 4 and np.allclose(vectors @ vectors.T, np.eye(3) * (vectors[0] @ vectors[0]))
-
-
-def test_compositions_that_a_hamiltonian_refuses_are_left_out() -> None:
-    """All but the two pure ends and the patterns of a half: those still tell the checkerboard; and of none left, one site."""
-    known = arl.hamiltonian("ising", supercell=(4, 4), J=-1.0)
-
-    def some(allowed: tuple[int, ...]) -> arl.Hamiltonian:
-        def energy(x: Tensor) -> Tensor:
-            if not bool(torch.isin(x.sum(1), torch.tensor(allowed)).all()):
-                raise ValueError("not this composition")
-            return known.energy(x)
-
-        return arl.FunctionHamiltonian(known.lattice, energy, units="reduced")
-
-    assert index(ordering_translations(some((0, 8, 16)))) == 2
-    assert index(ordering_translations(some((3,)))) == 1
-
-
-def test_every_lowest_pattern_is_unchanged_by_the_cells() -> None:
-    """The checkerboard of a square lattice in cells of two sites: opposite sites in a cell, and a wave along the other direction."""
-    hamiltonian, _ = RULES["antiferromagnet in cells of two sites"]
-    where = hamiltonian.lattice
-    board = torch.from_numpy(np.rint(where.positions[:, :2]).astype(int).sum(1) % 2)
-    assert float(hamiltonian.energy(board[None])) == 0.0
-    for step in ordering_translations(hamiltonian):
-        moved = where.site_index(where.cell_offsets + step, where.sublattice)
-        assert torch.equal(board[torch.from_numpy(moved)], board)
 
 
 @pytest.mark.parametrize("name", SUPERCELLS)

@@ -730,7 +730,7 @@ BLOCKS = (
         "arlattice.decoding.torus:Torus.padded",
         "np.arange(-width, n + width)",
         "abs(np.arange(-width, n + width))",
-        "test_scales:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
+        "test_torus_convolution:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
         lambda m: {"name": "skewed", "dilation": 1},
     ),
     Defect(
@@ -738,7 +738,7 @@ BLOCKS = (
         "arlattice.models.torus_convolution:collected",
         "for copies in inverse:",
         "for copies in inverse[1:]:",
-        "test_scales:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
+        "test_torus_convolution:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
         lambda m: {"name": "3x4", "dilation": 1},
     ),
     Defect(
