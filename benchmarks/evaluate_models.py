@@ -44,9 +44,7 @@ def main() -> None:
     parser.add_argument("--model", help="a folder instead of the shipped model of that name; its record stays as it is")
     parser.add_argument("--samples", type=int, default=4096, help="per state and kind of plan")
     parser.add_argument("--orders", type=lambda text: text.split(","), help="kinds of plan; default: all that are trained")
-    parser.add_argument(
-        "--temperatures", type=lambda text: [float(t) for t in text.split(",")], help="only these; default: all that are known"
-    )
+    parser.add_argument("--temperatures", type=lambda text: [float(t) for t in text.split(",")], help="default: all that are known")
     parser.add_argument("--chains", type=Path, help="what benchmarks/reference_cuau.py run wrote")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)

@@ -30,6 +30,8 @@ FEWER = [
     (r'objective = "forward"', 'objective = "forward"\nequilibration_sweeps = 2\nreplica_copies = 2'),
     (r" -n \d+", " -n 4 --quiet"),
     (r"( train .*)", r"\1 --quiet"),
+    (r"arl\.train\((\w+), (\w+)\)", r'arl.train(\1, \2, training={"steps": 2, "equilibration_sweeps": 2, "evaluate_samples": 4})'),
+    (r"until_ess = [\d.]+", "steps = 2\nequilibration_sweeps = 2\nevaluate_samples = 4"),
 ]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::arlattice.LowEssWarning"),  # blocks run with fewer samples here

@@ -76,6 +76,8 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "coarse_share": BATCH,
         "learning_rate": "test_training:test_the_learning_rate_warms_up_and_decays_to_two_percent",
         "cycles": "test_warm_start:test_every_cycle_restarts_at_the_peak_and_ends_near_the_floor",
+        "until_ess": "test_automatic_training:test_a_run_stops_at_the_worst_ess_that_was_asked_for",
+        "until_steady": "test_automatic_training:test_a_run_stops_after_a_cycle_that_did_not_help",
         "warmup_steps": "test_training:test_the_learning_rate_warms_up_and_decays_to_two_percent",
         "gradient_clip": f"{HERE}:test_a_step_is_taken_along_a_gradient_of_at_most_the_norm_given",
         "ema_decay": "test_training:test_the_saved_weights_are_the_moving_average",

@@ -641,7 +641,7 @@ ESTIMATORS = (
 TRAINING = (
     Defect(
         "averaged weights that are the last ones",
-        "arlattice.training.trainer:Trainer._average",
+        "arlattice.training.weights:move_average",
         "theirs, 1 - decay",
         "theirs, 1.0",
         "test_training:test_the_saved_weights_are_the_moving_average",
@@ -660,6 +660,21 @@ TRAINING = (
         "batch.reverse_weight * second.value",
         "second.value",
         "test_training:test_the_forward_loss_is_the_mean_of_minus_log_q_and_the_hybrid_adds_the_weighted_reverse",
+    ),
+    Defect(
+        "heat-bath probabilities with mu of the wrong sign",
+        "arlattice.montecarlo.heat_bath:site_probabilities",
+        "(occupations) - state.mu",
+        "(occupations) + state.mu",
+        "test_soft_targets:test_the_expected_gradient_is_that_of_the_species_that_are_there",
+        lambda m: {"name": "a chain"},
+    ),
+    Defect(
+        "pure ends that cross at the energy of the whole supercell",
+        "arlattice.training.pure_ends:_changes",
+        " / int(open_sites.sum())",
+        "",
+        "test_automatic_training:test_pure_ends_cross_where_their_grand_potentials_are_equal",
     ),
 )
 

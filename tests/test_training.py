@@ -25,6 +25,7 @@ from arlattice.io.records import read_tensors, write_tensors
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.base import Model
 from arlattice.models.checkpoint import read_record
+from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import Enumeration
@@ -32,8 +33,10 @@ from arlattice.training.checkpoint import Progress, load_checkpoint, save_checkp
 from arlattice.training.config import TrainingOptions
 from arlattice.training.health import TrainingWarning
 from arlattice.training.objectives import Batch, balanced, forward, hybrid, log_variance, reverse
+from arlattice.training.schedule import average_decay
 from arlattice.training.states import StateRange, replica_grid
 from arlattice.training.trainer import Trainer
+from arlattice.training.weights import move_average
 
 TINY = {"width": 16, "heads": 2, "layers": 2}
 CRITICAL = arl.SemiGrandCanonical(2.27)
@@ -161,8 +164,8 @@ def test_one_model_learns_a_range_of_states() -> None:
 class OneOrder(Batch):
     """A batch whose orders are all the same."""
 
-    def orders(self, model: Model, n: int) -> Tensor:
-        return torch.arange(model.lattice.n_sites).flip(0).expand(n, -1)
+    def plan(self, model: Model, n: int) -> Plan:
+        return Plan(torch.arange(model.lattice.n_sites).flip(0).expand(n, -1))
 
 
 def batch(conditions: Conditions | None, group_size: int, x: Tensor | None = None, kind: type[Batch] = OneOrder, **keywords: Any) -> Batch:
@@ -514,7 +517,7 @@ def test_the_saved_weights_are_the_moving_average() -> None:
         with torch.no_grad():
             for p in parameters:
                 p.add_(1.0)
-        run._average()
+        move_average(run.average, run.model, average_decay(run.step, run.options))
         decay = min(0.5, (1 + step) / (10 + step))
         expected = [decay * e + (1 - decay) * p for e, p in zip(expected, parameters, strict=True)]
         assert all(torch.allclose(a, e, atol=1e-6) for a, e in zip(run.average.parameters(), expected, strict=True))

@@ -6,13 +6,15 @@ import click
 
 from arlattice.cli.command import Command, answer
 from arlattice.cli.parameters import seed_option
+from arlattice.errors import InputError
 
 __all__ = ["train"]
 
 
 @click.command(cls=Command)
 @click.argument("config", metavar="CONFIG.toml")
-@click.option("-o", "--output", "folder", required=True, metavar="RUNFOLDER", help="New folder for config, metrics and checkpoints.")
+@click.option("-o", "--output", "folder", metavar="RUNFOLDER", help="New folder for config, metrics and checkpoints.")
+@click.option("--explain", is_flag=True, help="Print what is chosen where the file leaves it open, and why; do not train.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUNFOLDER.")
 @click.option(
     "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
@@ -24,7 +26,8 @@ __all__ = ["train"]
 @click.option("--device", help="cpu, cuda or cuda:1; by default a GPU if there is one.")
 def train(
     config: str,
-    folder: str,
+    folder: str | None,
+    explain: bool,
     resume: bool,
     hamiltonian_file: str | None,
     start: str | None,
@@ -35,20 +38,28 @@ def train(
 ) -> None:
     """Train a model as a TOML file says.
 
-    RUNFOLDER gets the config, metrics.jsonl and checkpoints; `arlattice sample RUNFOLDER` draws from the model.
+    RUNFOLDER gets the config, metrics.jsonl and checkpoints; `arlattice sample RUNFOLDER` draws from the model. A file needs the tables
+    [hamiltonian] and [states]; what [model] and [training] leave open is chosen from lattice, states and device, and the run stops when
+    it no longer improves.
 
     \b
     Examples:
+      arlattice train alloy.toml --explain
       arlattice train configs/ising-10x10.toml -o run
       arlattice train configs/ising-10x10.toml -o run --resume
       arlattice train configs/cuau-4x4x4.toml -o run --device cuda --hamiltonian cuau.safetensors
     """
     from arlattice.training.config import RunConfig
-    from arlattice.training.train import run
+    from arlattice.training.train import explanation, run
 
     read = RunConfig.from_toml(config)
     if seed is not None:
         read = read.model_copy(update={"training": read.training.model_copy(update={"seed": seed})})
+    if explain:
+        answer(explanation(read, start=start, device=device, hamiltonian_file=hamiltonian_file))
+        return
+    if folder is None:
+        raise InputError("--output", None, "name a new folder for the run, or give --explain")
     model = run(
         read,
         folder,
@@ -61,4 +72,8 @@ def train(
     )
     done, planned = model.record["steps"], model.record["planned_steps"]
     finished = f"trained model: {folder}"
-    answer(finished if done == planned else f"unfinished model, {done} of {planned} steps: {folder}; go on with --resume")
+    answer(
+        finished
+        if done == planned or "stopped" in model.record
+        else f"unfinished model, {done} of {planned} steps: {folder}; go on with --resume"
+    )

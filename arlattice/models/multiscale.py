@@ -58,8 +58,8 @@ class MultiscaleOptions(Options):
         Field(description="translations of the cells, rows in primitive cells; auto: those that the ordered phases share"),
     ] = "auto"
     parts: Annotated[
-        int, Field(ge=1, le=64, description="parts in which the first class of cells of a scale is drawn; later ones in half as many each")
-    ] = 1
+        int, Field(ge=1, le=64, description="parts of the first class of cells of a scale; half as many of each later one")
+    ] = 4
     energies: Annotated[bool, Field(description="start logits from completed-cluster energies; false learns them")] = True
 
 

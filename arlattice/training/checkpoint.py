@@ -19,6 +19,7 @@ from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream, check_seed
 from arlattice.training.chains import ModelChains
 from arlattice.training.priority import StatePriority
+from arlattice.training.stopping import Reached
 
 __all__ = ["CHECKPOINT", "Progress", "RunParts", "checkpoint_seed", "load_checkpoint", "save_checkpoint"]
 
@@ -54,11 +55,13 @@ class Progress(NamedTuple):
     Args:
         step: number of training steps done.
         sweeps: number of Monte Carlo sweeps of equilibration done.
+        reached: the highest ESS at the end of a cycle.
         seconds: that the run took so far, summed over the commands that did it.
     """
 
     step: int = 0
     sweeps: int = 0
+    reached: Reached = Reached()
     seconds: float = 0.0
 
 
@@ -95,7 +98,8 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
     try:
         _restore(parts, tensors)
         parts.stream.restore(description["counters"])
-        return Progress(int(description["step"]), int(description["sweeps"]), float(description.get("seconds", 0.0)))
+        counted = int(description["step"]), int(description["sweeps"])
+        return Progress(*counted, Reached(*description.get("reached", ())), float(description.get("seconds", 0.0)))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None

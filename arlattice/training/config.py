@@ -42,8 +42,15 @@ class TrainingOptions(Options):
     chain_refresh: Annotated[int, Field(ge=1, description="steps between draws of the chains from nothing (mam)")] = 200
     coarse_share: Annotated[float, Field(ge=0, le=1, description="share of coarse-to-fine orders; the rest is random")] = 0.5
     block_share: Annotated[float, Field(gt=0, le=1, description="share of the blocks computed for each configuration")] = 1.0
+    given_share: Annotated[float, Field(ge=0, le=1, description="share of configurations learned given random sites (blocks)")] = 0.0
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate of AdamW; cosine decay to 2 %")] = 1e-3
     cycles: Annotated[int, Field(ge=1, description="cosine cycles, each a warm restart at the peak (SGDR)")] = 1
+    until_ess: Annotated[
+        float | None, Field(gt=0, le=1, description="stop once the worst ESS of the states that are evaluated is this high; none: go on")
+    ] = None
+    until_steady: Annotated[bool, Field(description="stop when cycles no longer raise mean or worst ESS, or leave no time for another")] = (
+        False
+    )
     warmup_steps: Annotated[int, Field(ge=1, description="steps of linear warm-up")] = 50
     gradient_clip: Annotated[float, Field(gt=0, description="largest gradient norm")] = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="decay of the averaged weights that are evaluated and saved; 0 = none")] = (
@@ -72,13 +79,14 @@ class RunConfig(Options):
 
     ``[hamiltonian]`` and ``[model]`` hold a ``name`` and the options of that name. ``supercells`` lists options that
     replace the Hamiltonian's, one table for each further supercell to train the same weights on. Several tables
-    ``[[hamiltonian]]`` are Hamiltonians with energies of their own that share the weights.
+    ``[[hamiltonian]]`` are Hamiltonians with energies of their own that share the weights. What ``[model]`` and ``[training]`` leave
+    open is chosen (`arlattice.training.automatic`).
     """
 
     supercells: tuple[dict[str, Any], ...] = ()
     hamiltonian: dict[str, Any] | tuple[dict[str, Any], ...]
     states: StateRange
-    model: dict[str, Any] = {"name": "any-order-transformer"}
+    model: dict[str, Any] | None = None
     training: TrainingOptions = TrainingOptions()
 
     @property
@@ -102,7 +110,8 @@ class RunConfig(Options):
         config = cls.parse(data)
         if not config.hamiltonians:
             raise InputError("hamiltonian", [], "give at least one table [hamiltonian]")
-        named = [("model", config.model), *(("hamiltonian", table) for table in config.hamiltonians)]
+        models = [] if config.model is None else [("model", config.model)]
+        named = [*models, *(("hamiltonian", table) for table in config.hamiltonians)]
         for kind, table in named:
             if not isinstance(table.get("name"), str):
                 raise InputError(f"{kind}.name", table.get("name"), f"give a registered name; `arlattice {kind}s` lists them")

@@ -26,7 +26,7 @@ def evaluated_states(states: States) -> list[Ensemble]:
 
 
 @torch.no_grad()
-def evaluate(models: Sequence[Model], states: Sequence[Ensemble], n: int, stream: Stream) -> dict[str, float]:
+def evaluate(models: Sequence[Model], states: Sequence[Ensemble], n: int, stream: Stream, order: str | None = "random") -> dict[str, float]:
     """Figures over a few states.
 
     Args:
@@ -34,12 +34,13 @@ def evaluate(models: Sequence[Model], states: Sequence[Ensemble], n: int, stream
         states: to draw in, all with every model.
         n: configurations of each.
         stream: of the seeds, one a model and state.
+        order: to draw in; None is the family's default, which one without random orders takes always.
 
     Returns:
         Mean and worst ``gap`` (log mean f/q - mean log f/q, nats) and ``ess``, and in the worst state how far the lower bound of
         log Z lies above that of random species (`arlattice.training.health.above_random`).
     """
-    order = "random" if "random" in models[0].orders else None
+    order = order if "random" in models[0].orders else None
     seeds = stream.integers(2**53, 1, len(models) * len(states))[0].tolist()
     pairs = zip(product(models, states), seeds, strict=True)
     sets = [(model, model.sample(n, state, order=order, seed=seed, batch_size=n)) for (model, state), seed in pairs]

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian, fixed_configurations
 from arlattice.samples import SampleSet
 from arlattice.training.config import TrainingOptions
 
-__all__ = ["TrainingWarning", "above_random", "distrust", "divergence"]
+__all__ = ["TrainingWarning", "above_random", "check_finite", "distrust", "divergence"]
 
 _LARGEST_WEIGHT = 1e6
 _RANDOM_CONFIGURATIONS = 256
@@ -44,6 +45,14 @@ def divergence(loss: Tensor, gradient_norm: Tensor, weights: Iterable[Tensor]) -
     return None if largest <= _LARGEST_WEIGHT else f"the largest weight is {largest:.3g}"
 
 
+def check_finite(loss: Tensor, gradient_norm: Tensor, weights: Iterable[Tensor], step: int, options: TrainingOptions) -> None:
+    """Raise `InputError` where a training diverged, see `divergence`; ``step`` is the one that was done."""
+    found = divergence(loss, gradient_norm, weights)
+    if found is not None:
+        cure = f"training diverged: {found} after step {step}; give a lower learning rate. A checkpoint from before stays as it is"
+        raise InputError("training.learning_rate", options.learning_rate, cure)
+
+
 def above_random(samples: SampleSet, hamiltonian: Hamiltonian) -> float:
     """How far the lower bound of log Z lies above that of drawing every allowed species with equal probability, nats.
 
@@ -64,15 +73,16 @@ def above_random(samples: SampleSet, hamiltonian: Hamiltonian) -> float:
     return ours.value - float(random.mean()) - choices + 3 * error
 
 
-def distrust(step: int, options: TrainingOptions, figures: Mapping[str, float]) -> str | None:
+def distrust(step: int, options: TrainingOptions, figures: Mapping[str, float], stopped: bool = False) -> str | None:
     """Why a model is not to be trusted, in words; None if nothing shows it.
 
     Args:
         step: the last one done.
         options: of the run.
         figures: of the last evaluation.
+        stopped: whether the run ended by itself before its last step.
     """
-    if step < options.steps:
+    if step < options.steps and not stopped:
         return f"the time limit was reached after {step} of {options.steps} steps: the model is unfinished; resume the run"
     worst = figures.get("above_random", math.inf)
     if worst >= 0:

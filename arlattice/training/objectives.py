@@ -15,7 +15,7 @@ those of `torch.nn.parallel.DistributedDataParallel`, see every step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -54,6 +54,7 @@ class Batch:
         replay_group: neighbours in the replay that share their state.
         soft_targets: see `arlattice.training.soft_targets`.
         block_share: share of the blocks of a plan that is computed for each configuration.
+        given_share: share of the configurations whose rest is learned given some of their sites.
     """
 
     occupations: Tensor | None
@@ -68,6 +69,7 @@ class Batch:
     replay_group: int = 1
     soft_targets: bool = False
     block_share: float = 1.0
+    given_share: float = 0.0
 
     def visits(self, plan: Plan) -> Tensor | None:
         """For each block of a plan some configurations, drawn anew, (blocks, m); None for all of an order, or a share of 1."""
@@ -87,6 +89,11 @@ class Batch:
     def orders(self, model: Model, n: int) -> Tensor:
         """The sites as they are drawn, (n, sites)."""
         return self.plan(model, n).order
+
+    def given(self, plan: Plan) -> Plan:
+        """The plan with random sites given, of every configuration another share of them."""
+        share = self.stream["given share"].uniform(1, len(plan)).T
+        return replace(plan, given=share > self.stream["given"].uniform(plan.order.shape[1], len(plan)).T)
 
 
 @dataclass
@@ -133,7 +140,18 @@ def forward(model: Model, batch: Batch) -> Loss:
     soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
     with model.autocast():
         loss = -model(batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).float().sum(1).mean()
-    return Loss(loss, {"forward": loss.detach()})
+    return Loss(loss + _given_loss(model, batch), {"forward": loss.detach()})
+
+
+def _given_loss(model: Model, batch: Batch) -> Tensor | float:
+    """Forward KL of the rest of some configurations given random sites of theirs; nothing for models that draw in any order."""
+    n = 0 if batch.occupations is None or "random" in model.orders else round(len(batch.occupations) * batch.given_share)
+    if n == 0 or batch.conditions is None or batch.occupations is None:
+        return 0.0
+    x, conditions, plan = batch.occupations[:n], batch.conditions[:n], batch.given(batch.plan(model, n))
+    visits = batch.stream["given visits"].permutations(n, len(plan.spans))[:, : max(1, round(n * batch.block_share))]
+    with model.autocast():
+        return -model(x, plan, conditions, None, visits).float().sum(1).mean() * (n / len(batch.occupations))
 
 
 @uses("replay", "groups")
@@ -172,7 +190,7 @@ def balanced(model: Model, batch: Batch) -> Loss:
         loss = _weighted((difference - variance) / (1 + variance), log_prob)
     else:
         loss = _weighted(difference / (1 + variance), log_prob) - _weighted((variance / (1 + variance)).expand_as(difference), soft)
-    return _told(loss, log_prob, advantage)
+    return _told(loss + _given_loss(model, batch), log_prob, advantage)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.models.base import Model
 from arlattice.montecarlo.heat_bath import site_probabilities
 
-__all__ = ["soft_targets"]
+__all__ = ["is_black_box", "soft_targets"]
 
 
 @torch.no_grad()
@@ -37,12 +37,12 @@ def soft_targets(model: Model, occupations: Tensor, conditions: Conditions) -> T
         alone), and for a black box that would compute sites x species energies a configuration.
     """
     hamiltonian = model.device_hamiltonian
-    if not model.steps.constraint(conditions.ensemble).free or _black_box(hamiltonian):
+    if not model.steps.constraint(conditions.ensemble).free or is_black_box(hamiltonian):
         return None
     return site_probabilities(hamiltonian, occupations, conditions)
 
 
-def _black_box(hamiltonian: Hamiltonian) -> bool:
+def is_black_box(hamiltonian: Hamiltonian) -> bool:
     """Whether what one site does to the energy takes energies of whole configurations."""
     ways = ("flip_differences", "site_energies")
     return all(getattr(type(hamiltonian), way) is getattr(Hamiltonian, way) for way in ways)

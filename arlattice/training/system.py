@@ -94,19 +94,20 @@ class TrainingSystem:
             own = self.states[rows.repeat_interleave(o.reverse_samples)]
         if self.chains is not None:
             self.chains.advance(self.model)
-        weights = o.coarse_share, o.reverse_weight
         return Batch(
             x,
             conditions,
             own,
             o.reverse_samples,
-            *weights,
+            o.coarse_share,
+            o.reverse_weight,
             stream,
-            self.chains,
-            o.consistency_weight,
-            self.group,
-            o.soft_targets,
-            o.block_share,
+            chains=self.chains,
+            consistency_weight=o.consistency_weight,
+            replay_group=self.group,
+            soft_targets=o.soft_targets,
+            block_share=o.block_share,
+            given_share=o.given_share,
         )
 
     def _rows(self, stream: Stream) -> Tensor:

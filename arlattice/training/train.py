@@ -10,30 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from arlattice.arguments import finite_number, items_of, path_text
 from arlattice.build import build_hamiltonian
+from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.training.automatic import set_up, training_device
 from arlattice.training.checkpoint import CHECKPOINT, checkpoint_seed
 from arlattice.training.compiled import load_compiled
 from arlattice.training.config import RunConfig, TrainingOptions
-from arlattice.training.states import StateSpec
+from arlattice.training.pure_ends import crossings, warn_outside
+from arlattice.training.states import StateSpec, check_states
 from arlattice.training.trainer import Trainer
 
-__all__ = ["run", "train"]
+__all__ = ["explanation", "run", "train"]
 
 
 def train(
     hamiltonian: Hamiltonian | Sequence[Hamiltonian],
     states: StateSpec,
     *,
-    model: str = "any-order-transformer",
+    model: str | None = None,
     model_options: Options | dict[str, Any] | None = None,
     training: TrainingOptions | dict[str, Any] | None = None,
     supercells: Sequence[Hamiltonian] = (),
@@ -51,9 +54,11 @@ def train(
             supercell or on different ones.
         states: a `StateRange`, one state, or a list of states of one kind; every Hamiltonian is trained in all of them, by its own
             units and number of sites.
-        model: registered name of the family.
-        model_options: its options.
-        training: `TrainingOptions`, or their values.
+        model: registered name of the family; None: chosen (the any-order transformer where only ``model_options`` are given).
+        model_options: its options; None: chosen, where the model or ``training`` is open.
+        training: `TrainingOptions`, or their values. What is not given is chosen from lattice, states and device
+            (`arlattice.training.automatic`), and the run ends with a report; a run by hand, with a model and values of ``training``,
+            takes the defaults of `TrainingOptions` instead.
         supercells: further Hamiltonians to train the weights on, as a rule the same one on further supercells: another zero of
             energy is taken for a mistake (`arlattice.same_zero`).
         folder: where to leave metrics, checkpoints and the model; None keeps nothing.
@@ -79,7 +84,15 @@ def train(
     supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")
     if resume and options.seed is None and folder is not None:
         options = options.model_copy(update={"seed": checkpoint_seed(Path(folder) / CHECKPOINT)})
-    trainer = Trainer(hamiltonians, states, model, model_options, options, device, start, supercells)
+    if not hamiltonians:
+        raise InputError("hamiltonian", hamiltonians, cure)
+    checked, place = check_states(states), training_device(device)
+    setup = set_up([*hamiltonians, *supercells], checked, place, model, model_options, options, start)
+    if setup.choices:
+        warn_outside(hamiltonians[0], checked)
+    trainer = Trainer(
+        hamiltonians, states, setup.model, setup.model_options, setup.training, place, start, supercells, choices=setup.choices
+    )
     return trainer.fit(None if folder is None else Path(folder), resume, time_limit, progress)
 
 
@@ -101,6 +114,44 @@ def run(
             for machines without its plugin; they must be of the name and options in the run file. Of several, the first one's.
     """
     path_text("folder", folder)
+    read = _read(config, hamiltonian_file)
+    return train(
+        read.hamiltonians,
+        config.states,
+        model=read.model,
+        model_options=read.model_options,
+        training=config.training,
+        supercells=read.supercells,
+        folder=folder,
+        start=start,
+        resume=resume,
+        device=device,
+        time_limit=time_limit,
+        progress=progress,
+    )
+
+
+def explanation(
+    config: RunConfig, *, start: str | Path | None = None, device: str | None = None, hamiltonian_file: str | Path | None = None
+) -> str:
+    """What `run` would choose, and why, a line each; then where the compositions change. Nothing is trained."""
+    read, states, place = _read(config, hamiltonian_file), check_states(config.states), training_device(device)
+    all_of_them = [*read.hamiltonians, *read.supercells]
+    setup = set_up(all_of_them, states, place, read.model, read.model_options, config.training, start)
+    lines = [str(choice) for choice in setup.choices] or ["nothing is chosen: the file has both a model and entries of [training]"]
+    return "\n".join([*lines, *map(str, crossings(all_of_them[0], states.corners()))])
+
+
+class _Read(NamedTuple):
+    """What the tables of a run file build."""
+
+    hamiltonians: list[Hamiltonian]
+    supercells: list[Hamiltonian]
+    model: str | None
+    model_options: Options | None
+
+
+def _read(config: RunConfig, hamiltonian_file: str | Path | None) -> _Read:
     first, *others = config.hamiltonians
     name, options = _split(first)
     current_names = default_manager().hamiltonians.current_names
@@ -109,23 +160,13 @@ def run(
         hamiltonian = build_hamiltonian(name, options, "hamiltonian")
     else:
         hamiltonian = load_compiled(hamiltonian_file, name, options, "hamiltonian file")
-    model, given = _split(config.model)
-    return train(
-        [hamiltonian, *(build_hamiltonian(*_split(table), f"hamiltonian.{i}") for i, table in enumerate(others, 1))],
-        config.states,
-        model=model,
-        model_options=default_manager().models[model].parse_options(given, "model"),
-        training=config.training,
-        supercells=[
-            build_hamiltonian(name, options | current_names(name, more), f"supercells.{i}") for i, more in enumerate(config.supercells)
-        ],
-        folder=folder,
-        start=start,
-        resume=resume,
-        device=device,
-        time_limit=time_limit,
-        progress=progress,
-    )
+    hamiltonians = [hamiltonian, *(build_hamiltonian(*_split(table), f"hamiltonian.{i}") for i, table in enumerate(others, 1))]
+    model, given = _split(config.model) if config.model is not None else (None, {})
+    checked = default_manager().models[model].parse_options(given, "model") if model is not None and given else None
+    supercells = [
+        build_hamiltonian(name, options | current_names(name, more), f"supercells.{i}") for i, more in enumerate(config.supercells)
+    ]
+    return _Read(hamiltonians, supercells, model, checked)
 
 
 def _split(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -17,28 +18,32 @@ from tqdm import tqdm
 
 from arlattice.arguments import of_type
 from arlattice.conditions import Conditions
-from arlattice.device import check_device
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream
+from arlattice.training.automatic import Choice, training_device
 from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
 from arlattice.training.config import TrainingOptions
 from arlattice.training.coverage import warn_uncovered
 from arlattice.training.determinism import deterministic
 from arlattice.training.evaluation import evaluate, evaluated_states
 from arlattice.training.footprint import check_footprint
-from arlattice.training.health import TrainingWarning, distrust, divergence
+from arlattice.training.health import TrainingWarning, check_finite, distrust
 from arlattice.training.identity import described, identity
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Loss, Objective, needs
+from arlattice.training.out_of_memory import half_of_the_batch, that_fits
+from arlattice.training.record import run_record
+from arlattice.training.report import how_it_ended, report_of
 from arlattice.training.run_folder import RunFolder, run_folder
 from arlattice.training.schedule import average_decay, learning_rate
-from arlattice.training.states import StateSpec, check_states, replica_grid, trained_range
+from arlattice.training.states import StateSpec, check_states, replica_grid
+from arlattice.training.stopping import Stopping
 from arlattice.training.system import TrainingSystem, group_size
-from arlattice.training.weights import new_model, scale_states, start_from
+from arlattice.training.weights import move_average, new_model, scale_states, start_from
 
 __all__ = ["Trainer"]
 
@@ -55,6 +60,8 @@ class Trainer:
         device: ``"cpu"`` or ``"cuda"``; None takes a GPU if there is one.
         start: a trained model to start from.
         supercells: further Hamiltonians with the same zero of energy.
+        choices: of the model and the options what was chosen, not given (`arlattice.training.automatic`); a run with some ends with a
+            report.
 
     Attributes:
         model: the weights being trained, on the first Hamiltonian.
@@ -62,6 +69,7 @@ class Trainer:
         evaluated: the averaged weights on every one of ``hamiltonians``.
         systems: the Hamiltonians, each with its states and chains; steps take turns.
         done: how far the run is.
+        stopping: whether it goes on.
     """
 
     def __init__(
@@ -74,11 +82,12 @@ class Trainer:
         device: str | torch.device | None,
         start: str | Path | None = None,
         supercells: Sequence[Hamiltonian] = (),
+        choices: Sequence[Choice] = (),
     ) -> None:
         if not hamiltonians:
             raise InputError("hamiltonian", list(hamiltonians), "give at least one")
         self.options, self.states, self.hamiltonians = options, check_states(states), [*hamiltonians, *supercells]
-        self.device = check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device, self.choices, self.stopping = training_device(device), choices, Stopping(options)
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
         self.stream = Stream(options.seed, "training", self.device)
         self.origin: dict[str, Any] = {"supercells": [h.lattice.supercell.tolist() for h in self.hamiltonians]}
@@ -151,13 +160,14 @@ class Trainer:
         with nullcontext() if folder is None else run_folder(folder, resume) as place, deterministic(self.device):
             if resume and place is not None:
                 self.done = load_checkpoint(place.checkpoint, self.parts, self._identity())
+                self.stopping.reached = self.done.reached
             with MetricsLog(None if place is None else place.path, self.options.tensorboard) as log:
                 if self._equilibrate(progress):
                     self._take_steps(place, log, progress)
                 elif place is not None:
                     self._begin(place, log, self.step)
                     self._keep(place)
-            self._finish(place)
+            self._finish(place, progress)
         return self.average
 
     def _equilibrate(self, progress: bool) -> bool:
@@ -177,17 +187,17 @@ class Trainer:
         """Steps up to the last or the deadline, at least one; the folder gets its first file after the first of them."""
         first, o = self.step, self.options
         with tqdm(total=o.steps, initial=first, disable=not progress, desc="training", unit="step") as bar:
-            while self.step < o.steps and not (self._late and self.step > first):
-                loss, norm = self._one_step()
+            while self.step < o.steps and not (self._late and self.step > first) and self.stopping.reason is None:
+                loss, norm = that_fits(self._one_step, self._halve)
                 if self.step == first + 1 and place is not None:  # an objective that refuses this model has done so by now
                     self._begin(place, log, first)
-                last = self.step == o.steps
+                last = self.step == o.steps or self.stopping.ends_cycle(self.step)
                 evaluated, kept = (last or self.step % every == 0 for every in (o.evaluate_every, o.checkpoint_every))
                 if evaluated or kept or self._late:
-                    self._check_finite(loss.value, norm)
+                    check_finite(loss.value, norm, self.model.parameters(), self.step, o)
                 if evaluated:
                     self._evaluate(loss, norm, log, bar)
-                if place is not None and (kept or self._late):
+                if place is not None and (kept or self._late or self.stopping.reason):
                     self._keep(place)
                 bar.update(1)
 
@@ -209,6 +219,9 @@ class Trainer:
         """Whose turn it is after so many steps."""
         return self.systems[step % len(self.systems)]
 
+    def _halve(self) -> None:
+        self.systems = half_of_the_batch(self.systems)
+
     def _one_step(self) -> tuple[Loss, Tensor]:
         """One step of the optimiser; its loss and the norm of its gradient."""
         system = self._system(self.step)
@@ -222,14 +235,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
         self.optimizer.step()
         self.done = self.done._replace(step=self.step + 1)
-        self._average()
+        move_average(self.average, self.model, average_decay(self.step, self.options))
         return loss, norm
-
-    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
-        found = divergence(loss, norm, self.model.parameters())
-        if found is not None:
-            cure = f"training diverged: {found} after step {self.step}; give a lower learning rate. A checkpoint from before stays as it is"
-            raise InputError("training.learning_rate", self.options.learning_rate, cure)
 
     def _evaluate(self, loss: Loss, norm: Tensor, log: MetricsLog, bar: tqdm[Any]) -> None:
         replay = self._system(self.step - 1).replay
@@ -238,17 +245,13 @@ class Trainer:
         if replay is not None:
             figures["exchange_rate"] = float(replay.exchange_rate)
         states, stream = evaluated_states(self.states), self.stream["evaluation"]
-        self.figures = figures | evaluate(self.evaluated, states, self.options.evaluate_samples, stream)
+        order = "random" if self.options.coarse_share <= 0.5 else None
+        self.figures = figures | evaluate(self.evaluated, states, self.options.evaluate_samples, stream, order)
         log.write(self.step, self.figures)
-        bar.set_postfix(gap=f"{self.figures['gap']:.3f}", ESS=f"{self.figures['ess']:.3f}", refresh=False)
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of the weights."""
-        decay = average_decay(self.step, self.options)
-        ours: list[Tensor] = list(self.average.parameters())
-        theirs: list[Tensor] = list(self.model.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        self.stopping.look(self.step, self.figures, self.deadline)
+        self.done = self.done._replace(reached=self.stopping.reached)
+        told = {"gap": "gap", "ESS": "ess", "worst": "worst_ess"}
+        bar.set_postfix({name: f"{self.figures[key]:.3f}" for name, key in told.items()}, refresh=False)
 
     # -- files and the end -------------------------------------------------------------------------
 
@@ -260,34 +263,29 @@ class Trainer:
     def _keep(self, place: RunFolder) -> None:
         save_checkpoint(place.checkpoint, self.parts, self.done._replace(seconds=self.seconds), self._identity())
 
-    def _finish(self, place: RunFolder | None) -> None:
+    def _finish(self, place: RunFolder | None, progress: bool) -> None:
         """Record how the weights were made, save them, and say what is wrong with them."""
-        self.average.record = {
-            "steps": self.step,
-            "planned_steps": self.options.steps,
-            "seconds": round(self.seconds, 1),
-            "device": _device_name(self.device),
-            "torch": torch.__version__,
-            "seed": self.stream.seed,
-            "trained_range": trained_range(self.states, *self.hamiltonians).to_dict(),
-        } | self.origin
-        wrong = distrust(self.step, self.options, self.figures)
+        reason, complete = self.stopping.reason, self.step == self.options.steps
+        made = self.step, self.options, self.device, self.stream.seed, self.states, self.hamiltonians, self.seconds
+        self.average.record = run_record(*made) | self.origin | ({} if reason is None else {"stopped": reason})
+        wrong = distrust(self.step, self.options, self.figures, stopped=reason is not None)
         if wrong:
             self.average.record["warning"] = wrong
+        if self.choices:
+            report = report_of(self.average, self.states, self.stream["report"], self.step, reason or how_it_ended(complete))
+            self.average.record |= {"chosen": [str(choice) for choice in self.choices], "report": report.to_dict()}
+            if progress:
+                tqdm.write(str(report), file=sys.stderr)
         if place is not None:
             self.average.save(place.model)
         if wrong:
             warnings.warn(wrong, TrainingWarning, stacklevel=4)
         for model, system in zip(self.evaluated, self.systems, strict=False):
-            if system.replay is not None and self.step == self.options.steps:
+            if system.replay is not None and (complete or reason is not None):
                 warn_uncovered(model, system.replay.occupations, system.states, self.stream["coverage"])
 
     def _identity(self) -> dict[str, Any]:
         return identity(self.hamiltonians, self.states, self.model, self.options, self.stream.seed)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
@@ -17,7 +18,7 @@ from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.models.checkpoint import load
 
-__all__ = ["new_model", "scale_states", "start_from"]
+__all__ = ["move_average", "new_model", "scale_states", "start_from"]
 
 
 def new_model(
@@ -56,3 +57,11 @@ def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
     together = Conditions.concatenate(grids)
     for model in models:
         model.set_state_range(together.to(model.device, torch.float64))
+
+
+@torch.no_grad()
+def move_average(average: Model, model: Model, decay: float) -> None:
+    """One step of an exponential moving average of the weights, in place."""
+    ours: list[Tensor] = list(average.parameters())
+    theirs: list[Tensor] = list(model.parameters())
+    torch._foreach_lerp_(ours, theirs, 1 - decay)

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from pages.reading import RESULTS, table
+from pages.reading import RESULTS, read, source, table
 
 __all__ = ["SECTIONS"]
 
@@ -46,6 +46,19 @@ def _objective(training: dict[str, Any]) -> str:
     return training["objective"] + priority
 
 
+def automatic_training() -> str:
+    """What runs without options reached, and in what time."""
+    result = read("automatic-training")
+    rows = []
+    for name, r in result["systems"].items():
+        q, p = ([state[key] for state in r["states"]] for key in ("q_ess", "p_ess"))
+        reached = [f"{min(q):.2f}", f"{min(p):.2f}", f"{statistics.mean(q):.3f}", str(sum(state["disagree"] for state in r["states"]))]
+        rows.append([name, str(r["sites"]), f"{r['seconds']:.0f} s", f"{r['steps']:,}", *reached])
+    heads = ["system", "sites", "training", "steps", "worst q-ESS", "worst p-ESS", "mean q-ESS", "states that disagree"]
+    return table(heads, rows) + source(result)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "training": training,
+    "automatic-training": automatic_training,
 }
