@@ -91,21 +91,20 @@ def test_the_family_follows_from_lattice_and_device() -> None:
     families = {(n, d.type): setup(ising(n), d).model for n in (6, 11) for d in (CPU, GPU)}
     assert families == {
         (6, "cpu"): "any-order-mlp",
-        (11, "cpu"): "any-order-transformer",
+        (11, "cpu"): "multiscale",
         (6, "cuda"): "any-order-transformer",
-        (11, "cuda"): "any-order-transformer",
+        (11, "cuda"): "multiscale",
     }
     several = setup([ising(3), ising(4)])
     assert several.model == "any-order-transformer"
     assert dict(several.model_options or {})["positions"] == "primitive"
 
 
-def test_a_family_for_large_supercells_is_one_line() -> None:
-    line = Rule("model.name", "blocks", "more than 100 sites on a GPU", lambda s: s.gpu and s.sites > 100)
-    for hamiltonian, device, name in ((ising(11), GPU, "blocks"), (ising(11), CPU, "any-order-transformer"), (ISING, GPU, None)):
+def test_a_family_for_some_supercells_is_one_line() -> None:
+    line = Rule("model.name", "mine", "more than 100 sites on a GPU", lambda s: s.gpu and s.sites > 100)
+    for hamiltonian, device, name in ((ising(11), GPU, "mine"), (ising(11), CPU, "multiscale"), (ISING, GPU, "any-order-transformer")):
         found = set_up([hamiltonian], check_states(RANGE), device, None, None, TrainingOptions(), rules=[line, *RULES])
-        assert found.model == (name or "any-order-transformer")
-        assert name != "blocks" or found.model_options == {}
+        assert found.model == name
 
 
 def test_what_is_given_stays() -> None:

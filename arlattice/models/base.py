@@ -12,12 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from arlattice.arguments import of_type, path_text
+from arlattice.arguments import path_text
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.decoding import weigh
@@ -30,17 +30,15 @@ from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.drawing import Drawing
-from arlattice.models.family_arguments import family_arguments
 from arlattice.models.former_names import FormerNames
 from arlattice.models.state_reader import StateReader
+from arlattice.models.transfer import Transfer
 from arlattice.plan import Plan
-from arlattice.random_numbers import Stream
-from arlattice.same_zero import check_same_zero
 
 __all__ = ["Model"]
 
 
-class Model(StateReader, Drawing, FormerNames, ABC):
+class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
     """A normalised distribution over the configurations of one lattice.
 
     Args:
@@ -55,7 +53,8 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         name, record: the registered name of the family; plain data on how the weights were made.
         feature_names: what the network reads of a state, see `Ensemble.feature_names`.
 
-    What draws and weighs is in `arlattice.models.drawing`, what reads states in `arlattice.models.state_reader`.
+    What draws and weighs is in `arlattice.models.drawing`, what reads states in `arlattice.models.state_reader`, what takes
+    weights elsewhere in `arlattice.models.transfer`.
     """
 
     orders: tuple[str, ...] = ORDERS
@@ -234,50 +233,6 @@ class Model(StateReader, Drawing, FormerNames, ABC):
         if self._steps is None or (self._steps.device, self._steps.dtype) != here:
             self._steps = Steps(self.hamiltonian.to(*here).unchecked(), *here, energies=self.energies)
         return self._steps
-
-    def on(self, hamiltonian: Hamiltonian) -> Self:
-        """The same weights, shared, on another supercell or another Hamiltonian of the same primitive cell and species.
-
-        Raises:
-            InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or, for weights
-                that were not trained on several Hamiltonians, the same expansion with another zero of energy (`arlattice.same_zero`).
-        """
-        of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
-        if hamiltonian.lattice.with_supercell(1).fingerprint != self.lattice.with_supercell(1).fingerprint:
-            raise InputError("hamiltonian", hamiltonian.name, f"must have the primitive cell and species of {self.lattice!r}")
-        if not self.any_supercell and hamiltonian.lattice.fingerprint != self.lattice.fingerprint:
-            cure = "has weights for one supercell; train with positions = 'primitive', or paint (arlattice.models.painted.paint)"
-            raise InputError("hamiltonian", hamiltonian.name, f"{self.name} {cure}")
-        if "hamiltonians" not in self.record:
-            check_same_zero(self.hamiltonian, hamiltonian)
-        other = self.again(hamiltonian).to(self.state_mean)
-        other._modules.update(self._modules)
-        other._parameters.update(self._parameters)
-        other._buffers.update({name: b for name, b in self._buffers.items() if name not in self._non_persistent_buffers_set})
-        other.name, other.record, other.precision = self.name, dict(self.record), self.precision
-        return other.train(self.training)
-
-    def again(self, hamiltonian: Hamiltonian) -> Self:
-        """A new model of the same family, options and features, for a Hamiltonian."""
-        return type(self)(*family_arguments(hamiltonian, self.options, self.ensemble))
-
-    def adopt(self, other: Model) -> None:
-        """Take the weights and the scaling of states of a model of the same family and options, of this or another supercell.
-
-        Raises:
-            RuntimeError: weights of other shapes.
-        """
-        self.load_state_dict(other.state_dict())
-
-    @torch.no_grad()
-    def initialise(self, seed: int | Stream | None = None) -> None:
-        """Draw the weights of all linear layers anew; layers that start at zero stay there."""
-        stream = Stream.of(seed, "weights", "cpu")
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear) and bool(layer.weight.any()):
-                bound = layer.in_features**-0.5
-                for parameter in layer.parameters():
-                    parameter.copy_(((2 * stream.uniform(1, parameter.numel()) - 1) * bound).view(parameter.shape))
 
     # -- precision, identity, files --------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.models.recorded import RecordedPasses
+from arlattice.models.scale_decoder import ScaleDecoder
 from arlattice.models.scale_network import ScaleNetwork
 from arlattice.models.scale_tables import Layout, ScaleTables
 from arlattice.ordering import ordering_translations
@@ -88,6 +89,19 @@ class Multiscale(Model):
     @property
     def any_supercell(self) -> bool:
         return True
+
+    def on(self, hamiltonian: Hamiltonian) -> Multiscale:
+        """See `Model.on`.
+
+        Raises:
+            InputError: besides, a supercell whose scales are not those of the weights: 3 x 3 x 3 cells, say, for weights of 4 x 4 x 4.
+        """
+        other: Multiscale = super().on(hamiltonian)
+        for scale in other.layouts[self.orders[0]].scales:
+            if scale.labels != other.network_of(-1 if scale.root else scale.level).labels:
+                cure = f"its scales are not those of {self.lattice.supercell.tolist()}, for which the weights are"
+                raise InputError("supercell", hamiltonian.lattice.supercell.tolist(), cure)
+        return other
 
     def adopt(self, other: Model) -> None:
         """See `Model.adopt`; scales coarser than those of the other model take the weights of its coarsest."""
@@ -270,32 +284,6 @@ class Multiscale(Model):
         """See `Model.decoder`; of its own blocks, with the networks of their scales."""
         layout = self.layout_of(plan)
         return super().decoder(plan) if layout is None else ScaleDecoder(self, layout, plan.given is not None)
-
-
-class ScaleDecoder:
-    """Draws the blocks of a plan; the scale of a block is what its step must know."""
-
-    reads_given, recordable = False, True
-
-    def __init__(self, model: Multiscale, layout: Layout, given: bool) -> None:
-        self._model, self._layout, self._given = model, layout, given
-        self.key = layout.scales.parts, given
-        layout.tables(model.device)  # before a step is recorded
-
-    def stage(self, block: int, span: tuple[int, int], sites: int, recorded: bool) -> int:
-        """See `Decoder.stage`."""
-        return self._layout.scale_of_block[block]
-
-    def begin(self, order: Tensor, conditions: Conditions) -> dict[str, Tensor]:
-        """See `Decoder.begin`."""
-        return {"order": order}
-
-    def logits(
-        self, memory: dict[str, Tensor], partial: Tensor, place: Tensor, sites: Tensor, conditions: Conditions, stage: int
-    ) -> Tensor:
-        """See `Decoder.logits`."""
-        placed, places = partial.gather(1, memory["order"]).to(torch.int8), place.expand(len(partial), -1)
-        return self._model.placed_logits(self._layout, stage, partial, placed, sites, places, conditions, self._given)
 
 
 def _features(features: Tensor, q: int) -> Tensor:

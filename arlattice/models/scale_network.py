@@ -28,7 +28,7 @@ class ScaleNetwork(nn.Module):
 
     def __init__(self, sites: int, species: int, labels: int, dimensions: int, width: int, layers: int) -> None:
         super().__init__()
-        self.sites, self.q = sites, species
+        self.sites, self.q, self.labels = sites, species, labels
         self.channels = -(-sites * (3 * species + 1) // 8) * 8  # of a multiple of 8 convolutions are fast
         self.stem = TorusConvolution((self.channels, width), dimensions)
         self.finer = nn.Linear(sites * species, width, bias=False)

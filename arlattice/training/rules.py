@@ -100,18 +100,24 @@ def _open_end(s: Situation) -> bool:
     return "training.steps" not in s.entries
 
 
-def _divisible(s: Situation) -> bool:
-    """Whether the numbers that the user gave are whole groups."""
-    group = s.entries.get("training.replay_group", 8)
+def _divisible(s: Situation, usual: int = 8) -> bool:
+    """Whether the numbers that the user gave are whole groups, of the usual size unless he gave one."""
+    group = s.entries.get("training.replay_group", usual)
     return all(s.entries.get(f"training.{name}", group) % group == 0 for name in ("batch_size", "replica_copies"))
 
 
-_TRANSFORMER, _PERCEPTRON = "any-order-transformer", "any-order-mlp"
+_TRANSFORMER, _PERCEPTRON, _BLOCKS = "any-order-transformer", "any-order-mlp", "multiscale"
 _SEVERAL = "several supercells share the weights"
 _FEW_SITES = 100
 
 RULES: tuple[Rule, ...] = (
     # -- the family: a new one is one line here, above those that it is better than
+    Rule(
+        "model.name",
+        _BLOCKS,
+        f"above {_FEW_SITES} sites blocks of sites are drawn at once: the passes of a network grow with the logarithm of the sites",
+        lambda s: s.sites > _FEW_SITES and not s.black_box,
+    ),
     Rule("model.name", _TRANSFORMER, f"{_SEVERAL}, and this family's mean the same on each", lambda s: s.supercells > 1),
     Rule("model.name", _TRANSFORMER, "on a GPU one pass gives all conditionals of a drawing order", _gpu),
     Rule(
@@ -134,19 +140,32 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("model.layers", 4, "as in the shipped models below 64 sites", lambda s: s.family == _TRANSFORMER and s.gpu),
     Rule("model.layers", 2, "deeper networks were not better in the same time", lambda s: s.family in (_TRANSFORMER, _PERCEPTRON)),
+    Rule("model.width", 64, "as in the shipped models of 256 to 4096 sites", lambda s: s.family == _BLOCKS and s.gpu),
+    Rule("model.width", 32, "a CPU does more small steps than large ones in a minute", _is(_BLOCKS)),
+    Rule("model.layers", 3, "as in the shipped models of 256 to 4096 sites", lambda s: s.family == _BLOCKS and s.gpu),
+    Rule("model.layers", 2, "a CPU does more small steps than large ones in a minute", _is(_BLOCKS)),
     Rule("model.centred", True, "the same weights then serve every site", _is(_PERCEPTRON)),
     # -- what is minimised
     Rule("training.objective", "self-consistency", "trains the marginal head too", lambda s: s.family.startswith("marginal-")),
     Rule("training.objective", "balanced", "forward KL far from the target, log-variance near it: the least noise", _divisible),
     Rule("training.objective", "forward", "covers every phase; the numbers given are no whole groups for 'balanced'"),
     Rule("training.soft_targets", True, "heat-bath probabilities instead of single species take noise from the forward KL"),
+    Rule("training.replay_group", 32, "as in the shipped models of 256 to 4096 sites", lambda s: s.family == _BLOCKS and _divisible(s, 32)),
     Rule("training.replay_group", 8, "configurations of one state that are compared with one another"),
     Rule("training.priority", 0.5, "states near a transition get more steps", lambda s: s.grouped),
     Rule("training.coarse_share", 0.75, "most orders coarse to fine, as drawing takes them; the rest random, for in-painting"),
+    Rule("training.block_share", 0.25, "a part of the blocks of each configuration, of more configurations", _is(_BLOCKS)),
     # -- how much of it
+    Rule(
+        "training.batch_size",
+        lambda s: s.in_groups(512 if s.sites <= 1024 else 256),
+        "as in the shipped models",
+        lambda s: s.gpu and s.family == _BLOCKS,
+    ),
     Rule("training.batch_size", lambda s: s.in_groups(4096 if s.sites <= 64 else 1024), "as in the shipped models", _gpu),
     Rule("training.batch_size", lambda s: s.in_groups(64), "a core should do a step in a tenth of a second", lambda s: s.sites > 40),
     Rule("training.batch_size", lambda s: s.in_groups(128), "a core should do a step in a tenth of a second"),
+    Rule("training.learning_rate", 2e-3, "as in the shipped models", _is(_BLOCKS)),
     Rule("training.learning_rate", 1e-3, "as in the shipped models", _gpu),
     Rule("training.learning_rate", 3e-3, "a small network takes a high one"),
     Rule("training.until_steady", True, "the run stops when cycles no longer raise the mean or the worst ESS", _open_end),
@@ -157,6 +176,13 @@ RULES: tuple[Rule, ...] = (
     Rule("training.ema_decay", 0.999, "averages over the last thousand steps", _gpu),
     Rule("training.ema_decay", 0.995, "averages over the last two hundred steps"),
     # -- Monte Carlo
+    Rule(
+        "training.replica_temperatures",
+        lambda s: min(64, max(12, 2 * round(s.sites**0.5))),
+        "neighbouring temperatures exchange configurations; the more sites, the nearer they must be",
+        lambda s: s.sites > _FEW_SITES,
+    ),
+    Rule("training.sweeps_per_step", 4, "compiled sweeps cost little beside a step", lambda s: s.sites > _FEW_SITES and not s.black_box),
     Rule("training.replica_temperatures", 12, "chains at neighbouring temperatures exchange configurations"),
     Rule("training.replica_potentials", lambda s: {0: 8, 1: 8, 2: 5}.get(s.axes, 3), "fewer a chemical potential where there are several"),
     Rule("training.replica_copies", lambda s: s.copies(256), "every energy is asked of a black box", lambda s: s.black_box),

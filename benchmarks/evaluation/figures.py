@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,11 @@ def measured(model: Model, state: arl.SemiGrandCanonical, order: str, n: int, se
 
 
 def _thinned(chains: SampleSet, most: int) -> SampleSet:
-    """At most so many configurations, evenly spread: what weighs them costs as much as drawing them."""
-    return chains.select(torch.linspace(0, len(chains) - 1, min(most, len(chains))).round().long())
+    """Some draws of all chains, evenly spread, about ``most`` configurations: what weighs them costs as much as drawing them."""
+    n, draws = int(chains.metadata["chains"]), int(chains.metadata["draws"])
+    kept = max(1, min(draws, most // n))
+    rows = torch.linspace(0, draws - 1, kept).round().long()[:, None] * n + torch.arange(n)
+    return replace(chains.select(rows.flatten()), metadata=dict(chains.metadata) | {"draws": kept})
 
 
 def rate(rows: list[dict[str, Any]]) -> float:
