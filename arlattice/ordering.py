@@ -22,6 +22,7 @@ __all__ = ["ordering_translations"]
 _LOW = 2 / 3  # of the lowest ordering energy: patterns that count
 _ROUNDING = 1e-6  # stripes on a cubic lattice have 2 / 3 exactly: no matter of rounding
 _LARGEST = 32  # sites of a cell
+_MOST_PHASES = 81  # that the sites of a cell are tried with
 
 
 def ordering_translations(hamiltonian: Hamiltonian) -> np.ndarray:
@@ -57,7 +58,10 @@ def _waves(lattice: Lattice) -> Iterator[tuple[int, ...]]:
 
 
 def _ordering_energy(hamiltonian: Hamiltonian, wave: tuple[int, ...]) -> float:
-    """The lowest energy a site of the patterns of a wavevector above the line between their pure ends; 0 if none is known."""
+    """The lowest energy a site of the patterns of a wavevector above the line between their pure ends; 0 if none is known.
+
+    The sites of a cell follow the wave with phases of their own.
+    """
     lattice = hamiltonian.lattice
     phase = (lattice.cell_offsets @ np.array(wave)) % 6
     found = [0.0]
@@ -68,13 +72,24 @@ def _ordering_energy(hamiltonian: Hamiltonian, wave: tuple[int, ...]) -> float:
             continue
         first = lattice.allowed.int().argmax(1).numpy()
         rows = [np.where(both, pair[k], first) for k in (0, 1)]
-        rows += [np.where(both, np.where(phase == value, pair[k], pair[1 - k]), first) for value in np.unique(phase) for k in (0, 1)]
+        for shift in _shifts(np.unique(phase), np.unique(lattice.sublattice[both]), len(lattice.basis)):
+            own = (phase + shift[lattice.sublattice]) % 6
+            rows += [np.where(both, np.where(own == value, pair[k], pair[1 - k]), first) for value in np.unique(phase) for k in (0, 1)]
         x = torch.from_numpy(np.stack(rows))
         share = (x[:, torch.from_numpy(both)] == pair[1]).double().mean(1)
         energy = energies_or_nan(reference, x)
         excess = energy - (energy[0] + share * (energy[1] - energy[0]))
         found += excess[2:][excess[2:].isfinite()].tolist()
     return min(found) / lattice.n_sites
+
+
+def _shifts(phases: np.ndarray, sublattices: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    """Phases of the ``n`` sites of a cell, of those that may hold both species against the first of them; few sites, or none differ."""
+    others = sublattices[1:] if len(phases) ** (len(sublattices) - 1) <= _MOST_PHASES else sublattices[:0]
+    for chosen in itertools.product(phases, repeat=len(others)):
+        shift = np.zeros(n, dtype=int)
+        shift[others] = chosen
+        yield shift
 
 
 def _shared(star: list[np.ndarray]) -> np.ndarray:

@@ -207,6 +207,8 @@ def test_more_parts_make_more_and_smaller_blocks() -> None:
     assert sizes[0][-3:] == (64, 64, 64) and sizes[1][-7:] == (16, 16, 16, 16, 32, 32, 64)
     model = model_on(ising(4, 4), parts=2)
     assert model.layouts["finer-blocks"].scales.parts == 4
+    with pytest.raises(arl.InputError, match=r"^parts = 3: give a power of 2"):
+        model_on(ising(4, 4), parts=3)
 
 
 # -- sizes share weights -------------------------------------------------------------------------------
@@ -251,6 +253,9 @@ def test_a_cell_of_64_sites_starts_one_of_512(tmp_path: Path) -> None:
     state = SGC(900.0)
     model = model_on(hamiltonians[0])
     model.save(tmp_path / "small")
+    samples = model.sample(5, state, seed=0)
+    again = arl.load(tmp_path / "small").log_prob(samples.occupations, state, plan=samples.plan)
+    torch.testing.assert_close(again, samples.log_prob, rtol=0, atol=1e-4)
     options = TrainingOptions.parse(BRIEF | {"replica_copies": 4, "batch_size": 4, "equilibration_sweeps": 0})
     begun = Trainer([hamiltonians[1]], state, "multiscale", {**TINY, "cells": model.options.cells}, options, "cpu", tmp_path / "small")
     assert isinstance(begun.model, Multiscale)

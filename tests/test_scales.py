@@ -15,6 +15,7 @@ import arlattice as arl
 from arlattice.decoding.scales import Cell, Scale, Scales
 from arlattice.decoding.torus import Torus
 from arlattice.lattice import Lattice
+from arlattice.models import scale_tables
 from arlattice.models.scale_tables import Layout
 from arlattice.models.torus_convolution import Rim, TorusConvolution
 from arlattice.ordering import ordering_translations
@@ -283,6 +284,10 @@ RULES = {
     "FCC 3, no halves": (pairs(fcc([[2, 1, 0], [0, 2, 1], [1, 0, 3]]), 1.0), 1),
     "Ising": (arl.hamiltonian("ising", supercell=(4, 4)), 1),
     "antiferromagnet": (arl.hamiltonian("ising", supercell=(4, 4), J=-1.0), 2),
+    "antiferromagnet in cells of two sites": (
+        pairs(lattice(np.diag([1.0, 2.0, 9.0]), (4, 2, 1), [[0, 0, 0], [0, 0.5, 0]], flat=True), 1.0),
+        4,
+    ),
     "BCC, B2": (pairs(lattice(BCC, 4), 1.0), 2),
     "triangular, sqrt 3": (pairs(triangular(9), 1.0), 3),
     "HCP, sqrt 3 in each layer": (pairs(lattice(HEXAGONAL, (3, 3, 1), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]), 0.0, 1.0), 3),
@@ -324,3 +329,35 @@ def test_compositions_that_a_hamiltonian_refuses_are_left_out() -> None:
 
     assert index(ordering_translations(some((0, 8, 16)))) == 2
     assert index(ordering_translations(some((3,)))) == 1
+
+
+def test_every_lowest_pattern_is_unchanged_by_the_cells() -> None:
+    """The checkerboard of a square lattice in cells of two sites: opposite sites in a cell, and a wave along the other direction."""
+    hamiltonian, _ = RULES["antiferromagnet in cells of two sites"]
+    where = hamiltonian.lattice
+    board = torch.from_numpy(np.rint(where.positions[:, :2]).astype(int).sum(1) % 2)
+    assert float(hamiltonian.energy(board[None])) == 0.0
+    for step in ordering_translations(hamiltonian):
+        moved = where.site_index(where.cell_offsets + step, where.sublattice)
+        assert torch.equal(board[torch.from_numpy(moved)], board)
+
+
+@pytest.mark.parametrize("name", SUPERCELLS)
+def test_the_cell_of_its_own_translations_is_the_same_cell(name: str) -> None:
+    """What a file keeps are the translations: the sites of a cell must come back in the same order, on every supercell."""
+    where, translations = SUPERCELLS[name]
+    cell = Cell.of(where, translations)
+    for again in (
+        Cell.of(where, cell.vectors),
+        Cell.of(where.with_supercell(np.diag([1 + p for p in where.pbc]) @ where.supercell), cell.vectors),
+    ):
+        assert np.array_equal(again.vectors, cell.vectors)
+        assert np.array_equal(again.offsets, cell.offsets) and np.array_equal(again.sublattices, cell.sublattices)
+
+
+@pytest.mark.parametrize("name", ["square 12", "HCP 4", "perovskite 4", "square, skewed"])
+def test_plans_of_large_supercells_are_moved_without_a_table(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts = [Layout(scales_of(name)) for _ in range(2)]
+    first = layouts[0].plan(20, Stream(0)).order
+    monkeypatch.setattr(scale_tables, "_SHIFTS", 0)
+    assert torch.equal(layouts[1].plan(20, Stream(0)).order, first) and bool(layouts[1].are_moved(first).all())
