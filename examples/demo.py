@@ -4,9 +4,10 @@
     python examples/demo.py --quick      # few samples, to see that everything works
 
 1. Loads the shipped model `cuau-4x4x4` and draws supercells at three temperatures and along a line of Delta mu.
-2. Prints x_Au, energy and log Z with error bars, beside an independent Monte Carlo reference.
-3. Writes the supercells (extxyz, netCDF) and a picture.
-4. Trains a 6x6 Ising model from nothing and compares its log Z with Kaufman's exact one.
+2. Draws supercells of 512 atoms with `cuau-8x8x8`, in blocks of sites.
+3. Prints x_Au, energy and log Z with error bars, beside an independent Monte Carlo reference.
+4. Writes the supercells (extxyz, netCDF) and two pictures.
+5. Trains a 6x6 Ising model from nothing and compares its log Z with Kaufman's exact one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ MODEL = "cuau-4x4x4"
 TEMPERATURES = (500.0, 680.0, 1200.0)
 LINE = (680.0, (-0.16, -0.12, -0.08, -0.04, 0.0, 0.04, 0.08, 0.12, 0.16))
 DRAWN = {(500.0, 0.0): "500 K, ordered L1$_0$", (680.0, -0.08): "680 K, Cu-rich L1$_2$", (1200.0, 0.0): "1200 K, disordered"}
+LARGE = "cuau-8x8x8"
+LARGE_STATES = ((600.0, -0.1), (1200.0, 0.0))
+LARGE_DRAWN = {(600.0, -0.1): "600 K, Cu-rich L1$_2$", (1200.0, 0.0): "1200 K, disordered"}
 COLORS = ("#b5651d", "#ffd54a")
 ISING_TEMPERATURE = 2.269
 
@@ -37,6 +42,8 @@ CuAu, 64 sites, formation energies. 500, 680 and 1200 K at no field: Delta mu = 
 formation energies, which is Delta mu = -5.3277 meV on the expansion's own energies. Then a line of Delta mu at 680 K.
 In brackets: the standard error in the last digit. ref: Monte Carlo with replica exchange, log Z by MBAR. dev: the
 difference in units of the combined standard error; the references along the line share one error in log Z."""
+LARGE_CAPTION = """\
+CuAu, 512 sites, drawn in 88 blocks of sites: the same columns. ref: the mean of replica exchange and population annealing."""
 
 State = tuple[float, float]
 """Temperature in K and Delta mu in eV."""
@@ -51,9 +58,13 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    sets, reference = draw_supercells(*((12, 8) if arguments.quick else (1000, 400))), read_reference()
-    print(f"\n{CAPTION}\n\n{comparison(sets, reference)}\n")
-    written = [*write_structures(sets, arguments.output), draw_picture(sets, reference, arguments.output / "cuau.png")]
+    sets, large = draw_supercells(*((12, 8) if arguments.quick else (1000, 400))), draw_large(4 if arguments.quick else 130)
+    reference = read_reference(MODEL)
+    line = [(t, 0.0) for t in TEMPERATURES] + [(LINE[0], mu) for mu in LINE[1]]
+    print(f"\n{CAPTION}\n\n{comparison(sets, reference, line)}\n")
+    print(f"{LARGE_CAPTION}\n\n{comparison(large, read_reference(LARGE), LARGE_STATES)}\n")
+    written = [*write_structures(sets, large, arguments.output), draw_picture(sets, reference, arguments.output / "cuau.png")]
+    written += [draw_large_picture(large, arguments.output / "cuau-512.png")]
     print("written:", *written, sep="\n  ")
     print(f"{train_ising(*((3, 16) if arguments.quick else (300, 4000)))}")
     print(f"\n{time.monotonic() - started:.0f} s in all")
@@ -73,9 +84,18 @@ def draw_supercells(n: int, n_line: int) -> dict[State, arl.SampleSet]:
     return sets
 
 
-def read_reference() -> Reference:
-    """The Monte Carlo averages that ship with the model."""
-    text = files("arlattice").joinpath("pretrained", MODEL, "reference.json").read_text(encoding="utf-8")
+def draw_large(n: int) -> dict[State, arl.SampleSet]:
+    """``n`` supercells of 512 atoms in each of some states."""
+    model = arl.load(LARGE)
+    sets = {}
+    for seed, (temperature, mu) in enumerate(tqdm(LARGE_STATES, desc="512 atoms", unit="state")):
+        sets[temperature, mu] = model.sample(n, arl.SemiGrandCanonical(temperature, {"Au": mu}), seed=seed, batch_size=50, progress=True)
+    return sets
+
+
+def read_reference(model: str) -> Reference:
+    """The Monte Carlo averages that ship with a model."""
+    text = files("arlattice").joinpath("pretrained", model, "reference.json").read_text(encoding="utf-8")
     rows: Reference = {}
     for row in json.loads(text)["states"]:
         estimates = {key: arl.Estimate(row[key], row[f"{key}_error"]) for key in ("x_Au", "energy_per_site", "log_z")}
@@ -86,11 +106,10 @@ def read_reference() -> Reference:
 # -- the table -------------------------------------------------------------------------------------
 
 
-def comparison(sets: dict[State, arl.SampleSet], reference: Reference) -> str:
-    """One line a state; the three temperatures first."""
+def comparison(sets: dict[State, arl.SampleSet], reference: Reference, states: Sequence[State]) -> str:
+    """One line a state."""
     blocks = [cell for name in ("x_Au", "E, meV/site", "log Z") for cell in (name, "ref", "dev")]
     rows = [["T, K", "dmu, eV", "ESS", *blocks]]
-    states = [(t, 0.0) for t in TEMPERATURES] + [(LINE[0], mu) for mu in LINE[1]]
     for temperature, mu in states:
         samples, expected = sets[temperature, mu], reference[temperature, mu]
         found = {"x_Au": samples.mean("x_Au"), "energy_per_site": samples.mean("energy_per_site"), "log_z": samples.log_z()}
@@ -115,9 +134,10 @@ def aligned(rows: list[list[str]]) -> str:
 # -- structures and picture ------------------------------------------------------------------------
 
 
-def write_structures(sets: dict[State, arl.SampleSet], folder: Path) -> list[Path]:
-    """The supercells of the three temperatures as extxyz (structures) and netCDF (arrays)."""
+def write_structures(sets: dict[State, arl.SampleSet], large: dict[State, arl.SampleSet], folder: Path) -> list[Path]:
+    """The supercells of the three temperatures as extxyz (structures) and netCDF (arrays), those of 512 atoms as extxyz."""
     targets = {folder / f"cuau-{t:.0f}K.{suffix}": sets[t, 0.0] for t in TEMPERATURES for suffix in ("extxyz", "nc")}
+    targets |= {folder / f"cuau-512-{t:.0f}K.extxyz": samples for (t, _), samples in large.items()}
     for path, samples in tqdm(targets.items(), desc="writing", unit="file", leave=False):
         samples.write(path)
     return list(targets)
@@ -134,10 +154,29 @@ def draw_picture(sets: dict[State, arl.SampleSet], reference: Reference, path: P
     draw_line(panels["line"], sets, reference)
     for k, (state, title) in enumerate(DRAWN.items()):
         draw_supercell(panels[f"{k}"], sets[state], title)
-    species = [panels["0"].scatter([], [], s=90, c=color, edgecolors="0.2") for color in COLORS]
-    figure.legend(species, ["Cu", "Au"], loc="outside lower right", ncols=2, frameon=False)
+    name_species(figure, panels["0"])
     figure.savefig(path, dpi=120)
     return path
+
+
+def draw_large_picture(large: dict[State, arl.SampleSet], path: Path) -> Path:
+    """One supercell of 512 atoms of each state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, state in zip(figure.subplots(1, 2), LARGE_STATES, strict=True):
+        draw_supercell(axes, large[state], LARGE_DRAWN[state], dot=420)
+    name_species(figure, axes)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def name_species(figure: Any, axes: Any) -> None:
+    """A legend of the colours."""
+    species = [axes.scatter([], [], s=90, c=color, edgecolors="0.2") for color in COLORS]
+    figure.legend(species, ["Cu", "Au"], loc="outside lower right", ncols=2, frameon=False)
 
 
 def draw_line(axes: Any, sets: dict[State, arl.SampleSet], reference: Reference) -> None:
@@ -152,26 +191,27 @@ def draw_line(axes: Any, sets: dict[State, arl.SampleSet], reference: Reference)
     axes.legend(frameon=False, loc="upper left")
 
 
-def draw_supercell(axes: Any, samples: arl.SampleSet, title: str) -> None:
-    """One supercell, chosen by weight, as a 2 x 2 x 4 box of cubic cells: long side where its layers differ most."""
+def draw_supercell(axes: Any, samples: arl.SampleSet, title: str, dot: float = 170) -> None:
+    """One supercell, chosen by weight, as a box of cubic cells, twice as long as wide: long side where its layers differ most."""
     chosen = samples.resample(1, seed=0).occupations[0].numpy()
     half = samples.lattice.cell.max()  # half a cubic cell: the spacing of the layers
     steps = (samples.lattice.positions / half).round().astype(int)
     imbalance = [abs(chosen[steps[:, axis] % 2 == 0].mean() - chosen[steps[:, axis] % 2 == 1].mean()) for axis in range(3)]
-    x, y, z = folded(steps[:, [(imbalance.index(max(imbalance)) + k) % 3 for k in range(3)]]).T
+    size = round(len(chosen) ** (1 / 3))
+    x, y, z = folded(steps[:, [(imbalance.index(max(imbalance)) + k) % 3 for k in range(3)]], size).T
     far = sorted(range(len(chosen)), key=lambda site: (-y[site], z[site], x[site]))
     colors = [COLORS[species] for species in chosen[far]]
-    axes.scatter((x + 0.13 * y)[far], (z + 0.34 * y)[far], s=170, c=colors, edgecolors="0.2", linewidths=0.6, clip_on=False)
+    axes.scatter((x + 0.13 * y)[far], (z + 0.34 * y)[far], s=dot, c=colors, edgecolors="0.2", linewidths=0.6, clip_on=False)
     axes.set_title(f"{title}, $x_{{Au}}$ = {chosen.mean():.2f}", fontsize=9)
-    axes.set(aspect="equal", xlim=(-0.6, 8), ylim=(-0.6, 4.6))
+    axes.set(aspect="equal", xlim=(-0.6, 2.13 * size - 0.52), ylim=(-0.6, 1.34 * size - 0.76))
     axes.axis("off")
 
 
-def folded(steps: np.ndarray) -> np.ndarray:
-    """Sites of the 4x4x4 primitive supercell (in half cubic cells), moved by its vectors into an 8 x 4 x 4 box."""
+def folded(steps: np.ndarray, size: int) -> np.ndarray:
+    """Sites of a primitive supercell of so many cells a side (in half cubic cells), moved by its vectors into a box of twice its width."""
     x, y, z = steps.T
-    x = x - 4 * ((y // 4 + z // 4) % 2)  # the supercell's vectors are 4 (i, j, k) with i + j + k even
-    return np.stack([x % 8, y % 4, z % 4], 1)
+    x = x - size * ((y // size + z // size) % 2)  # the vectors of the supercell are size (i, j, k) with i + j + k even
+    return np.stack([x % (2 * size), y % size, z % size], 1)
 
 
 # -- a model from nothing --------------------------------------------------------------------------

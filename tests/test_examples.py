@@ -40,7 +40,9 @@ def test_the_demo_prints_writes_and_draws(tmp_path: Path) -> None:
     for word in ("x_Au", "log Z", "ESS", "-5.3277 meV", "exact 34.1135", "cuau.png"):
         assert word in done.stdout
     assert "states: 100%" in done.stderr
-    assert (tmp_path / "cuau.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("cuau.png", "cuau-512.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+    assert {len(ase.io.read(tmp_path / f"cuau-512-{t}K.extxyz")) for t in (600, 1200)} == {512}
     for temperature in (500, 680, 1200):
         frames = ase.io.read(tmp_path / f"cuau-{temperature}K.extxyz", ":")
         samples = arl.SampleSet.read(tmp_path / f"cuau-{temperature}K.nc")
@@ -49,18 +51,27 @@ def test_the_demo_prints_writes_and_draws(tmp_path: Path) -> None:
         assert frames[0].info["log_prob"] == float(samples.log_prob[0])
 
 
-def test_the_reference_has_every_state_of_the_demo_and_is_of_the_models_hamiltonian(demo: ModuleType) -> None:
-    path = Path(arl.__file__).parent / "pretrained" / demo.MODEL / "reference.json"
-    assert json.loads(path.read_text())["hamiltonian"]["fingerprint"] == arl.load(demo.MODEL).hamiltonian.fingerprint
+def test_the_references_have_every_state_of_the_demo_and_are_of_the_models_hamiltonians(demo: ModuleType) -> None:
     states = {(t, 0.0) for t in demo.TEMPERATURES} | {(demo.LINE[0], mu) for mu in demo.LINE[1]}
-    assert states <= set(demo.read_reference())
+    for name, wanted in ((demo.MODEL, states), (demo.LARGE, set(demo.LARGE_STATES))):
+        path = Path(arl.__file__).parent / "pretrained" / name / "reference.json"
+        assert json.loads(path.read_text())["hamiltonian"]["fingerprint"] == arl.load(name).hamiltonian.fingerprint
+        assert wanted <= set(demo.read_reference(name))
 
 
-def test_the_drawn_box_holds_every_site_of_the_supercell_once(demo: ModuleType) -> None:
-    lattice = arl.load(demo.MODEL).lattice
+def test_the_reference_beside_the_large_model_is_the_measured_one(demo: ModuleType) -> None:
+    shipped = json.loads((Path(arl.__file__).parent / "pretrained" / demo.LARGE / "reference.json").read_text())
+    measured = json.loads((ROOT / "benchmarks" / "results" / f"reference-{demo.LARGE}.json").read_text())
+    assert [{key: row[key] for key in shipped["states"][0]} for row in measured["states"]] == shipped["states"]
+
+
+@pytest.mark.parametrize(("name", "size"), [("MODEL", 4), ("LARGE", 8)])
+def test_the_drawn_box_holds_every_site_of_the_supercell_once(demo: ModuleType, name: str, size: int) -> None:
+    lattice = arl.load(getattr(demo, name)).lattice
     steps = (lattice.positions / lattice.cell.max()).round().astype(int)
-    box = demo.folded(steps)
-    assert Counter(map(tuple, box.tolist())) == Counter(p for p in itertools.product(range(8), range(4), range(4)) if sum(p) % 2 == 0)
+    box = demo.folded(steps, size)
+    places = itertools.product(range(2 * size), range(size), range(size))
+    assert Counter(map(tuple, box.tolist())) == Counter(p for p in places if sum(p) % 2 == 0)
     moved = np.linalg.solve(lattice.supercell_vectors.T / lattice.cell.max(), (box - steps).T)
     assert np.allclose(moved, moved.round())
 
