@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +20,8 @@ from arlattice.models.build import build_model
 from arlattice.models.multiscale import Multiscale
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
-from arlattice.testing import Case, ConformanceError, FrequencyTest, check_model, random_hamiltonian, randomise, small_cases
+from arlattice.testing import Case, FrequencyTest, random_hamiltonian, randomise, small_cases
 from arlattice.thermo.exact import enumerate_configurations
-from arlattice.thermo.neural_metropolis import neural_metropolis
 
 SGC = arl.SemiGrandCanonical
 FCC = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0], [2.0, 2.0, 0.0]])
@@ -245,50 +241,6 @@ def test_exchanged_spins_have_the_same_probability_in_the_opposite_field(kind: s
         torch.testing.assert_close(model.log_prob(1 - x, other, plan=plan_of(model, kind)), here, rtol=0, atol=1e-12)
 
 
-def test_charge_neutral_states_are_normalised_and_drawn() -> None:
-    """Two sublattices with a vacancy: a constraint that a plugin brings. 100 samples."""
-    sys.path.insert(0, str(Path(__file__).parent / "plugins"))
-    try:
-        from charge_neutral import ChargeNeutral
-    finally:
-        sys.path.pop(0)
-    case = SMALL["two sublattices, vacancies"]
-    model, x = model_of(case), every(case)
-    state = ChargeNeutral(1.5, {"Na": 1, "Cl": -1, "O": -2}, {"Cl": 0.2})
-    log_q = model.log_prob(x, state, plan=plan_of(model, "blocks"))
-    assert float(log_q.logsumexp(0)) == pytest.approx(0, abs=1e-10)
-    assert torch.equal(log_q > -torch.inf, state.allows(case.hamiltonian.lattice, x))
-    samples = model.sample(100, state, plan="blocks", seed=0)
-    assert bool(state.allows(case.hamiltonian.lattice, samples.occupations).all())
-    torch.testing.assert_close(samples.log_prob, model.log_prob(samples.occupations, state, plan=samples.plan), rtol=0, atol=1e-9)
-
-
-def test_plans_that_are_not_its_own_are_refused_in_one_line() -> None:
-    case = LARGE[0]
-    model, x, n = model_of(case), every(case)[:4], 16
-    own = plan_of(model, "blocks").order[0]
-    swapped = own[torch.tensor([*range(14), 15, 14])]
-    sizes = plan_of(model, "blocks").sizes
-    assert sizes is not None
-    for plan in (Plan(torch.arange(n)[None], sizes), Plan(own[None], (8, 8)), Plan(swapped.flip(0)[None], sizes)):
-        with pytest.raises(arl.InputError, match=r"^plan = 'given': multiscale draws in blocks of its own; [^\n]*$"):
-            model.log_prob(x, case.state, plan=plan)
-    with pytest.raises(arl.InputError, match=r"^order = 'random': multiscale draws in blocks: blocks, finer-blocks$"):
-        model.sample(2, case.state, order="random")
-    with pytest.raises(arl.InputError, match="block Gibbs needs any order"):
-        conditions = Conditions.from_states([case.state] * 4, case.hamiltonian)
-        model.redraw(x, own[:2].expand(4, -1), torch.zeros(2, 4, dtype=torch.float64), conditions)
-
-
-def test_neural_metropolis_proposes_in_blocks() -> None:
-    """1,000 chains of nine proposals and sweeps: chi-square of where they end against p, false alarm 1e-6."""
-    case = CASES[1]
-    model, x = model_of(case), every(case)
-    found = neural_metropolis(model, case.state, 1, chains=1000, burn_in=8, sweeps=1, plan="blocks", seed=4)
-    log_f = case.state.log_f(case.hamiltonian.lattice, case.hamiltonian.units, case.hamiltonian.energy(x), x)
-    FrequencyTest(log_f.double().softmax(0), false_alarm=1e-6).check(torch.bincount(rows_of(case, found.occupations), minlength=len(x)))
-
-
 @pytest.mark.parametrize("case", [CASES[2], CASES[4], CASES[9], CASES[11]], ids=str)
 def test_the_sites_of_a_block_do_not_see_one_another(case: Case) -> None:
     """The logits of a block stay when species in it change, to the bit: every block, in one pass and asked for alone."""
@@ -309,21 +261,3 @@ def test_in_single_precision_the_logits_are_those_of_double_precision() -> None:
     log_q = model.log_prob(every(case), case.state, plan=plan_of(model, "blocks"))
     torch.testing.assert_close(log_q, model_of(case).log_prob(every(case), case.state, plan=plan_of(model, "blocks")), rtol=0, atol=1e-3)
     assert log_q.dtype == torch.float64 and float(log_q.logsumexp(0)) == pytest.approx(0, abs=1e-5)
-
-
-def test_cells_on_request_and_others_refused() -> None:
-    case = LARGE[0]
-    cells = ((2, 0, 0), (0, 2, 0), (0, 0, 1))
-    model: Any = model_of(case, cells=cells)
-    assert model.options.cells == cells and len(model.layouts["blocks"].scales.cell) == 4
-    with pytest.raises(arl.InputError, match=re.escape("the supercell [[4, 0, 0], [0, 4, 0], [0, 0, 1]] must be a multiple of it")):
-        build_model("multiscale", case.hamiltonian, TINY | {"cells": ((3, 0, 0), (0, 1, 0), (0, 0, 1))})
-
-
-def test_the_check_of_models_takes_it_and_rejects_one_whose_completions_are_not_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`arlattice.testing.check_model`, n = 300, false alarms 1e-6."""
-    case = CASES[1]
-    check_model(model_of(case), [case.state, SGC(2.0, {"up": 0.2})], n=300)
-    monkeypatch.setattr(Multiscale, "given_in", lambda self, plan, known: plan)
-    with pytest.raises(ConformanceError, match=r"inpainting|completions"):
-        check_model(model_of(case), [case.state], n=300)

@@ -58,7 +58,7 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
     "MultiscaleOptions": {
         "width": SIZES,
         "layers": SIZES,
-        "cells": "test_multiscale:test_cells_on_request_and_others_refused",
+        "cells": "test_multiscale_use:test_cells_on_request_and_others_refused",
         "parts": "test_multiscale_training:test_more_parts_make_more_and_smaller_blocks",
         "energies": "test_multiscale:test_a_given_site_is_seen_at_every_scale_also_where_it_is_finer",
     },
