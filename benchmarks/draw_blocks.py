@@ -112,7 +112,7 @@ def fcc() -> Any:
 
     scales = scales_of(arl.hamiltonian("cuau", supercell=(8, 8, 8), formation_energies=True))
     figure = Figure(figsize=(10.5, 8), layout="constrained", dpi=120)
-    panels = figure.subplot_mosaic([["cell", "L1_0", "L1_2"], ["all", "all", "all"]], height_ratios=[1, 1.5])
+    panels: dict[str, Any] = figure.subplot_mosaic([["cell", "L1_0", "L1_2"], ["all", "all", "all"]], height_ratios=[1, 1.5])
     corners = scales.cell.offsets @ scales.lattice.cell
     half = np.abs(corners)[np.abs(corners) > 0].min()
     sites = np.rint(corners / half).astype(int) % 2
