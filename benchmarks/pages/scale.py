@@ -67,7 +67,7 @@ def _figures(result: dict[str, Any]) -> str:
     for order, f in result["figures"].items():
         words = f"mean gap {f['mean']:.3f}, worst {f['worst']:.3f} nats; q-ESS: median {f['median_ess']:.2f}, lowest {f['lowest_ess']:.2f}"
         if "lowest_p_ess" in f:
-            words += f"; p-ESS: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; states with a lost mode: {f['lost_modes']}"
+            words += f"; p-ESS: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; states with a lost mode: {f['lost_modes']:.0f}"
         lines.append(f"- {order}: {words}; {f['samples_per_second']:,.0f} samples/s with log_prob")
     trained = result["training"]
     seconds = f" in {trained['seconds']:,.0f} s, all commands together" if "seconds" in trained else ""
