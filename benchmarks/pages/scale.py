@@ -53,6 +53,16 @@ def other_sizes() -> str:
     return table(head, rows) + source(result)
 
 
+def parts() -> str:
+    """The same seconds of training with more and smaller blocks."""
+    result = read("parts")
+    rows = [
+        [str(r["parts"]), str(r["blocks"]), str(r["steps"]), f"{r['seconds']:.0f} s", f"{r['ess']:.3f}", f"{r['gap']:.3f}"]
+        for r in result["rows"]
+    ]
+    return table(["parts", "blocks", "steps", "training", "ESS", "gap, nats"], rows) + source(result)
+
+
 def picture(name: str) -> str:
     """The picture of `benchmarks/phase_weights.py`, once it is there."""
     path = f"images/phase-weights-{name}.png"
@@ -67,7 +77,7 @@ def _figures(result: dict[str, Any]) -> str:
     for order, f in result["figures"].items():
         words = f"mean gap {f['mean']:.3f}, worst {f['worst']:.3f} nats; q-ESS: median {f['median_ess']:.2f}, lowest {f['lowest_ess']:.2f}"
         if "lowest_p_ess" in f:
-            words += f"; p-ESS: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; states with a lost mode: {f['lost_modes']:.0f}"
+            words += f"; p-ESS: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; lost modes: {f['lost_modes']:.0f}"
         lines.append(f"- {order}: {words}; {f['samples_per_second']:,.0f} samples/s with log_prob")
     trained = result["training"]
     seconds = f" in {trained['seconds']:,.0f} s, all commands together" if "seconds" in trained else ""
@@ -104,5 +114,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **{name: partial(either, name) for name in MEASURED_BEFORE},
     **{f"reference-{name}": partial(reference, name) for name in REFERENCES},
     "other-sizes": other_sizes,
+    "parts": parts,
     "phase-weights-cuau-8x8x8": partial(picture, "cuau-8x8x8"),
 }
