@@ -8,12 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import arlattice as arl
 from arlattice.conditions import Conditions
+from arlattice.lattice import Lattice
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.models.multiscale import Multiscale
@@ -110,3 +112,38 @@ def test_the_check_of_models_takes_it_and_rejects_one_whose_completions_are_not_
     monkeypatch.setattr(Multiscale, "given_in", lambda self, plan, known: plan)
     with pytest.raises(ConformanceError, match=r"inpainting|completions"):
         check_model(model_of(case), [case.state], n=300)
+
+
+@pytest.mark.parametrize("cells", ["foo", [[1, 0], [0, 1]], [[1.5, 0, 0], [0, 1, 0], [0, 0, 1]]])
+def test_cells_of_another_form_are_refused_by_their_name(cells: Any) -> None:
+    with pytest.raises(arl.InputError, match=r"^cells = .*: give 'auto', or three rows of three whole numbers"):
+        arl.model("multiscale", FOUR.hamiltonian, cells=cells)
+
+
+@pytest.mark.parametrize("length", [0, 10**9], ids=["flat", "huge"])
+def test_cells_that_are_no_part_of_the_supercell_are_refused(length: int) -> None:
+    with pytest.raises(arl.InputError, match=r"^cells = .* must be a multiple of it$"):
+        arl.model("multiscale", FOUR.hamiltonian, cells=[[length, 0, 0], [0, 2, 0], [0, 0, 1]])
+
+
+def test_a_lattice_with_one_species_a_site_is_refused() -> None:
+    lattice = Lattice(3.0 * np.eye(3), np.zeros((1, 3)), (("A",),), np.eye(3, dtype=int), ("A",)).with_supercell(2)
+    hamiltonian = arl.ClusterHamiltonian.from_cell(lattice, [([((0, 0, 0), 0)], np.array([1.0]))], units="reduced")
+    with pytest.raises(arl.InputError, match=r"^hamiltonian = .*nothing to draw"):
+        arl.model("multiscale", hamiltonian)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (8, 8)], ids=["smaller", "larger"])
+def test_a_model_on_another_supercell_is_saved_with_the_weights_it_has(size: tuple[int, int], tmp_path: Path) -> None:
+    """Fewer or more scales than were trained: the file holds the networks that were trained, and goes on to further supercells."""
+    trained = randomise(build_model("multiscale", FOUR.hamiltonian, TINY), seed=3)
+    elsewhere = trained.on(FOUR.hamiltonian.on(size))
+    elsewhere.save(tmp_path)
+    random = torch.get_rng_state()
+    loaded = arl.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), random)
+    samples = elsewhere.sample(8, FOUR.state, seed=1)
+    assert loaded.fingerprint == trained.fingerprint
+    assert torch.equal(loaded.sample(8, FOUR.state, seed=1).log_prob, samples.log_prob)
+    again = loaded.on(FOUR.hamiltonian)
+    assert torch.equal(again.sample(8, FOUR.state, seed=1).log_prob, trained.sample(8, FOUR.state, seed=1).log_prob)

@@ -233,7 +233,7 @@ def test_another_lattice_takes_the_same_small_model() -> None:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "fixed order": (lambda: paint(FixedOrderMLP(spins(2, 2), MLPOptions(width=8)), spins(3, 3)), "draws in one order only"),
+    "fixed order": (lambda: paint(FixedOrderMLP(spins(2, 2), MLPOptions(width=8)), spins(3, 3)), "draws in these orders only"),
     "smaller": (lambda: paint(transformer(spins(3, 3)), spins(2, 6)), "does not fit"),
     "another cell": (lambda: paint(transformer(spins(2, 2)), rock_salt(2, 2, 2)), "must have the primitive cell"),
     "other species": (lambda: paint(transformer(spins(2, 2)), neighbours(arl.square(3, ("a", "b")), [])), "must have the primitive cell"),

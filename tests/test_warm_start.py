@@ -64,3 +64,9 @@ def test_initial_weights_come_from_the_seed_alone_and_zero_layers_stay_zero() ->
     other = trainer(arl.hamiltonian("ising", supercell=(3, 3)), seed=8).model
     assert first.fingerprint == second.fingerprint != other.fingerprint
     assert not first.head.weight.any()
+
+
+def test_a_warm_start_names_the_option_that_differs(trained: Path) -> None:
+    options, wider = TrainingOptions.parse(BRIEF), {**TINY, "width": 24}
+    with pytest.raises(arl.InputError, match=r"^start = .*: was trained with other options: width = 16, not 24$"):
+        Trainer([arl.hamiltonian("ising", supercell=(4, 4))], STATE, "any-order-transformer", wider, options, "cpu", trained)

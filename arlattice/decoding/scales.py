@@ -58,15 +58,16 @@ class Cell:
             translations: integer 3x3 matrix, rows.
 
         Raises:
-            InputError: a supercell that is no multiple of the cell.
+            InputError: a supercell that is no multiple of the cell, or whose sites may hold one species only.
         """
-        vectors = _short(np.asarray(translations), lattice)
-        inside = lattice.supercell @ np.linalg.inv(vectors)
-        if np.abs(inside - np.rint(inside)).max() > 1e-6:
+        if not _divides(translations, lattice.supercell):
             cure = f"the supercell {lattice.supercell.tolist()} must be a multiple of it"
-            raise InputError("cells", vectors.tolist(), cure)
-        points = Torus(vectors).points
+            raise InputError("cells", np.asarray(translations).tolist(), cure)
         active = np.flatnonzero([len(species) > 1 for species in lattice.allowed_species])
+        if not len(active):
+            raise InputError("hamiltonian", repr(lattice), "every site holds one species only, so there is nothing to draw")
+        vectors = _short(np.asarray(translations), lattice)
+        points = Torus(vectors).points
         offsets, sublattices = np.repeat(points, len(active), 0), np.tile(active, len(points))
         where = (offsets + lattice.basis[sublattices]) @ lattice.cell
         order = farthest_first(where, vectors @ lattice.cell)
@@ -236,6 +237,15 @@ class Scales:
     def sizes(self) -> tuple[int, ...]:
         """Number of sites of each block."""
         return (*([len(self.fixed)] if len(self.fixed) else []), *(len(block.cells) for scale in self.scales for block in scale.blocks))
+
+
+def _divides(translations: np.ndarray, supercell: np.ndarray) -> bool:
+    """Whether the vectors of a supercell are sums of these translations, which span space."""
+    rows = np.asarray(translations, dtype=float)
+    if not 0.5 < abs(np.linalg.det(rows)) < np.linalg.det(supercell) + 0.5:
+        return False
+    steps = np.rint(supercell @ np.linalg.inv(rows))
+    return np.array_equal(steps @ rows, supercell)
 
 
 def _short(vectors: np.ndarray, lattice: Lattice) -> np.ndarray:

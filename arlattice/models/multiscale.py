@@ -19,12 +19,12 @@ Shapes: B batch, N sites, q species, M cells of a scale, C sites a cell, d width
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from itertools import groupby
-from typing import Annotated, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
@@ -34,8 +34,8 @@ from arlattice.decoding.scales import Cell, Scales
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
-from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.multiscale_options import MultiscaleOptions
 from arlattice.models.recorded import RecordedPasses
 from arlattice.models.scale_decoder import ScaleDecoder
 from arlattice.models.scale_network import ScaleNetwork
@@ -50,30 +50,14 @@ _CELLS_AT_ONCE = {"cuda": 2**21, "cpu": 2**15}
 """Cells of all rows that one pass of a network reads."""
 
 
-class MultiscaleOptions(Options):
-    """Cells, blocks and size of the networks."""
-
-    width: Annotated[int, Field(ge=4, le=4096, description="features of a cell")] = 64
-    layers: Annotated[int, Field(ge=1, le=64, description="residual blocks of two convolutions a scale")] = 3
-    cells: Annotated[
-        Literal["auto"] | tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
-        Field(description="translations of the cells, rows in primitive cells; auto: those that the ordered phases share"),
-    ] = "auto"
-    parts: Annotated[
-        int, Field(ge=1, le=64, description="parts of the first class of cells of a scale; half as many of each later one")
-    ] = 4
-    energies: Annotated[bool, Field(description="start logits from completed-cluster energies; false learns them")] = True
-
-
 class Multiscale(Model):
     """See the module's docstring. It draws in its own blocks, and in the same with twice as many parts."""
 
     orders = ("blocks", "finer-blocks")
+    options: MultiscaleOptions
 
     def __init__(self, hamiltonian: Hamiltonian, options: MultiscaleOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
         lattice = hamiltonian.lattice
-        if options.parts & (options.parts - 1):
-            raise InputError("parts", options.parts, "give a power of 2: 1, 2, 4, 8, ...")
         cell = Cell.of(lattice, ordering_translations(hamiltonian) if options.cells == "auto" else np.array(options.cells))
         rows = tuple(tuple(row) for row in cell.vectors.tolist())
         super().__init__(hamiltonian, options.model_copy(update={"cells": rows}), ensemble)  # the weights belong to these cells
@@ -82,8 +66,7 @@ class Multiscale(Model):
         self.layouts = {kind: Layout(Scales(lattice, cell, k)) for kind, k in parts}
         scales = self.layouts["blocks"].scales
         self.state_token = nn.Sequential(nn.Linear(len(self.feature_names), width), nn.GELU(), nn.Linear(width, width))
-        sizes = {_name(-1 if scale.root else scale.level): (scale.labels, 0 if scale.root else len(scales.axes)) for scale in scales}
-        self.networks = nn.ModuleDict({name: ScaleNetwork(len(cell), self.q, *size, width, options.layers) for name, size in sizes.items()})
+        self.networks = self._networks_of({_name(-1 if scale.root else scale.level): scale.labels for scale in scales}, scales)
         self.gauge = SpinGauge.of(hamiltonian)
         self._recorded: RecordedPasses | None = None
         self._has_own_blocks = True
@@ -99,12 +82,32 @@ class Multiscale(Model):
             InputError: also a supercell with a scale that divides cells into other classes, as thirds where halves were trained.
         """
         other = super().on(hamiltonian)
-        for scale in other.layouts[self.orders[0]].scales:
-            classes = other.network_of(-1 if scale.root else scale.level).labels
+        other.check_classes()
+        return other
+
+    def check_classes(self) -> None:
+        """Refuse a supercell with a scale that divides cells into other classes than its network knows."""
+        for scale in self.layouts[self.orders[0]].scales:
+            classes = self.network_of(-1 if scale.root else scale.level).labels
             if classes != scale.labels:
                 cure = f"{self.name} has weights for {classes} classes of cells at scale {scale.level}, this supercell has {scale.labels}"
-                raise InputError("hamiltonian", hamiltonian.name, f"{cure}; give one that is divided alike, as by powers of 2")
-        return other
+                raise InputError("hamiltonian", self.hamiltonian.name, f"{cure}; give one that is divided alike, as by powers of 2")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take weights; the networks are then those of the scales they are for, as after `on`, whichever scales this supercell has."""
+        scales = self.layouts[self.orders[0]].scales
+        codes = {key.split(".")[1]: weights.shape[1] for key, weights in state_dict.items() if key.endswith(".code.weight")}
+        if codes and codes.keys() != set(self.networks):
+            with torch.random.fork_rng(devices=[]):  # as in `build_model`
+                self.networks = self._networks_of({name: n - len(scales.cell) for name, n in codes.items()}, scales).to(self.state_mean)
+            self.check_classes()
+        return super().load_state_dict(state_dict, strict, assign)
+
+    def _networks_of(self, labels: Mapping[str, int], scales: Scales) -> nn.ModuleDict:
+        """New networks by name, for so many classes of cells."""
+        size = self.options.width, self.options.layers
+        axes = {name: 0 if name == _name(-1) else len(scales.axes) for name in labels}
+        return nn.ModuleDict({name: ScaleNetwork(len(scales.cell), self.q, n, axes[name], *size) for name, n in labels.items()})
 
     def adopt(self, other: Model) -> None:
         """See `Model.adopt`; scales coarser than those of the other model take the weights of its coarsest."""
@@ -117,7 +120,7 @@ class Multiscale(Model):
 
     @property
     def energies(self) -> bool:
-        return bool(self.options.energies)  # type: ignore[attr-defined]
+        return self.options.energies
 
     def network_of(self, level: int) -> ScaleNetwork:
         """The network of a scale; scales coarser than all that were trained are served by the coarsest of them."""
@@ -161,11 +164,10 @@ class Multiscale(Model):
         order = layout.order.to(partial.device).expand(len(partial), -1)
         places = order.argsort(1).gather(1, sites)
         step, placed = self.steps.of_block(partial, sites, conditions), partial.gather(1, order).to(torch.int8)
-        features = _features(step.features, self.q)
         found = torch.zeros_like(step.base)
         for scale in layout.tables(partial.device):
             here = (scale.slot[places] < scale.cells * scale.sites)[..., None] & (scale.codes[places].sum(-1, keepdim=True) > 0)
-            logits = self._network_logits(layout, scale, placed, places, features, conditions, given=True)
+            logits = self._network_logits(layout, scale, placed, places, step.features, conditions, given=True)
             found = torch.where(here, logits.to(found.dtype), found)
         return step.base + found
 
@@ -239,8 +241,8 @@ class Multiscale(Model):
         step = self.steps.of_block(partial, sites, conditions)
         if scale < 0:
             return step.base
-        table, features = layout.tables(partial.device)[scale], _features(step.features, self.q)
-        return step.base + self._network_logits(layout, table, placed, places, features, conditions, given).to(step.base.dtype)
+        table = layout.tables(partial.device)[scale]
+        return step.base + self._network_logits(layout, table, placed, places, step.features, conditions, given).to(step.base.dtype)
 
     def _network_logits(
         self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, features: Tensor, conditions: Conditions, given: bool
@@ -289,11 +291,6 @@ class Multiscale(Model):
         """See `Model.decoder`; of its own blocks, with the networks of their scales."""
         layout = self.layout_of(plan)
         return super().decoder(plan) if layout is None else ScaleDecoder(self, layout, plan.given is not None)
-
-
-def _features(features: Tensor, q: int) -> Tensor:
-    """What a network reads of the sites that are asked for, (B, k, 2 q): centred logits and shares."""
-    return features[..., : 2 * q].clamp(-8, 8)
 
 
 def _name(level: int) -> str:

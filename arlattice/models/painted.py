@@ -89,7 +89,7 @@ def paint(
         A `Model` of the large lattice, on the device of ``model``, which it shares.
 
     Raises:
-        InputError: a model that draws in one order only, another primitive cell, the same expansion with another zero of energy
+        InputError: a model that does not draw in any order, another primitive cell, the same expansion with another zero of energy
             (`arlattice.same_zero`), or a supercell into which the window does not fit.
     """
     options = {"context": context, "true_energies": true_energies, "window_temperature": window_temperature}
@@ -260,7 +260,7 @@ def _check(small: Model, hamiltonian: Hamiltonian) -> None:
     of_type("model", small, Model, "give a Model of the small supercell")
     of_type("hamiltonian", hamiltonian, Hamiltonian, "give the Hamiltonian of the large supercell")
     if "random" not in small.orders:
-        raise InputError("model", small.name, "draws in one order only; paint with an any-order model")
+        raise InputError("model", small.name, f"draws in these orders only: {', '.join(small.orders)}; paint with an any-order model")
     ours, theirs = small.lattice.with_supercell(1), hamiltonian.lattice.with_supercell(1)
     if ours.fingerprint != theirs.fingerprint:
         cure = f"must have the primitive cell and species of the model's lattice, {small.lattice!r}"

@@ -46,7 +46,7 @@ class ScaleNetwork(nn.Module):
         Args:
             species: of the cells, -1 where unknown, (B, M C).
             asked: entries of ``species``, M C for none, (B, k).
-            features: of these sites, (B, k, 2 q).
+            features: of these sites, (B, k, 2 q or more); read are the first 2 q, centred logits and shares (`Steps`), within 8.
             code: what is asked for, (B, labels + C).
             state: (B, d).
             finer: shares of known species around the cells among finer ones, (B, M, C q), None for nothing known.
@@ -57,7 +57,7 @@ class ScaleNetwork(nn.Module):
             dtype = torch.get_autocast_dtype(kind)
         with torch.autocast(kind, enabled=False):  # it would keep norms in single precision: twice the memory traffic
             steering = F.silu(state.to(dtype) + linear(self.code, code.to(dtype)))
-            z = self.stem(self._cells(species, asked, features.to(dtype)), rim)
+            z = self.stem(self._cells(species, asked, features[..., : 2 * self.q].clamp(-8, 8).to(dtype)), rim)
             if finer is not None:
                 z = z + linear(self.finer, finer.to(dtype))
             for block in self.blocks:

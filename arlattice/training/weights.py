@@ -40,16 +40,26 @@ def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:
         InputError: a model of another family, other options or other species.
     """
     started = load(start)
-    cure = "was trained with another model family, other options or other species"
-    if any((started.name, started.options) != (model.name, model.options) for model in models):  # heads change it at equal shapes
-        raise InputError("start", str(start), cure)
+    for model in models:  # heads change it at equal shapes
+        if (started.name, started.options) != (model.name, model.options):
+            raise InputError("start", str(start), _difference(started, model))
     try:
         for model in models:
             model.adopt(started)
     except RuntimeError:
+        cure = "has weights of other shapes, for a supercell of other scales or for other species"
         raise InputError("start", str(start), cure) from None
     earlier = [record.get("seconds") for record in (started.record, started.record.get("start", {}))]
     return {"model": str(start), "fingerprint": started.fingerprint, "seconds": round(sum(s for s in earlier if s), 1)}
+
+
+def _difference(started: Model, model: Model) -> str:
+    """What is other in a model that cannot start a run."""
+    if started.name != model.name:
+        return f"is a {started.name}, the run trains a {model.name}"
+    theirs, ours = (each.options.model_dump(mode="json") for each in (started, model))
+    other = [f"{name} = {value}, not {ours[name]}" for name, value in theirs.items() if value != ours[name]]
+    return f"was trained with other options: {'; '.join(other)}"
 
 
 def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
