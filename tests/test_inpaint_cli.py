@@ -73,6 +73,19 @@ def test_a_larger_structure_is_painted(run_cli: RunCli, ising_model: Path, tmp_p
     torch.testing.assert_close(samples.log_prob, again, rtol=0, atol=1e-4)
 
 
+def test_a_model_of_blocks_draws_a_larger_structure_with_its_weights(run_cli: RunCli, tmp_path: Path) -> None:
+    model = build_model("multiscale", arl.hamiltonian("ising", supercell=(4, 4)), {"width": 8, "layers": 1})
+    model.save(tmp_path / "model")
+    hamiltonian, known = larger((8, 8))
+    ase.io.write(tmp_path / "known.extxyz", hamiltonian.lattice.to_ase(known))
+    ran = inpaint(run_cli, tmp_path / "model", tmp_path / "known.extxyz", "-o", tmp_path / "out.nc")
+    assert ran.code == 0, ran.err
+    samples = arl.SampleSet.read(tmp_path / "out.nc")
+    assert torch.equal(samples.known, known)
+    again = model.on(hamiltonian).log_prob(samples.occupations, samples.state, plan=samples.plan, known=known)
+    torch.testing.assert_close(again, samples.log_prob, rtol=0, atol=1e-5)
+
+
 def test_an_order_may_be_asked_for(run_cli: RunCli, ising_model: Path, tmp_path: Path) -> None:
     hamiltonian, known = larger()
     ase.io.write(tmp_path / "known.extxyz", hamiltonian.lattice.to_ase(known))

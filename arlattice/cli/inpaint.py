@@ -62,8 +62,9 @@ def inpaint(
     """Complete a partly known structure.
 
     Each completion comes with its exact conditional log-probability. STRUCTURE is a file that ASE
-    reads, in the supercell of the model or a larger one, which is painted window by window; orientation, origin and a strain
-    of up to 10 % do not matter. Unknown are atoms
+    reads, in the supercell of the model or a larger one, which is painted window by window, or drawn
+    with the same weights by models that draw blocks; orientation, origin and a strain of up to 10 %
+    do not matter. Unknown are atoms
     of species X, sites without an atom (unless the lattice has vacancies), and the sites of --mask, numbered
     as in the array site_index of exported structures. Where the Hamiltonian of a larger supercell cannot be
     built by name, --hamiltonian gives it. The log Z printed is that of the partition sum over the completions.
@@ -97,7 +98,7 @@ def inpaint(
 
 
 def model_for(lattice: Lattice, loaded: Model, structure: str, hamiltonian: Hamiltonian | None) -> Model:
-    """The model itself, or painting a larger supercell."""
+    """The model itself, its weights on a larger supercell where they mean the same there in its own blocks, or painting."""
     from arlattice.models.painted import paint
 
     if lattice.fingerprint == loaded.lattice.fingerprint:
@@ -106,7 +107,7 @@ def model_for(lattice: Lattice, loaded: Model, structure: str, hamiltonian: Hami
     if large.lattice.fingerprint != lattice.fingerprint:
         ours, theirs = large.lattice.supercell.tolist(), lattice.supercell.tolist()
         raise InputError("--hamiltonian", f"supercell {ours}", f"{structure} has the supercell {theirs}")
-    return paint(loaded, large)
+    return loaded.on(large) if loaded.any_supercell and "random" not in loaded.orders else paint(loaded, large)
 
 
 def _rebuilt(hamiltonian: Hamiltonian, lattice: Lattice, structure: str) -> Hamiltonian:
