@@ -21,7 +21,7 @@ __all__ = ["ordering_translations"]
 
 _LOW = 2 / 3  # of the lowest ordering energy: patterns that count
 _ROUNDING = 1e-6  # stripes on a cubic lattice have 2 / 3 exactly: no matter of rounding
-_LARGEST = 32  # sites of a cell
+_LARGEST = 32  # sites of a cell that may hold several species
 _MOST_PHASES = 81  # that the sites of a cell are tried with
 
 
@@ -29,7 +29,7 @@ def ordering_translations(hamiltonian: Hamiltonian) -> np.ndarray:
     """Integer 3x3 matrix (rows, units of the primitive cell) of the translations that the lowest patterns share.
 
     Those of the supercell are among them. All translations, if no pattern lies below its pure ends, or if the cell would have more than
-    32 sites.
+    32 sites that may hold several species.
 
     Args:
         hamiltonian: on the supercell; a black box serves too. Compositions that it refuses are left out.
@@ -43,8 +43,8 @@ def ordering_translations(hamiltonian: Hamiltonian) -> np.ndarray:
     star = [np.array(wave) for wave, energy in energies.items() if energy < (_LOW + _ROUNDING) * lowest]
     shared = _shared(star)
     found = hermite_form(np.concatenate([shared, lattice.supercell]))[:3]
-    volume = round(float(np.linalg.det(found)))
-    return found if volume * len(lattice.basis) <= _LARGEST else np.eye(3, dtype=int)
+    sites = round(float(np.linalg.det(found))) * sum(len(species) > 1 for species in lattice.allowed_species)
+    return found if sites <= _LARGEST else np.eye(3, dtype=int)
 
 
 def _waves(lattice: Lattice) -> Iterator[tuple[int, ...]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from block_models import TINY, every, model_of
 from torch import Tensor
 
 import arlattice as arl
@@ -21,7 +21,6 @@ from arlattice.models.multiscale import Multiscale
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, FrequencyTest, random_hamiltonian, randomise, small_cases
-from arlattice.thermo.exact import enumerate_configurations
 
 SGC = arl.SemiGrandCanonical
 FCC = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0], [2.0, 2.0, 0.0]])
@@ -81,17 +80,6 @@ CASES = [
     *(case for name, case in SMALL.items() if "composition" in name and "ternary" not in name),
 ]
 KINDS = Multiscale.orders
-TINY = {"width": 8, "layers": 1, "parts": 1}
-
-
-@cache
-def model_of(case: Case, **options: Any) -> Model:
-    return randomise(build_model("multiscale", case.hamiltonian, TINY | options), seed=3).double()
-
-
-@cache
-def every(case: Case) -> Tensor:
-    return torch.cat(list(enumerate_configurations(case.hamiltonian.lattice)))
 
 
 def plan_of(model: Model, kind: str, rows: int = 1, seed: int = 0) -> Plan:

@@ -134,7 +134,7 @@ class Told(Batch):
     def plan(self, model: Model, n: int) -> Plan:
         return self.told[0]
 
-    def visits(self, plan: Plan) -> Tensor | None:
+    def visits(self, model: Model, plan: Plan) -> Tensor | None:
         return self.told[1]
 
 
@@ -158,16 +158,18 @@ def test_the_mean_gradient_of_an_objective_is_that_of_all_blocks(objective: str,
 
 
 def test_each_block_is_computed_for_a_share_of_the_configurations() -> None:
-    """Without replacement, drawn anew; all of a plan of one site a block."""
+    """Without replacement, drawn anew; also where every block has one site; all in families that do not draw blocks."""
     model = model_on(ising(4, 4))
     batch = Batch(None, None, None, 0, 0.5, 0.0, Stream(0), block_share=0.25)
     plan = batch.plan(model, 12)
-    first, second = batch.visits(plan), batch.visits(plan)
+    first, second = batch.visits(model, plan), batch.visits(model, plan)
     assert first is not None and second is not None and first.shape == (len(plan.spans), 3)
     assert all(len(set(row.tolist())) == 3 for row in first) and not torch.equal(first, second)
-    assert batch.visits(Plan(plan.order)) is None
+    single = batch.visits(model, Plan(plan.order))
+    assert single is not None and single.shape == (16, 3)
+    assert batch.visits(build_model("any-order-mlp", ising(4, 4), {"width": 8}), plan) is None
     batch.block_share = 1.0
-    assert batch.visits(plan) is None
+    assert batch.visits(model, plan) is None
 
 
 def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None:

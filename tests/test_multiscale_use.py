@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from block_models import TINY, every, model_of
 from torch import Tensor
 
 import arlattice as arl
@@ -22,24 +22,12 @@ from arlattice.models.multiscale import Multiscale
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, ConformanceError, FrequencyTest, check_model, randomise, small_cases
-from arlattice.thermo.exact import enumerate_configurations
 from arlattice.thermo.neural_metropolis import neural_metropolis
 
 SGC = arl.SemiGrandCanonical
-TINY = {"width": 8, "layers": 1, "parts": 1}
 FOUR = Case("Ising 4x4", arl.hamiltonian("ising", supercell=(4, 4)), SGC(2.3))
 SYMMETRIC = Case("Ising 2x4, symmetric", arl.hamiltonian("ising", supercell=(2, 4)), SGC(2.0))
 VACANCIES = next(case for case in small_cases() if case.name == "two sublattices, vacancies")
-
-
-@cache
-def model_of(case: Case, **options: Any) -> Model:
-    return randomise(build_model("multiscale", case.hamiltonian, TINY | options), seed=3).double()
-
-
-@cache
-def every(case: Case) -> Tensor:
-    return torch.cat(list(enumerate_configurations(case.hamiltonian.lattice)))
 
 
 def plan_of(model: Model, kind: str) -> Plan:
@@ -78,7 +66,7 @@ def test_plans_that_are_not_its_own_are_refused_in_one_line() -> None:
     sizes = plan_of(model, "blocks").sizes
     assert sizes is not None
     for plan in (Plan(torch.arange(n)[None], sizes), Plan(own[None], (8, 8)), Plan(swapped.flip(0)[None], sizes)):
-        with pytest.raises(arl.InputError, match=r"^plan = 'given': multiscale draws in blocks of its own; [^\n]*$"):
+        with pytest.raises(arl.InputError, match=r"^(plan|order) = '\d+ blocks': multiscale draws in blocks of its own; [^\n]*$"):
             model.log_prob(x, case.state, plan=plan)
     with pytest.raises(arl.InputError, match=r"^order = 'random': multiscale draws in blocks: blocks, finer-blocks$"):
         model.sample(2, case.state, order="random")

@@ -48,6 +48,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
 
     Attributes:
         orders: kinds of drawing order of the family; the first is the default. One with ``"random"`` draws in any plan.
+        draws_blocks: whether it draws in blocks of its own, where given sites may stand anywhere.
         passes: passes of the network that the log-probability of one configuration takes.
         gauge: the symmetry through which the model reads configurations, or None.
         name, record: the registered name of the family; plain data on how the weights were made.
@@ -58,6 +59,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
     """
 
     orders: tuple[str, ...] = ORDERS
+    draws_blocks: bool = False
     passes: int = 1
     gauge: SpinGauge | None = None
 

@@ -54,6 +54,7 @@ class Multiscale(Model):
     """See the module's docstring. It draws in its own blocks, and in the same with twice as many parts."""
 
     orders = ("blocks", "finer-blocks")
+    draws_blocks = True
     options: MultiscaleOptions
 
     def __init__(self, hamiltonian: Hamiltonian, options: MultiscaleOptions, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
@@ -144,7 +145,7 @@ class Multiscale(Model):
         layout = self.layout_of(found)
         if layout is None or not bool(layout.are_moved(found.order).all()):
             cure = f"{self.name} draws in blocks of its own; give samples.plan, or one of {', '.join(self.orders)}"
-            raise InputError("plan", "given", cure)
+            raise InputError("plan" if isinstance(chosen, Plan) else "order", f"{len(found.spans)} blocks", cure)
         return self.given_in(found, known)
 
     def given_in(self, plan: Plan, known: Tensor | None) -> Plan:

@@ -26,6 +26,8 @@ class Transfer:
     def on(self: Any, hamiltonian: Hamiltonian) -> Any:
         """The same weights, shared, on another supercell or another Hamiltonian of the same primitive cell and species.
 
+        Move a model to another device or precision before, not after: the weights are those of both.
+
         Raises:
             InputError: a family whose weights belong to one supercell (see `any_supercell`), another primitive cell, or, for weights
                 that were not trained on several Hamiltonians, the same expansion with another zero of energy (`arlattice.same_zero`).

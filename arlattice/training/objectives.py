@@ -71,10 +71,10 @@ class Batch:
     block_share: float = 1.0
     given_share: float = 0.0
 
-    def visits(self, plan: Plan) -> Tensor | None:
-        """For each block of a plan some configurations, drawn anew, (blocks, m); None for all of an order, or a share of 1."""
+    def visits(self, model: Model, plan: Plan) -> Tensor | None:
+        """For each block of a plan some configurations, drawn anew, (blocks, m); None: all, of a share of 1 or a family without blocks."""
         n, m = len(plan), max(1, round(len(plan) * self.block_share))
-        if plan.one_by_one or m == n:
+        if not model.draws_blocks or m == n:
             return None
         return self.stream["visits"].permutations(n, len(plan.spans))[:, :m]
 
@@ -139,13 +139,13 @@ def forward(model: Model, batch: Batch) -> Loss:
     plan = batch.plan(model, len(batch.occupations))
     soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
     with model.autocast():
-        loss = -_log_prob(model, batch.occupations, plan, batch.conditions, soft, batch.visits(plan)).mean()
+        loss = -_log_prob(model, batch.occupations, plan, batch.conditions, soft, batch.visits(model, plan)).mean()
     return Loss(loss + _given_loss(model, batch), {"forward": loss.detach()})
 
 
 def _given_loss(model: Model, batch: Batch) -> Tensor | float:
-    """Forward KL of the rest of some configurations given random sites of theirs; nothing for models that draw in any order."""
-    n = 0 if batch.occupations is None or "random" in model.orders else round(len(batch.occupations) * batch.given_share)
+    """Forward KL of the rest of some configurations given random sites of theirs; nothing for families without blocks."""
+    n = 0 if batch.occupations is None or not model.draws_blocks else round(len(batch.occupations) * batch.given_share)
     if n == 0 or batch.conditions is None or batch.occupations is None:
         return 0.0
     x, conditions, plan = batch.occupations[:n], batch.conditions[:n], batch.given(batch.plan(model, n))
@@ -219,7 +219,7 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
     if batch.replay_group < 2 or len(x) % batch.replay_group:
         raise ValueError(f"the {name} objective needs whole groups: mark it with @uses('replay', 'groups')")
     plan = batch.plan(model, len(x))
-    visits, targets = batch.visits(plan), soft_targets(model, x, conditions) if soft else None
+    visits, targets = batch.visits(model, plan), soft_targets(model, x, conditions) if soft else None
     with model.autocast():
         if targets is None:
             log_prob, smooth = _log_prob(model, x, plan, conditions, None, visits), None
