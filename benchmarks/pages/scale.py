@@ -20,7 +20,7 @@ REFERENCES = ("cuau-4x4x4", "cuau-8x8x8")
 def evaluated(name: str) -> str:
     """One row a state and kind of plan: both ESS, both bounds, log Z beside what is known."""
     result = read(name)
-    rows = [[*_where(r), r["order"], *_ess(r), f"{r['gap']:.3f}", _number(r.get("eubo_minus_elbo")), *_log_z(r)] for r in result["states"]]
+    rows = [[*_where(r), r["order"], *_ess(r), *_bounds(r), *_log_z(r)] for r in result["states"]]
     head = ["T", "h" if "field" in result["states"][0] else "Delta mu", "plan", "q-ESS", "p-ESS", "gap, nats", "EUBO - ELBO"]
     return "\n\n".join([_figures(result), table([*head, "log Z", "known", "dev"], rows) + source(result)])
 
@@ -91,11 +91,14 @@ def _where(row: dict[str, Any]) -> list[str]:
 
 
 def _ess(row: dict[str, Any]) -> list[str]:
-    return [f"{row['ess']:.3f}", f"{row['p_ess']:.3f}" if "p_ess" in row else "-"]
+    return [pair(row[name], row[f"{name}_error"]) if f"{name}_error" in row else "-" for name in ("ess", "p_ess")]
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _bounds(row: dict[str, Any]) -> list[str]:
+    """Gap, and EUBO - ELBO, with their errors; where no log Z is known the gap is to that of the weights."""
+    gap = pair(row["gap"], row.get("gap_error", math.hypot(row["elbo_error"], row["log_z_error"])))
+    apart = row.get("eubo_minus_elbo")
+    return [gap, "-" if apart is None else pair(apart, math.hypot(row["elbo_error"], row["eubo_error"]))]
 
 
 def _log_z(row: dict[str, Any]) -> list[str]:
