@@ -171,15 +171,15 @@ class Scales:
         """The classes of cells that a scale adds to the next coarser one, the farthest from what is known first."""
         labels = _labels(torus, factor)
         corners = np.indices((factor,) * 3).reshape(3, -1).T
-        order = farthest_first(corners @ self._geometry, factor * self._geometry, decimals=6)
+        present = np.unique(labels)
+        order = present[farthest_first(corners[present] @ self._geometry, factor * self._geometry, decimals=6)]
         blocks, wanted = [], self.parts
         for label in order[1:]:
             members = np.flatnonzero(labels == label)
-            if len(members):
-                offsets = torus.points[members] - corners[label]
-                parts = self._divided(members, offsets, factor, torus, coarser, wanted)
-                blocks += [Block(part, site, int(label)) for part in parts for site in range(len(self.cell))]
-                wanted = max(1, wanted // 2)
+            offsets = torus.points[members] - corners[label]
+            parts = self._divided(members, offsets, factor, torus, coarser, wanted)
+            blocks += [Block(part, site, int(label)) for part in parts for site in range(len(self.cell))]
+            wanted = max(1, wanted // 2)
         return tuple(blocks)
 
     def _divided(self, cells: np.ndarray, points: np.ndarray, factor: int, torus: Torus, coarser: Torus, wanted: int) -> list[np.ndarray]:

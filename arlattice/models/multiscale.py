@@ -252,7 +252,9 @@ class Multiscale(Model):
         network, codes = self.network_of(scale.level), scale.codes[places].mean(1)
         species = placed.index_select(1, scale.members)
         finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
-        return network(species, scale.slot[places], features, codes, self.state_token(self.standardised(conditions)), finer, scale.rim)
+        with torch.autocast(features.device.type, enabled=False):  # near a transition 8 bits of a state are too few
+            state = self.state_token(self.standardised(conditions))
+        return network(species, scale.slot[places], features, codes, state, finer, scale.rim)
 
     def _finer(self, layout: Layout, scale: ScaleTables, placed: Tensor) -> Tensor:
         """Shares of known species around every cell of a scale, among cells that are finer: (B, M, C q)."""

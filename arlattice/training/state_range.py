@@ -87,8 +87,9 @@ class StateRange(Options):
     def chains(self, points: tuple[int, int], copies: int, stream: Stream, group: int = 1) -> list[Ensemble]:
         """A state for every chain of the replica grid, cell by cell.
 
-        The box is divided into equal cells, temperatures evenly in log T; every group of chains sits at a random place in
-        its cell (a Sobol sequence over the groups, shifted as a whole by a random vector), so that the chains cover the box densely.
+        The box is divided into equal cells, temperatures evenly in log T. A ladder is the chains of one group through all
+        temperatures: they sit at one place in their cells, so that they have the same chemical potentials and temperatures at equal
+        steps, and exchange well. The places of the ladders (a Sobol sequence, shifted as a whole by a random vector) cover a cell densely.
 
         Source: R. Cranley and T. N. L. Patterson, SIAM J. Numer. Anal. 13, 904 (1976).
 
@@ -114,9 +115,9 @@ class StateRange(Options):
     def _places(self, lengths: tuple[int, ...], copies: int, stream: Stream, group: int) -> tuple[Tensor, Tensor]:
         """Cell of every chain and its place in the box, from 0 to 1 along every axis, both (chains, axes)."""
         cells = torch.cartesian_prod(*[torch.arange(n) for n in lengths]).view(-1, len(lengths)).repeat_interleave(copies, 0)
-        places = torch.quasirandom.SobolEngine(len(lengths)).draw(len(cells) // group, dtype=torch.float64)
-        jitter = (places + stream.uniform(len(lengths), 1).T) % 1.0
-        return cells, (cells + jitter.repeat_interleave(group, 0)) / torch.tensor(lengths)
+        ladders = torch.quasirandom.SobolEngine(len(lengths)).draw(len(cells) // lengths[0] // group, dtype=torch.float64)
+        places = (ladders + stream.uniform(len(lengths), 1).T) % 1.0
+        return cells, (cells + places.repeat_interleave(group, 0).repeat(lengths[0], 1)) / torch.tensor(lengths)
 
     def trained_range(self, hamiltonian: Hamiltonian) -> TrainedRange:
         """The box, as the record of the trained model keeps it."""
