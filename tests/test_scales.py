@@ -111,6 +111,15 @@ def test_the_sites_of_a_block_are_far_apart(name: str) -> None:
                 assert nearest(scales.lattice, scale.members[block.cells, block.site]) >= shortest - 1e-6
 
 
+@pytest.mark.parametrize(("name", "first"), [("square 16", (1, 1, 0)), ("square 64", (1, 1, 0)), ("FCC 8", (1, 1, 1))])
+def test_the_middle_of_the_known_cells_is_drawn_first(name: str, first: tuple[int, ...]) -> None:
+    """Directions that do not repeat have no classes, and do not change the order of the others."""
+    scales = scales_of(name)
+    for scale in scales:
+        if len(scale.torus) >= 2 ** len(scales.axes) * len(scales.scales[1].torus):
+            assert described(scales, scale)[0][2] == first
+
+
 @pytest.mark.parametrize("name", [name for name in SUPERCELLS if name not in LARGEST])
 def test_more_parts_divide_classes_and_nothing_else(name: str) -> None:
     whole, divided = scales_of(name), scales_of(name, 4)

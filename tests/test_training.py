@@ -342,6 +342,15 @@ def test_chains_lie_each_in_its_own_cell_of_the_box() -> None:
     assert len(torch.unique(conditions.beta)) == 60
 
 
+def test_chains_of_a_ladder_have_the_same_chemical_potentials_and_temperatures_at_equal_steps() -> None:
+    conditions, shape = replica_grid(RANGE, ising(3, 3), (4, 3), 5, seed=1)
+    steps = conditions.beta.log().view(shape).diff(dim=0)
+    torch.testing.assert_close(steps, torch.full_like(steps, math.log(1.5 / 3.5) / 4))
+    mu = conditions.mu.view(*shape, -1)
+    torch.testing.assert_close(mu, mu[:1].expand(mu.shape))
+    assert len(torch.unique(mu[0, ..., 0].round(decimals=9))) == 15
+
+
 def test_groups_of_chains_share_a_place_in_their_cell() -> None:
     conditions, shape = replica_grid(RANGE, ising(3, 3), (4, 3), 6, seed=1, group=3)
     beta = conditions.beta.view(24, 3)
@@ -436,6 +445,14 @@ def test_a_resumed_run_is_the_same_run(states: Any, tmp_path: Path, without_cloc
     assert (tmp_path / "parts" / "config.json").read_bytes() == (tmp_path / "whole" / "config.json").read_bytes()
     for name in ("checkpoint.safetensors", "model/model.safetensors"):
         assert without_clock(tmp_path / "parts" / name) == without_clock(tmp_path / "whole" / name)
+
+
+def test_a_run_that_is_resumed_without_saying_its_start_again_keeps_it_in_its_record(tmp_path: Path) -> None:
+    brief(tmp_path / "first")
+    stopped(tmp_path / "second", start=tmp_path / "first")
+    record = brief(tmp_path / "second", resume=True).record
+    assert record["start"] == brief(tmp_path / "whole", start=tmp_path / "first").record["start"]
+    assert record["start"]["model"] == str(tmp_path / "first") and record["start"]["seconds"] > 0
 
 
 def test_the_record_sums_the_seconds_of_all_commands(tmp_path: Path) -> None:

@@ -52,6 +52,12 @@ class SpinGauge:
         states = replace(conditions, mu=mu, targets=torch.where(flip[:, None], exchanged, conditions.targets))
         return Reading(turned(occupations, flip), states, flip, sign == 0)
 
+    def even(self, conditions: Conditions, constraint: Constraint) -> Tensor:
+        """Which states an exchange leaves as they are, (batch,)."""
+        exchanged = constraint.exchanged(conditions.targets)
+        never = torch.zeros_like(conditions.beta, dtype=torch.bool)
+        return never if exchanged is None else self._sign(conditions, exchanged) == 0
+
     def _sign(self, conditions: Conditions, exchanged: Tensor) -> Tensor:
         """What an exchange changes the sign of, (batch,): mu_1 - mu_0, or the excess of species 1; 0 in a symmetric state."""
         differences = [conditions.mu[:, 1] - conditions.mu[:, 0], *(exchanged - conditions.targets).T.to(conditions.mu.dtype)]

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
 from arlattice.decoding.draw import Decoder
-from arlattice.decoding.gauge import SpinGauge
+from arlattice.decoding.gauge import SpinGauge, turned
 from arlattice.decoding.scales import Cell, Scales
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
@@ -248,13 +248,30 @@ class Multiscale(Model):
     def _network_logits(
         self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, features: Tensor, conditions: Conditions, given: bool
     ) -> Tensor:
-        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the features of the sites."""
+        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the features of the sites.
+
+        In a state that an exchange of two species leaves as it is, the network reads configurations so that most of the known sites hold
+        species 1: in a field, however weak, nearly all that it is trained on are like this.
+        """
+        turn = self._mostly_first(placed, conditions)
+        if turn is not None:
+            halves = features[..., : 2 * self.q].unflatten(-1, (2, self.q))
+            features = torch.where(turn[:, None, None], halves.flip(-1).flatten(-2), halves.flatten(-2))
+            placed = turned(placed, turn)
         network, codes = self.network_of(scale.level), scale.codes[places].mean(1)
         species = placed.index_select(1, scale.members)
         finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
         with torch.autocast(features.device.type, enabled=False):  # near a transition 8 bits of a state are too few
             state = self.state_token(self.standardised(conditions))
-        return network(species, scale.slot[places], features, codes, state, finer, scale.rim)
+        logits: Tensor = network(species, scale.slot[places], features, codes, state, finer, scale.rim)
+        return logits if turn is None else torch.where(turn[:, None, None], logits.flip(-1), logits)
+
+    def _mostly_first(self, placed: Tensor, conditions: Conditions) -> Tensor | None:
+        """Rows whose state is symmetric and most of whose known sites hold the first species, (B,); None without such a symmetry."""
+        if self.gauge is None:
+            return None
+        excess = (placed == 1).sum(1) - (placed == 0).sum(1)
+        return self.gauge.even(conditions, self.steps.constraint(conditions.ensemble)) & (excess < 0)
 
     def _finer(self, layout: Layout, scale: ScaleTables, placed: Tensor) -> Tensor:
         """Shares of known species around every cell of a scale, among cells that are finer: (B, M, C q)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ class RecordedPasses:
             return found
         if key not in self._with_gradient:
             sample = tuple(t.clone() for t in inputs.values())
-            with torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own
+            with warnings.catch_warnings(), torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own autocast
+                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)  # gradients are returned, not added up
                 recorded = torch.cuda.make_graphed_callables(one, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
             self._with_gradient[key] = recorded
         result: Tensor = self._with_gradient[key](*inputs.values())

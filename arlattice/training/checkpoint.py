@@ -57,12 +57,14 @@ class Progress(NamedTuple):
         sweeps: number of Monte Carlo sweeps of equilibration done.
         reached: the highest ESS at the end of a cycle.
         seconds: that the run took so far, summed over the commands that did it.
+        start: the model that it started from, as the record of the trained model tells it; None for new weights.
     """
 
     step: int = 0
     sweeps: int = 0
     reached: Reached = Reached()
     seconds: float = 0.0
+    start: dict[str, Any] | None = None
 
 
 def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[str, Any]) -> None:
@@ -99,7 +101,8 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
         _restore(parts, tensors)
         parts.stream.restore(description["counters"])
         counted = int(description["step"]), int(description["sweeps"])
-        return Progress(*counted, Reached(*description.get("reached", ())), float(description.get("seconds", 0.0)))
+        reached, seconds = Reached(*description.get("reached", ())), float(description.get("seconds", 0.0))
+        return Progress(*counted, reached, seconds, description.get("start"))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None

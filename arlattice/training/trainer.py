@@ -104,7 +104,7 @@ class Trainer:
         )
         sources = [source for system in self.systems for source in system.sources]
         self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream)
-        self.done, self.figures, self.deadline = Progress(), dict[str, float](), math.inf
+        self.done, self.figures, self.deadline = Progress(start=self.origin.get("start")), dict[str, float](), math.inf
         self._began = time.monotonic()
 
     # -- what a run is made of -------------------------------------------------------------------
@@ -161,6 +161,7 @@ class Trainer:
             if resume and place is not None:
                 self.done = load_checkpoint(place.checkpoint, self.parts, self._identity())
                 self.stopping.reached = self.done.reached
+                self.origin |= {} if self.done.start is None else {"start": self.done.start}
             with MetricsLog(None if place is None else place.path, self.options.tensorboard) as log:
                 if self._equilibrate(progress):
                     self._take_steps(place, log, progress)
