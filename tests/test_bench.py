@@ -386,6 +386,7 @@ def test_a_mistake_is_one_line_before_anything_runs(arguments: list[str], told: 
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.filterwarnings("ignore::arlattice.training.coverage.UncoveredWarning")  # of a few steps it may be told, and rightly
 def test_figure_2_is_drawn_with_its_numbers(run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     from arlattice_bench import figure_2
