@@ -183,7 +183,7 @@ def test_recorded_passes_of_block_models_give_log_probabilities_and_gradients_of
     for seed in range(3):
         x = plain.sample(32, case.state, seed=seed).occupations.cuda()
         known = torch.where(torch.arange(x.shape[1], device="cuda") % 3 == 1, x[:1], -1) if given else None
-        x = x if known is None else plain.inpaint(known[0].cpu(), 32, case.state, seed=seed).occupations.cuda()  # of the same composition
+        x = x if known is None else plain.inpaint(known[0], 32, case.state, seed=seed).occupations.cuda()  # of the same composition
         plan = plain.given_in(plain.resolve_plan(32, None, Stream(seed, "plan", "cuda")), known)
         visits = Stream(seed, "visits", "cuda").permutations(32, len(plan.spans))[:, :8] if visited else None
         found, expected = (one(x, plan, conditions, None, visits) for one in (model, plain))

@@ -203,6 +203,20 @@ def test_some_configurations_are_learned_given_random_sites_if_asked_for() -> No
     assert losses[1] - losses[0] == pytest.approx(-0.5 * float(each.mean().detach()), rel=1e-4)
 
 
+@pytest.mark.parametrize("visited", [False, True])
+def test_given_sites_that_use_up_a_species_leave_gradients_finite(visited: bool) -> None:
+    """Both up spins of 4x4 are given: no species is left for a given site, which counts 0; the rest is certain."""
+    model, x = model_on(ising(4, 4)), torch.zeros(6, 16, dtype=torch.long)
+    x[:, :2] = 1
+    conditions = Conditions.from_states([arl.Canonical(2.0, {"up": 2})], model.hamiltonian).expand(6)
+    plan = model.given_in(model.resolve_plan(6, None, Stream(0)), torch.where(x == 1, 1, -1))
+    visits = Stream(1, "visits", "cpu").permutations(6, len(plan.spans)) if visited else None
+    found = model(x, plan, conditions, None, visits)
+    found.sum().backward()
+    assert torch.allclose(found, torch.zeros_like(found), atol=1e-6)
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
 def test_more_parts_make_more_and_smaller_blocks() -> None:
     """16x16 with parts = 4: the first class of a scale in four parts, then in two, then whole, where there are enough cells."""
     sizes = [model_on(ising(16, 16), parts=parts).layouts["blocks"].sizes for parts in (1, 4)]

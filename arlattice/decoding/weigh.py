@@ -27,12 +27,21 @@ def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditi
         plan: how they are drawn.
         conditions: one row a configuration.
         targets: see `Model.forward`.
+
+    Returns:
+        Of given sites 0 (`Plan.given`).
     """
-    return _taken(logits(model, occupations, plan, conditions), occupations, plan.order, targets)
+    return _taken(logits(model, occupations, plan, conditions), occupations, plan.order, targets, plan.given)
 
 
-def _taken(logits: Tensor, occupations: Tensor, sites: Tensor, targets: Tensor | None) -> Tensor:
-    """log p of the species of some sites (batch, k), from their logits; with targets, of all their species by their weights."""
+def _taken(logits: Tensor, occupations: Tensor, sites: Tensor, targets: Tensor | None, given: Tensor | None) -> Tensor:
+    """log p of the species of some sites (batch, k), from their logits; with targets, of all their species by their weights.
+
+    Sites that are given count 0. What is left of a composition may hold no species for them: such logits have no gradient.
+    """
+    if given is not None:
+        here = given.gather(1, sites)
+        return _taken(logits.masked_fill(here[..., None], 0.0), occupations, sites, targets, None).masked_fill(here, 0.0)
     if targets is not None:
         weight = targets.gather(-2, sites[..., None].expand(*targets.shape[:-2], sites.shape[1], targets.shape[-1])).to(logits.dtype)
         return torch.where(weight > 0, weight * logits.log_softmax(-1), 0.0).sum(-1)  # what has no weight may be impossible: 0 * -inf
@@ -79,9 +88,8 @@ def visited_log_probs(
             known = torch.cat([plan.known_before(block)[rows] for block, rows in zip(blocks, some, strict=True)])
             before = torch.where(known, occupations[rows], -1)
             along = _limited_block(constraint, occupations[rows], sites, before, along, conditions.targets[rows])
-        each = _taken(along, occupations[rows], sites, None if targets is None else targets[..., rows, :, :])
-        if plan.given is not None:
-            each = torch.where(plan.given[rows].gather(1, sites), 0.0, each)
+        given = None if plan.given is None else plan.given[rows]
+        each = _taken(along, occupations[rows], sites, None if targets is None else targets[..., rows, :, :], given)
         found[..., rows, number] = each.sum(-1).to(found.dtype) * (n / m)
     return found
 

@@ -25,8 +25,13 @@ def models() -> str:
         record = json.loads((folder / "model.json").read_text(encoding="utf-8"))["record"]
         measured = record.get("summary", "-").replace("; ", "<br>")
         size = (folder / "model.safetensors").stat().st_size / 1e6
-        seconds = f" in {record['seconds']:,.0f} s" if "seconds" in record else ""
-        rows.append([f"`{folder.name}`", f"{size:.1f} MB", f"{record['steps']:,} steps{seconds}, {record['device']}", measured])
+        seconds, before = record.get("seconds"), record.get("start", {}).get("seconds")
+        took = (
+            ""
+            if seconds is None
+            else f" in {seconds:,.0f} s" + (f" ({seconds + before:,.0f} s with those it started from)" if before else "")
+        )
+        rows.append([f"`{folder.name}`", f"{size:.1f} MB", f"{record['steps']:,} steps{took}, {record['device']}", measured])
     return table(["model", "file", "training", "measured"], rows)
 
 
