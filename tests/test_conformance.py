@@ -232,7 +232,7 @@ class CountsTheKnown(AnyOrderTransformer):
 
     def draw(self, noise: Tensor, order: Tensor, conditions: Conditions, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_prob = super().draw(noise, order, conditions, known)
-        return x, log_prob if known is None else self(x, order, conditions).sum(1)
+        return x, log_prob if known is None else self(x, dataclasses.replace(Plan.of(order), given=None), conditions).sum(1)
 
 
 class AddsGlobalNoise(AnyOrderTransformer):

@@ -397,9 +397,9 @@ MODELS = (
     ),
     Defect(
         "log_prob given known sites counts these",
-        "arlattice.decoding.sampling:log_prob",
-        "gather(1, part.order) < 0, 0.0)",
-        "gather(1, part.order) < 9, 0.0)",
+        "arlattice.decoding.weigh:_taken",
+        "None).masked_fill(here, 0.0)",
+        "None)",
         "models_conform",
         lambda m: {"case": "skewed FCC"},
     ),

@@ -103,8 +103,6 @@ def log_prob(
         x, part = x.to(model.device), part.to(model.device)
         with model.autocast():
             each = model(x, part, conditions.expand(len(x))).double()
-        if known is not None:
-            each = each.where(known.to(x.device).expand_as(part.order).gather(1, part.order) < 0, 0.0)
         parts.append(each.sum(1).cpu())
     result = torch.where(state.allows(model.lattice, rows), torch.cat(parts), -torch.inf)
     if known is not None:
