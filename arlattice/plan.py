@@ -20,7 +20,7 @@ from torch import Tensor
 
 from arlattice.errors import InputError
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "Visits"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,3 +158,24 @@ class Plan:
             raise InputError("plans", [plan.sizes for plan in plans], "give plans with blocks of the same sizes")
         given = [plan.given for plan in plans if plan.given is not None]
         return Plan(torch.cat([plan.order for plan in plans]), plans[0].sizes, torch.cat(given) if len(given) == len(plans) else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Visits:
+    """Neighbouring blocks of a plan, and the configurations for which each of them is computed.
+
+    Args:
+        rows: numbers of the configurations, drawn without replacement, (blocks, m).
+        first: number of the first of these blocks in the plan.
+    """
+
+    rows: Tensor
+    first: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of(self, blocks: range) -> tuple[range, Tensor]:
+        """Those of some neighbouring blocks that are visited, and their rows."""
+        here = range(max(blocks[0], self.first), max(self.first, min(blocks[-1] + 1, self.first + len(self))))
+        return here, self.rows[here.start - self.first : here.stop - self.first]

@@ -16,6 +16,7 @@ from arlattice.decoding.plans import draw_plan
 from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrderTransformerOptions
 from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
+from arlattice.plan import Visits
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, randomise, small_cases
 from arlattice.thermo.exact import Enumeration
@@ -185,7 +186,7 @@ def test_recorded_passes_of_block_models_give_log_probabilities_and_gradients_of
         known = torch.where(torch.arange(x.shape[1], device="cuda") % 3 == 1, x[:1], -1) if given else None
         x = x if known is None else plain.inpaint(known[0], 32, case.state, seed=seed).occupations.cuda()  # of the same composition
         plan = plain.given_in(plain.resolve_plan(32, None, Stream(seed, "plan", "cuda")), known)
-        visits = Stream(seed, "visits", "cuda").permutations(32, len(plan.spans))[:, :8] if visited else None
+        visits = Visits(Stream(seed, "visits", "cuda").permutations(32, len(plan.spans))[:, :8]) if visited else None
         found, expected = (one(x, plan, conditions, None, visits) for one in (model, plain))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
         for one in (found, expected):

@@ -18,7 +18,7 @@ from arlattice.hooks.manager import default_manager
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.models.multiscale import Multiscale
-from arlattice.plan import Plan
+from arlattice.plan import Plan, Visits
 from arlattice.random_numbers import Stream
 from arlattice.testing import random_hamiltonian, randomise
 from arlattice.thermo.exact import enumerate_configurations
@@ -91,7 +91,7 @@ def test_the_mean_over_all_visits_is_that_of_all_blocks(name: str, m: int) -> No
     model, x, plan, states = small(name)
     weights = torch.tensor([0.3, -1.0, 0.6], dtype=torch.float64)
     visits = all_visits(len(plan.spans), m)
-    values = torch.stack([weigh.visited_log_probs(model, x, plan, states, some).sum(1) for some in visits])
+    values = torch.stack([weigh.visited_log_probs(model, x, plan, states, Visits(some)).sum(1) for some in visits])
     expected = weigh.log_probs(model, x, plan, states).sum(1)
     torch.testing.assert_close(values.mean(0), expected, rtol=0, atol=1e-10)
     found = flat_gradient((values.mean(0) * weights).sum(), model)
@@ -106,7 +106,7 @@ def test_with_soft_targets_too() -> None:
     assert soft is not None
     targets = torch.stack([torch.nn.functional.one_hot(x, 2).to(soft), soft])
     visits = all_visits(len(plan.spans), 1)
-    values = torch.stack([model(x, plan, states, targets, some).sum(-1) for some in visits]).mean(0)
+    values = torch.stack([model(x, plan, states, targets, Visits(some)).sum(-1) for some in visits]).mean(0)
     expected = model(x, plan, states, targets).sum(-1)
     assert values.shape == (2, 3)
     torch.testing.assert_close(values, expected, rtol=0, atol=1e-10)
@@ -121,7 +121,7 @@ def test_what_is_given_counts_nothing_and_every_block_visited_is_the_whole(name:
     same[:, 2] = x[:1, 2]
     given = model.given_in(plan, torch.where(torch.arange(4) == 2, same[0], -1))
     everyone = torch.arange(3).expand(len(plan.spans), -1)
-    found = weigh.visited_log_probs(model, same, given, states, everyone)
+    found = weigh.visited_log_probs(model, same, given, states, Visits(everyone))
     each = torch.where(given.given.gather(1, given.order), 0.0, weigh.log_probs(model, same, given, states))
     torch.testing.assert_close(found, torch.stack([each[:, a:b].sum(1) for a, b in plan.spans], 1), rtol=0, atol=1e-10)
 
@@ -134,8 +134,8 @@ class Told(Batch):
     def plan(self, model: Model, n: int) -> Plan:
         return self.told[0]
 
-    def visits(self, model: Model, plan: Plan) -> Tensor | None:
-        return self.told[1]
+    def visits(self, model: Model, plan: Plan) -> Visits | None:
+        return None if self.told[1] is None else Visits(self.told[1])
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -163,13 +163,77 @@ def test_each_block_is_computed_for_a_share_of_the_configurations() -> None:
     batch = Batch(None, None, None, 0, 0.5, 0.0, Stream(0), block_share=0.25)
     plan = batch.plan(model, 12)
     first, second = batch.visits(model, plan), batch.visits(model, plan)
-    assert first is not None and second is not None and first.shape == (len(plan.spans), 3)
-    assert all(len(set(row.tolist())) == 3 for row in first) and not torch.equal(first, second)
+    assert first is not None and second is not None and first.rows.shape == (len(plan.spans), 3)
+    assert all(len(set(row.tolist())) == 3 for row in first.rows) and not torch.equal(first.rows, second.rows)
     single = batch.visits(model, Plan(plan.order))
-    assert single is not None and single.shape == (16, 3)
+    assert single is not None and single.rows.shape == (16, 3)
     assert batch.visits(build_model("any-order-mlp", ising(4, 4), {"width": 8}), plan) is None
     batch.block_share = 1.0
     assert batch.visits(model, plan) is None
+
+
+def test_coarse_blocks_learn_from_more_configurations() -> None:
+    """8x8 has a finest scale of 64 cells: coarse are the first site and the scales of 4 cells, not 16. The sum is log q of all blocks."""
+    model = model_on(ising(8, 8)).double()
+    plan = model.resolve_plan(5, "blocks", Stream(0))
+    count = model.coarse_blocks(plan)
+    assert plan.spans[count][0] == 4 and model.coarse_blocks(Plan(plan.order)) == 0
+    x, states = torch.randint(2, (5, 64), generator=torch.Generator().manual_seed(0)), Conditions.from_states([STATE], model.hamiltonian)
+    conditions, rows = states.expand(5), torch.arange(5)
+    coarse = weigh.visited_log_probs(model, x, plan, conditions, Visits(rows.expand(count, -1)))
+    fine = weigh.visited_log_probs(model, x, plan, conditions, Visits(rows.expand(len(plan.spans) - count, -1), count))
+    together = torch.cat([coarse, fine], 1)
+    everything = weigh.visited_log_probs(model, x, plan, conditions, Visits(rows.expand(len(plan.spans), -1)))
+    torch.testing.assert_close(together, everything, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("objective", ["forward", "log-variance", "balanced"])
+def test_coarse_blocks_have_the_forward_kl_of_their_own_configurations(objective: str, soft: bool) -> None:
+    """The networks of the scales are apart, so the gradient of each shows what it learned from."""
+    model = model_on(ising(8, 8))
+    x = torch.randint(2, (12, 64), generator=torch.Generator().manual_seed(0))
+    conditions, own = Conditions.from_states([SGC(2.3, {"up": 0.1})], model.hamiltonian).expand(12), model.resolve_plan(1, "blocks", Stream(1))
+
+    def gradients(objective: str, n: int, coarse: bool, share: float = 1.0) -> dict[str, Tensor]:
+        batch = Batch(x[:n], conditions[:n], None, 0, 0.5, 0.0, Stream(0), replay_group=4, soft_targets=soft, block_share=share)
+        batch.coarse = (x, conditions) if coarse else None
+        batch.plan = lambda model, n: Plan(own.order.expand(n, -1), own.sizes)  # type: ignore[method-assign]
+        model.zero_grad(set_to_none=False)
+        default_manager().objectives[objective].load_factory()(model, batch).value.backward()
+        return {name: torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]) for name, net in model.networks.items()}
+
+    mixed, few, many = gradients(objective, 4, True), gradients(objective, 4, False), gradients("forward", 12, False)
+    alone = gradients("forward", 4, True, 0.0)
+    for name in ("first", "level2"):
+        torch.testing.assert_close(mixed[name], many[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(alone[name], many[name], rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(few[name], many[name], rtol=0.1, atol=1e-3)
+    for name in ("level1", "level0"):
+        torch.testing.assert_close(mixed[name], few[name], rtol=1e-5, atol=1e-6)
+        assert float(few[name].abs().max()) > 1e-3 and not bool(alone[name].any())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"objective": "balanced"}, {"coarse_batch_size": 0}, {"supercell": (2, 2)}, {"model": "any-order-mlp"}], ids=str
+)
+def test_no_blocks_at_all_are_refused(changes: dict[str, Any]) -> None:
+    """block_share = 0 where nothing else would learn."""
+    given = BRIEF | {"objective": "forward", "block_share": 0.0, "coarse_batch_size": 8} | changes
+    size, family = given.pop("supercell", (8, 8)), given.pop("model", "multiscale")
+    options = {"width": 8} if family != "multiscale" else TINY
+    with pytest.raises(arl.InputError, match=r"training.block_share = 0.0: is for"):
+        Trainer([ising(*size)], STATE, family, options, TrainingOptions.parse(given), "cpu")
+
+
+def test_the_coarse_scales_alone_learn_if_asked_for() -> None:
+    """The weights of the finer ones stay as they are, to the last bit."""
+    options = TrainingOptions.parse(BRIEF | {"objective": "forward", "block_share": 0.0, "coarse_batch_size": 6})
+    run = Trainer([ising(8, 8)], SGC(2.3, {"up": 0.1}), "multiscale", TINY, options, "cpu")
+    before = {name: [p.clone() for p in net.parameters()] for name, net in run.model.networks.items()}
+    run.fit(None, False, None, False)
+    same = {name: all(map(torch.equal, before[name], net.parameters())) for name, net in run.model.networks.items()}
+    assert same == {"first": False, "level2": False, "level1": True, "level0": True}
 
 
 def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None:
@@ -178,7 +242,7 @@ def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None
         options = TrainingOptions.parse(BRIEF | {"block_share": share})
         run, seen = Trainer([ising(4, 4)], STATE, "multiscale", TINY, options, "cpu"), list[Any]()
         run.model.register_forward_pre_hook(
-            lambda model, given, named, seen=seen: seen.append(tuple(named["visits"].shape) if "visits" in named else None),
+            lambda model, given, named, seen=seen: seen.append(tuple(named["visits"].rows.shape) if "visits" in named else None),
             with_kwargs=True,
         )
         before = run.model.fingerprint
@@ -210,7 +274,7 @@ def test_given_sites_that_use_up_a_species_leave_gradients_finite(visited: bool)
     x[:, :2] = 1
     conditions = Conditions.from_states([arl.Canonical(2.0, {"up": 2})], model.hamiltonian).expand(6)
     plan = model.given_in(model.resolve_plan(6, None, Stream(0)), torch.where(x == 1, 1, -1))
-    visits = Stream(1, "visits", "cpu").permutations(6, len(plan.spans)) if visited else None
+    visits = Visits(Stream(1, "visits", "cpu").permutations(6, len(plan.spans))) if visited else None
     found = model(x, plan, conditions, None, visits)
     found.sum().backward()
     assert torch.allclose(found, torch.zeros_like(found), atol=1e-6)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.constraint import Constraint
-from arlattice.plan import Plan
+from arlattice.plan import Plan, Visits
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
@@ -50,18 +50,18 @@ def _taken(logits: Tensor, occupations: Tensor, sites: Tensor, targets: Tensor |
 
 
 def visited_log_probs(
-    model: Model, occupations: Tensor, plan: Plan, conditions: Conditions, visits: Tensor, targets: Tensor | None = None
+    model: Model, occupations: Tensor, plan: Plan, conditions: Conditions, visits: Visits, targets: Tensor | None = None
 ) -> Tensor:
-    """An estimate of log q from some blocks of each configuration, (batch, blocks), with gradients; its sum has no bias.
+    """An estimate of log q of some blocks from some of the configurations, (batch, blocks), with gradients; its sum has no bias.
 
-    A block that is visited for m of B configurations counts B / m times; blocks that are not visited are 0, and are not computed.
+    A block that is visited for m of B configurations counts B / m times for them and 0 for the others.
 
     Args:
         model: of the lattice.
         occupations: (batch, sites).
         plan: how they are drawn.
         conditions: one row a configuration.
-        visits: the configurations for which each block is computed, drawn without replacement, (blocks, m).
+        visits: the blocks, and the configurations for which each of them is computed.
         targets: see `Model.forward`.
 
     Returns:
@@ -72,14 +72,15 @@ def visited_log_probs(
     if model.gauge is not None:
         reading = model.gauge.read(occupations, occupations.gather(1, first)[:, 0], conditions, constraint)
         seen, states = reading.occupations, reading.conditions
-    n, m = len(occupations), visits.shape[1]
+    n, m = len(occupations), visits.rows.shape[1]
     found = torch.zeros(
-        *(() if targets is None else targets.shape[:-3]), n, len(plan.spans), dtype=model.steps.dtype, device=occupations.device
+        *(() if targets is None else targets.shape[:-3]), n, len(visits), dtype=model.steps.dtype, device=occupations.device
     )
-    for blocks in model.passes_of(plan, m):
-        some = visits[blocks[0] : blocks[-1] + 1]
+    for blocks, some in map(visits.of, model.passes_of(plan, m)):
+        if not blocks:
+            continue
         rows, places = some.flatten(), plan.places(blocks).repeat_interleave(m, 0)
-        number = torch.arange(blocks[0], blocks[-1] + 1, device=rows.device).repeat_interleave(m)
+        number = torch.arange(blocks.start - visits.first, blocks.stop - visits.first, device=rows.device).repeat_interleave(m)
         along = model.logits_of_blocks(seen, plan, states, blocks, some)
         sites = plan.order[rows].gather(1, places)
         if reading is not None:

@@ -33,7 +33,7 @@ from arlattice.models.drawing import Drawing
 from arlattice.models.former_names import FormerNames
 from arlattice.models.state_reader import StateReader
 from arlattice.models.transfer import Transfer
-from arlattice.plan import Plan
+from arlattice.plan import Plan, Visits
 
 __all__ = ["Model"]
 
@@ -135,6 +135,10 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
         each = self(partial.clamp(min=0), plan, conditions).double()
         return torch.where(partial.gather(1, plan.order) >= 0, each, 0.0).sum(1)
 
+    def coarse_blocks(self, plan: Plan) -> int:
+        """How many of the first blocks of a plan take little time beside the others, so that they can learn from many configurations."""
+        return 0
+
     def compile_network(self) -> None:
         """Compile what is worth compiling, for training on a GPU; nothing by default."""
 
@@ -156,7 +160,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
         plan: Plan | Tensor,
         conditions: Conditions,
         targets: Tensor | None = None,
-        visits: Tensor | None = None,
+        visits: Visits | None = None,
     ) -> Tensor:
         """log p of the species of every site, with gradients: the one call of the objectives.
 
@@ -166,17 +170,17 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
             conditions: one row a configuration.
             targets: (..., batch, sites, species), indexed by site: weights of the log p of all species of a site, instead of 1 for
                 the one that is there. What is known before a site stays as it is in ``occupations``.
-            visits: the configurations for which each block is computed, (blocks, m), see `arlattice.decoding.weigh.visited_log_probs`;
+            visits: some blocks, and the configurations for which each is computed, see `arlattice.decoding.weigh.visited_log_probs`;
                 None computes all.
 
         Returns:
             (batch, sites), or (..., batch, sites) with targets, indexed by place in the order. With visits (..., batch, blocks):
-            the sum over the blocks estimates log p without bias.
+            the sum over the blocks estimates their log p without bias.
         """
         return self.log_probs(occupations, Plan.of(plan), conditions, targets, visits)
 
     def log_probs(
-        self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
+        self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Visits | None = None
     ) -> Tensor:
         """See `forward`, without the hooks of a `torch.nn.Module`."""
         if visits is None:

@@ -41,7 +41,7 @@ from arlattice.models.scale_decoder import ScaleDecoder
 from arlattice.models.scale_network import ScaleNetwork
 from arlattice.models.scale_tables import Layout, ScaleTables
 from arlattice.ordering import ordering_translations
-from arlattice.plan import Plan
+from arlattice.plan import Plan, Visits
 from arlattice.random_numbers import Stream
 
 __all__ = ["Multiscale", "MultiscaleOptions"]
@@ -201,6 +201,14 @@ class Multiscale(Model):
             found += [range(block, min(block + most, last)) for block in range(first, last, most)]
         return found
 
+    def coarse_blocks(self, plan: Plan) -> int:
+        """See `Model.coarse_blocks`: those of scales with at most an eighth of the cells of the finest."""
+        layout = self.layout_of(plan)
+        if layout is None:
+            return 0
+        tables = layout.tables(self.device)
+        return sum(scale < 0 or 8 * tables[scale].cells <= tables[-1].cells for scale in layout.scale_of_block)
+
     def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: range, rows: Tensor) -> Tensor:
         """See `Model.logits_of_blocks`; blocks of one scale in one pass."""
         layout = self.layout_of(plan)
@@ -292,7 +300,7 @@ class Multiscale(Model):
         return found
 
     def forward(
-        self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
+        self, occupations: Tensor, plan: Plan | Tensor, conditions: Conditions, targets: Tensor | None = None, visits: Visits | None = None
     ) -> Tensor:
         """See `Model.forward`; recorded, once `compile_network` was called."""
         if self._recorded is None or not occupations.is_cuda:

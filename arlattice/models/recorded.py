@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
-from arlattice.plan import Plan
+from arlattice.plan import Plan, Visits
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
@@ -33,12 +33,13 @@ class RecordedPasses:
         self._with_gradient: dict[Hashable, Any] = {}
         self._without: dict[Hashable, Graphs] = {}
 
-    def __call__(self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None, visits: Tensor | None) -> Tensor:
+    def __call__(self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None, visits: Visits | None) -> Tensor:
         """See `Model.log_probs`."""
         given = {"occupations": occupations, "order": plan.order, "given": plan.given, **conditions.to_tensors()}
-        inputs = {name: t for name, t in (given | {"weights": targets, "visits": visits}).items() if t is not None}
-        one = _Pass(self._model, plan.sizes, conditions, tuple(inputs))
-        key = plan.sizes, conditions.ensemble, self._model.precision, tuple((name, t.shape, t.dtype) for name, t in inputs.items())
+        rows, first = (None, 0) if visits is None else (visits.rows, visits.first)
+        inputs = {name: t for name, t in (given | {"weights": targets, "visits": rows}).items() if t is not None}
+        one = _Pass(self._model, plan.sizes, first, conditions, tuple(inputs))
+        key = plan.sizes, first, conditions.ensemble, self._model.precision, tuple((name, t.shape, t.dtype) for name, t in inputs.items())
         if not torch.is_grad_enabled():
             graphs = self._without.setdefault(key, Graphs())
             found: Tensor = graphs(lambda named: (one(*named.values()),), inputs)[0]
@@ -56,14 +57,15 @@ class RecordedPasses:
 class _Pass(nn.Module):
     """`Model.log_probs` as a function of tensors alone."""
 
-    def __init__(self, model: Model, sizes: tuple[int, ...] | None, conditions: Conditions, names: tuple[str, ...]) -> None:
+    def __init__(self, model: Model, sizes: tuple[int, ...] | None, first: int, conditions: Conditions, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self._sizes, self._conditions, self._names = model, sizes, conditions, names
+        self.model, self._sizes, self._first, self._conditions, self._names = model, sizes, first, conditions, names
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """The inputs in the order of their names."""
         named = dict(zip(self._names, tensors, strict=True))
         plan = Plan(named["order"], self._sizes, named.get("given"))
         conditions = self._conditions.with_tensors(named)
+        visits = Visits(named["visits"], self._first) if "visits" in named else None
         with self.model.autocast(cache=False):  # a recorded graph must cast the weights anew, not read a cache that is gone
-            return self.model.log_probs(named["occupations"], plan, conditions, named.get("weights"), named.get("visits"))
+            return self.model.log_probs(named["occupations"], plan, conditions, named.get("weights"), visits)

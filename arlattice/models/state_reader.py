@@ -76,8 +76,36 @@ class StateReader(nn.Module):
 
     def set_state_range(self, conditions: Conditions) -> None:
         """Fit the scaling of the state features to a set of states. Features that do not vary are left out."""
-        features = conditions.ensemble.features(conditions)
-        deviation = features.std(0, correction=0)
-        varies = deviation > 1e-9 * (1e-9 + features.abs().amax(0))
-        self.state_mean.copy_(features.mean(0))
-        self.state_inverse_scale.copy_(torch.where(varies, 1 / deviation.clamp(min=1e-300), 0.0))
+        mean, inverse_scale = _scaling(conditions)
+        self.state_mean.copy_(mean)
+        self.state_inverse_scale.copy_(inverse_scale)
+
+    @torch.no_grad()
+    def move_state_range(self, conditions: Conditions, layer: nn.Linear) -> None:
+        """As `set_state_range`, where the new range is another than that of the weights; what the network computes stays as it is.
+
+        A network whose range is much wider than that of a new run would learn slowly what tells the new states apart.
+
+        Args:
+            conditions: the new states.
+            layer: of the weights, the one that reads the scaled features.
+        """
+        mean, inverse_scale = (t.to(layer.weight) for t in _scaling(conditions))
+        ratio = self.state_inverse_scale / inverse_scale
+        if not bool(((ratio > _OTHER_RANGE) | (ratio < 1 / _OTHER_RANGE))[(inverse_scale > 0) & (self.state_inverse_scale > 0)].any()):
+            return
+        layer.bias += layer.weight @ (self.state_inverse_scale * (mean - self.state_mean))
+        layer.weight *= torch.where(inverse_scale > 0, ratio, 0.0)
+        self.state_mean.copy_(mean)
+        self.state_inverse_scale.copy_(inverse_scale)
+
+
+_OTHER_RANGE = 2.0  # widths that differ by more than this factor
+
+
+def _scaling(conditions: Conditions) -> tuple[Tensor, Tensor]:
+    """Mean of the state features and the inverse of their deviation, 0 for those that do not vary, both (features,)."""
+    features = conditions.ensemble.features(conditions)
+    deviation = features.std(0, correction=0)
+    varies = deviation > 1e-9 * (1e-9 + features.abs().amax(0))
+    return features.mean(0), torch.where(varies, 1 / deviation.clamp(min=1e-300), 0.0)

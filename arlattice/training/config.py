@@ -41,7 +41,12 @@ class TrainingOptions(Options):
     chain_block: Annotated[int, Field(ge=1, description="sites that block Gibbs draws anew a step (mam)")] = 4
     chain_refresh: Annotated[int, Field(ge=1, description="steps between draws of the chains from nothing (mam)")] = 200
     coarse_share: Annotated[float, Field(ge=0, le=1, description="share of coarse-to-fine orders; the rest is random")] = 0.5
-    block_share: Annotated[float, Field(gt=0, le=1, description="share of the blocks computed for each configuration")] = 1.0
+    block_share: Annotated[
+        float, Field(ge=0, le=1, description="share of the blocks computed for each configuration; 0: the coarse scales alone (forward)")
+    ] = 1.0
+    coarse_batch_size: Annotated[
+        int, Field(ge=0, description="replayed configurations a step for the coarse scales of blocks, 0: those of the batch")
+    ] = 0
     given_share: Annotated[float, Field(ge=0, le=1, description="share of configurations learned given random sites (blocks)")] = 0.0
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate of AdamW; cosine decay to 2 %")] = 1e-3
     cycles: Annotated[int, Field(ge=1, description="cosine cycles, each a warm restart at the peak (SGDR)")] = 1

@@ -25,7 +25,7 @@ from torch import Tensor
 from arlattice.conditions import Conditions
 from arlattice.decoding.orders import draw_orders
 from arlattice.models.base import Model
-from arlattice.plan import Plan
+from arlattice.plan import Plan, Visits
 from arlattice.random_numbers import Stream
 from arlattice.training.chains import ModelChains
 from arlattice.training.soft_targets import soft_targets
@@ -53,7 +53,9 @@ class Batch:
         consistency_weight: weight of the self-consistency of marginals.
         replay_group: neighbours in the replay that share their state.
         soft_targets: see `arlattice.training.soft_targets`.
-        block_share: share of the blocks of a plan that is computed for each configuration.
+        block_share: share of the blocks of a plan that is computed for each configuration; 0: only those that learn from ``coarse``.
+        coarse: more equilibrium configurations and their states, from which the coarse blocks learn (`Model.coarse_blocks`); None: they
+            learn from ``occupations``, as all blocks.
         given_share: share of the configurations whose rest is learned given some of their sites.
     """
 
@@ -70,13 +72,18 @@ class Batch:
     soft_targets: bool = False
     block_share: float = 1.0
     given_share: float = 0.0
+    coarse: tuple[Tensor, Conditions] | None = None
 
-    def visits(self, model: Model, plan: Plan) -> Tensor | None:
-        """For each block of a plan some configurations, drawn anew, (blocks, m); None: all, of a share of 1 or a family without blocks."""
+    def visits(self, model: Model, plan: Plan) -> Visits | None:
+        """For each block of a plan some configurations, drawn anew; None: all, of a share of 1 or a family without blocks.
+
+        Blocks that learn from ``coarse`` are left out.
+        """
         n, m = len(plan), max(1, round(len(plan) * self.block_share))
-        if not model.draws_blocks or m == n:
+        first = 0 if self.coarse is None else model.coarse_blocks(plan)
+        if not model.draws_blocks or (m == n and first == 0):
             return None
-        return self.stream["visits"].permutations(n, len(plan.spans))[:, :m]
+        return Visits(self.stream["visits"].permutations(n, len(plan.spans) - first)[:, :m], first)
 
     def plan(self, model: Model, n: int) -> Plan:
         """How ``n`` configurations are drawn: in orders, the first ``coarse_share`` of them coarse to fine; or as the model alone draws."""
@@ -136,11 +143,28 @@ def forward(model: Model, batch: Batch) -> Loss:
     """Forward KL on replayed configurations, up to the entropy of p: mean of -log q(x | order)."""
     if batch.occupations is None or batch.conditions is None:
         raise ValueError("the forward objective needs a replay")
-    plan = batch.plan(model, len(batch.occupations))
-    soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
-    with model.autocast():
-        loss = -_log_prob(model, batch.occupations, plan, batch.conditions, soft, batch.visits(model, plan)).mean()
+    loss = _coarse_loss(model, batch)
+    if batch.block_share > 0:
+        plan = batch.plan(model, len(batch.occupations))
+        soft = soft_targets(model, batch.occupations, batch.conditions) if batch.soft_targets else None
+        with model.autocast():
+            loss = loss - _log_prob(model, batch.occupations, plan, batch.conditions, soft, batch.visits(model, plan)).mean()
     return Loss(loss + _given_loss(model, batch), {"forward": loss.detach()})
+
+
+def _coarse_loss(model: Model, batch: Batch) -> Tensor:
+    """Forward KL of the coarse blocks on more configurations; 0 if there are none."""
+    if batch.coarse is None:
+        return torch.zeros((), device=model.device)
+    x, conditions = batch.coarse
+    plan = batch.plan(model, len(x))
+    count = model.coarse_blocks(plan)
+    if count == 0:
+        return torch.zeros((), device=model.device)
+    soft = soft_targets(model, x, conditions) if batch.soft_targets else None
+    visits = Visits(torch.arange(len(x), device=x.device).expand(count, -1))
+    with model.autocast():
+        return -_log_prob(model, x, plan, conditions, soft, visits).mean()
 
 
 def _given_loss(model: Model, batch: Batch) -> Tensor | float:
@@ -149,7 +173,7 @@ def _given_loss(model: Model, batch: Batch) -> Tensor | float:
     if n == 0 or batch.conditions is None or batch.occupations is None:
         return 0.0
     x, conditions, plan = batch.occupations[:n], batch.conditions[:n], batch.given(batch.plan(model, n))
-    visits = batch.stream["given visits"].permutations(n, len(plan.spans))[:, : max(1, round(n * batch.block_share))]
+    visits = Visits(batch.stream["given visits"].permutations(n, len(plan.spans))[:, : max(1, round(n * batch.block_share))])
     with model.autocast():
         return -_log_prob(model, x, plan, conditions, None, visits).mean() * (n / len(batch.occupations))
 
@@ -170,7 +194,7 @@ def log_variance(model: Model, batch: Batch) -> Loss:
     """
     log_prob, _, advantage = _replayed(model, batch, "log-variance")
     weight = advantage.less_others.clamp(-1, 1)
-    return _told(_weighted(weight, log_prob), log_prob, advantage)
+    return _told(_weighted(weight, log_prob) + _coarse_loss(model, batch), log_prob, advantage)
 
 
 @uses("replay", "groups")
@@ -179,6 +203,8 @@ def balanced(model: Model, batch: Batch) -> Loss:
 
     grad = E_p[(D - V) / (1 + V) grad log q],  D as in `log_variance`,  V the variance of A in the group, at least 0.1; with soft
     targets V grad log q is that of the soft log q.
+
+    Coarse blocks that learn from more configurations (``Batch.coarse``) have the forward KL alone.
 
     Two estimates of one gradient, -grad log q and D grad log q, averaged with the inverse of their noise: that of the second
     is about V times that of the first. The least V keeps a share of the forward KL, which alone sees weight of the model on
@@ -190,7 +216,7 @@ def balanced(model: Model, batch: Batch) -> Loss:
         loss = _weighted((difference - variance) / (1 + variance), log_prob)
     else:
         loss = _weighted(difference / (1 + variance), log_prob) - _weighted((variance / (1 + variance)).expand_as(difference), soft)
-    return _told(loss + _given_loss(model, batch), log_prob, advantage)
+    return _told(loss + _coarse_loss(model, batch) + _given_loss(model, batch), log_prob, advantage)
 
 
 @dataclass(frozen=True)
@@ -234,7 +260,7 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
 
 
 def _log_prob(
-    model: Model, x: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Tensor | None = None
+    model: Model, x: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None = None, visits: Visits | None = None
 ) -> Tensor:
     """log q of whole configurations (..., batch); what wraps a model need not know of targets and visits that nobody asks for."""
     asked = {name: value for name, value in (("targets", targets), ("visits", visits)) if value is not None}

@@ -56,7 +56,13 @@ class TrainingSystem:
             objective: what is minimised.
             options: of the run.
             stream: random numbers of this system, on the device of the model.
+
+        Raises:
+            InputError: a share of blocks of 0 where nothing else learns.
         """
+        if options.block_share == 0 and not _learns_coarse_scales(model, options, stream):
+            cure = "is for the objective forward, a coarse_batch_size and a supercell of several scales; give more than 0"
+            raise InputError("training.block_share", options.block_share, cure)
         (states, shape), group = grid, group_size(objective, options)
         states, replay, chains, priority = states.to(model.device, torch.float32), None, None, None
         if options.priority:
@@ -108,7 +114,16 @@ class TrainingSystem:
             soft_targets=o.soft_targets,
             block_share=o.block_share,
             given_share=o.given_share,
+            coarse=self._coarse(stream),
         )
+
+    def _coarse(self, stream: Stream) -> tuple[Tensor, Conditions] | None:
+        """Chains for the coarse scales to learn from, if they are to have their own: each at most once."""
+        n = min(self.options.coarse_batch_size, len(self.states))
+        if n == 0 or self.replay is None or not self.model.draws_blocks:
+            return None
+        rows = stream["coarse rows"].permutation(len(self.states))[:n]
+        return self.replay.occupations[rows], self.states[rows]
 
     def _rows(self, stream: Stream) -> Tensor:
         """Chains to train on, whole groups of them."""
@@ -128,6 +143,11 @@ class TrainingSystem:
             objective, share = self.options.objective, self.options.priority
             raise InputError("training.priority", share, f"the objective {objective} returns no variances")
         self.priority.update(loss.variances)
+
+
+def _learns_coarse_scales(model: Model, options: TrainingOptions, stream: Stream) -> bool:
+    asked = options.objective == "forward" and options.coarse_batch_size > 0
+    return asked and model.coarse_blocks(model.resolve_plan(1, None, stream["plan"])) > 0
 
 
 def group_size(objective: Objective, options: TrainingOptions) -> int:

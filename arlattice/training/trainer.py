@@ -43,7 +43,7 @@ from arlattice.training.schedule import average_decay, learning_rate
 from arlattice.training.states import StateSpec, check_states, replica_grid
 from arlattice.training.stopping import Stopping
 from arlattice.training.system import TrainingSystem, group_size
-from arlattice.training.weights import move_average, new_model, scale_states, start_from
+from arlattice.training.weights import move_average, move_states, new_model, scale_states, start_from
 
 __all__ = ["Trainer"]
 
@@ -118,6 +118,7 @@ class Trainer:
             scale_states((self.model, self.average), [conditions for conditions, _ in grids])
         else:
             self.origin["start"] = start_from(start, (self.model, self.average))
+            move_states((self.model, self.average), [conditions for conditions, _ in grids])
         streams = [self.stream[f"supercell {i}"] for i in range(len(models))]
         given = zip(models, grids, streams, strict=True)
         systems = [TrainingSystem.build(model, grid, self.objective, self.options, stream) for model, grid, stream in given]

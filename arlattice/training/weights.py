@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
@@ -18,7 +18,7 @@ from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.models.checkpoint import load
 
-__all__ = ["move_average", "new_model", "scale_states", "start_from"]
+__all__ = ["move_average", "move_states", "new_model", "scale_states", "start_from"]
 
 
 def new_model(
@@ -67,6 +67,18 @@ def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
     together = Conditions.concatenate(grids)
     for model in models:
         model.set_state_range(together.to(model.device, torch.float64))
+
+
+def move_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
+    """Scale the features of states to those of all Hamiltonians together, where the weights were trained on a much wider or narrower range.
+
+    Families without a layer of their own for states keep their scaling.
+    """
+    together = Conditions.concatenate(grids)
+    for model in models:
+        layers = [layer for layer in getattr(model, "state_token", ()) if isinstance(layer, nn.Linear)]
+        if layers:
+            model.move_state_range(together.to(model.device, torch.float64), layers[0])
 
 
 @torch.no_grad()
