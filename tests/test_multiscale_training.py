@@ -193,7 +193,10 @@ def test_coarse_blocks_have_the_forward_kl_of_their_own_configurations(objective
     """The networks of the scales are apart, so the gradient of each shows what it learned from."""
     model = model_on(ising(8, 8))
     x = torch.randint(2, (12, 64), generator=torch.Generator().manual_seed(0))
-    conditions, own = Conditions.from_states([SGC(2.3, {"up": 0.1})], model.hamiltonian).expand(12), model.resolve_plan(1, "blocks", Stream(1))
+    conditions, own = (
+        Conditions.from_states([SGC(2.3, {"up": 0.1})], model.hamiltonian).expand(12),
+        model.resolve_plan(1, "blocks", Stream(1)),
+    )
 
     def gradients(objective: str, n: int, coarse: bool, share: float = 1.0) -> dict[str, Tensor]:
         batch = Batch(x[:n], conditions[:n], None, 0, 0.5, 0.0, Stream(0), replay_group=4, soft_targets=soft, block_share=share)
@@ -212,6 +215,27 @@ def test_coarse_blocks_have_the_forward_kl_of_their_own_configurations(objective
     for name in ("level1", "level0"):
         torch.testing.assert_close(mixed[name], few[name], rtol=1e-5, atol=1e-6)
         assert float(few[name].abs().max()) > 1e-3 and not bool(alone[name].any())
+
+
+@pytest.mark.parametrize("family", ["multiscale", "any-order-transformer"])
+def test_a_run_on_a_narrower_range_starts_from_what_the_weights_compute(family: str, tmp_path: Path) -> None:
+    """From temperatures of 1 to 4 and mu of -1 to 1 to a tenth of that: features of the new range, the same log q to 1e-5."""
+    h, tiny = ising(4, 4), TINY if family == "multiscale" else {"width": 8, "heads": 1, "layers": 1}
+    wide = arl.StateRange(temperature=(1.0, 4.0), chemical_potentials={"up": (-1.0, 1.0)})
+    narrow = arl.StateRange(temperature=(2.2, 2.5), chemical_potentials={"up": (-0.1, 0.1)})
+    options = BRIEF | {"replica_temperatures": 4, "replica_potentials": 4}
+    begun = Trainer([h], wide, family, tiny, TrainingOptions.parse(options), "cpu")
+    started = randomise(begun.average, seed=3)
+    started.save(tmp_path)
+    run = Trainer([h], narrow, family, tiny, TrainingOptions.parse(options), "cpu", tmp_path)
+    x = torch.randint(2, (8, 16), generator=torch.Generator().manual_seed(0))
+    conditions = Conditions.from_states([SGC(2.2 + 0.03 * k, {"up": 0.02 * k - 0.1}) for k in range(8)], h)
+    plan = started.resolve_plan(8, None, Stream(0))
+    for model in (run.model, run.average):
+        torch.testing.assert_close(model(x, plan, conditions), started(x, plan, conditions), rtol=1e-4, atol=1e-5)
+        spread = model.standardised(run.systems[0].states).std(0, correction=0)
+        assert set(spread.round(decimals=2).tolist()) <= {0.0, 1.0}
+    assert float(started.standardised(run.systems[0].states)[:, 0].std()) < 0.2
 
 
 @pytest.mark.parametrize(

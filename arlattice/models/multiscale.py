@@ -1,8 +1,8 @@
 """Blocks of sites at once, from the coarsest scale of the supercell to the finest, by a convolution network a scale.
 
 The sites are drawn in the blocks of `arlattice.decoding.scales`: one cell first, then the cells of every finer scale, class by class.
-The network of a scale reads the species of the cells known so far, which sites are asked for, and their completed-cluster energies, and
-gives the logits of the block beyond the Boltzmann weights:
+The network of a scale reads the species of the cells known so far, the completed-cluster energies of the sites that are unknown, and
+which of them are asked for, and gives the logits of the block beyond the Boltzmann weights:
 
     logit(s) = -beta (e(s) - mu_s) + network(s)
 
@@ -164,13 +164,14 @@ class Multiscale(Model):
         layout = self.layouts[self.orders[0]]
         order = layout.order.to(partial.device).expand(len(partial), -1)
         places = order.argsort(1).gather(1, sites)
-        step, placed = self.steps.of_block(partial, sites, conditions), partial.gather(1, order).to(torch.int8)
-        found = torch.zeros_like(step.base)
+        base, placed = self.steps.of_block(partial, sites, conditions).base, partial.gather(1, order).to(torch.int8)
+        found = torch.zeros_like(base)
         for scale in layout.tables(partial.device):
             here = (scale.slot[places] < scale.cells * scale.sites)[..., None] & (scale.codes[places].sum(-1, keepdim=True) > 0)
-            logits = self._network_logits(layout, scale, placed, places, step.features, conditions, given=True)
+            fields = self.steps.of_block(partial, order[:, scale.members], conditions).features
+            logits = self._network_logits(layout, scale, placed, places, fields, conditions, given=True)
             found = torch.where(here, logits.to(found.dtype), found)
-        return step.base + found
+        return base + found
 
     def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:
         """See `Model.plan_logits`; the blocks of a scale in one pass, as far as memory allows."""
@@ -221,9 +222,8 @@ class Multiscale(Model):
             known, here = known | plan.given[flat], here | plan.given.gather(1, plan.order)[flat]
         partial = torch.where(known, occupations[flat], -1)
         placed = torch.where(here, occupations.gather(1, plan.order).to(torch.int8)[flat], -1)
-        sites = plan.order[flat].gather(1, places)
         scale = layout.scale_of_block[blocks[0]]
-        return self.placed_logits(layout, scale, partial, placed, sites, places, conditions[flat], plan.given is not None)
+        return self.placed_logits(layout, scale, partial, placed, plan.order[flat], places, conditions[flat], plan.given is not None)
 
     def placed_logits(
         self,
@@ -231,7 +231,7 @@ class Multiscale(Model):
         scale: int,
         partial: Tensor,
         placed: Tensor,
-        sites: Tensor,
+        order: Tensor,
         places: Tensor,
         conditions: Conditions,
         given: bool,
@@ -243,27 +243,30 @@ class Multiscale(Model):
             scale: its number, -1 for sites that may hold one species only.
             partial: species by site, (B, N), -1 where unknown.
             placed: the same by place in the order, int8.
-            sites, places: (B, k).
+            order: sites by place, (B, N).
+            places: of the sites that are asked for, (B, k).
             conditions: one row a configuration.
             given: whether sites finer than the scale may be known.
         """
-        step = self.steps.of_block(partial, sites, conditions)
         if scale < 0:
-            return step.base
+            return self.steps.of_block(partial, order.gather(1, places), conditions).base
         table = layout.tables(partial.device)[scale]
-        return step.base + self._network_logits(layout, table, placed, places, step.features, conditions, given).to(step.base.dtype)
+        step = self.steps.of_block(partial, order.index_select(1, table.members), conditions)
+        base = step.base.gather(1, table.slot[places][..., None].expand(-1, -1, self.q))
+        return base + self._network_logits(layout, table, placed, places, step.features, conditions, given).to(base.dtype)
 
     def _network_logits(
         self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, features: Tensor, conditions: Conditions, given: bool
     ) -> Tensor:
-        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the features of the sites.
+        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with features of all its sites.
 
         In a state that an exchange of two species leaves as it is, the network reads configurations so that most of the known sites hold
         species 1: in a field, however weak, nearly all that it is trained on are like this.
         """
         turn = self._mostly_first(placed, conditions)
+        features = features[..., : 2 * self.q]
         if turn is not None:
-            halves = features[..., : 2 * self.q].unflatten(-1, (2, self.q))
+            halves = features.unflatten(-1, (2, self.q))
             features = torch.where(turn[:, None, None], halves.flip(-1).flatten(-2), halves.flatten(-2))
             placed = turned(placed, turn)
         network, codes = self.network_of(scale.level), scale.codes[places].mean(1)

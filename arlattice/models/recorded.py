@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
@@ -44,14 +46,26 @@ class RecordedPasses:
             graphs = self._without.setdefault(key, Graphs())
             found: Tensor = graphs(lambda named: (one(*named.values()),), inputs)[0]
             return found
+        weights = dict(one.named_parameters())
         if key not in self._with_gradient:
-            sample = tuple(t.clone() for t in inputs.values())
+            sample = (*(t.clone() for t in inputs.values()), *(p.detach().requires_grad_() for p in weights.values()))
             with warnings.catch_warnings(), torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own autocast
                 warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)  # gradients are returned, not added up
-                recorded = torch.cuda.make_graphed_callables(one, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
+                as_function = partial(_with_weights, one, len(inputs), tuple(weights))
+                recorded = torch.cuda.make_graphed_callables(as_function, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
             self._with_gradient[key] = recorded
-        result: Tensor = self._with_gradient[key](*inputs.values())
+        result: Tensor = self._with_gradient[key](*inputs.values(), *weights.values())
         return result
+
+
+def _with_weights(one: _Pass, inputs: int, names: tuple[str, ...], *tensors: Tensor) -> Tensor:
+    """A pass with its weights as arguments.
+
+    Recorded with leaves of their own at the addresses of the weights, it knows nothing of other passes whose gradients are still to come:
+    autograd would have the recording wait for the streams of those.
+    """
+    result: Tensor = functional_call(one, dict(zip(names, tensors[inputs:], strict=True)), tensors[:inputs])
+    return result
 
 
 class _Pass(nn.Module):

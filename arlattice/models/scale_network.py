@@ -1,5 +1,8 @@
 """The network of one scale: residual convolutions over its cells, steered by the state and by what is asked for.
 
+It reads what is known of every cell, and of every unknown site the completed-cluster energies: the fields that its unknown neighbours
+feel, over which the logits of a site are a mean.
+
 Shapes: B batch, M cells, C sites a cell, q species, d width, k sites asked for.
 """
 
@@ -46,7 +49,8 @@ class ScaleNetwork(nn.Module):
         Args:
             species: of the cells, -1 where unknown, (B, M C).
             asked: entries of ``species``, M C for none, (B, k).
-            features: of these sites, (B, k, 2 q or more); read are the first 2 q, centred logits and shares (`Steps`), within 8.
+            features: of all sites, (B, M C, 2 q), centred logits and shares (`arlattice.decoding.steps.Steps`); read within 8, where
+                the species is unknown.
             code: what is asked for, (B, labels + C).
             state: (B, d).
             finer: shares of known species around the cells among finer ones, (B, M, C q), None for nothing known.
@@ -57,7 +61,7 @@ class ScaleNetwork(nn.Module):
             dtype = torch.get_autocast_dtype(kind)
         with torch.autocast(kind, enabled=False):  # it would keep norms in single precision: twice the memory traffic
             steering = F.silu(state.to(dtype) + linear(self.code, code.to(dtype)))
-            z = self.stem(self._cells(species, asked, features[..., : 2 * self.q].clamp(-8, 8).to(dtype)), rim)
+            z = self.stem(self._cells(species, asked, features.clamp(-8, 8).to(dtype)), rim)
             if finer is not None:
                 z = z + linear(self.finer, finer.to(dtype))
             for block in self.blocks:
@@ -68,11 +72,10 @@ class ScaleNetwork(nn.Module):
     def _cells(self, species: Tensor, asked: Tensor, features: Tensor) -> Tensor:
         """What is known of the cells and asked of them, (B, M, channels)."""
         B, entries = species.shape
-        ones = features.new_ones(*features.shape[:2], 1)
-        here = features.new_zeros(B, entries + 1, 2 * self.q + 1)
-        here = here.scatter(1, asked[..., None].expand(-1, -1, here.shape[-1]), torch.cat([features, ones], -1))[:, :-1]
+        here = features.new_zeros(B, entries + 1).scatter(1, asked, 1.0)[:, :-1, None]
         known = (species[..., None] == torch.arange(self.q, device=species.device)).to(here.dtype)
-        cells = torch.cat([known, here], -1).view(B, entries // self.sites, -1)
+        fields = torch.where(species[..., None] >= 0, 0.0, features)
+        cells = torch.cat([known, fields, here], -1).view(B, entries // self.sites, -1)
         return F.pad(cells, (0, self.channels - cells.shape[-1]))
 
 

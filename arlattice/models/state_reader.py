@@ -94,8 +94,8 @@ class StateReader(nn.Module):
         ratio = self.state_inverse_scale / inverse_scale
         if not bool(((ratio > _OTHER_RANGE) | (ratio < 1 / _OTHER_RANGE))[(inverse_scale > 0) & (self.state_inverse_scale > 0)].any()):
             return
-        layer.bias += layer.weight @ (self.state_inverse_scale * (mean - self.state_mean))
-        layer.weight *= torch.where(inverse_scale > 0, ratio, 0.0)
+        layer.bias.add_(layer.weight @ (self.state_inverse_scale * (mean - self.state_mean)))
+        layer.weight.mul_(torch.where(inverse_scale > 0, ratio, 0.0))
         self.state_mean.copy_(mean)
         self.state_inverse_scale.copy_(inverse_scale)
 

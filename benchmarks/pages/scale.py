@@ -63,6 +63,28 @@ def parts() -> str:
     return table(["parts", "blocks", "steps", "training", "ESS", "gap, nats"], rows) + source(result)
 
 
+def block_errors() -> str:
+    """What a model loses scale by scale, and by its network or by drawing many sites at once."""
+    result = read("block-errors")
+    scales = [[f"{r['cells']:,}", f"{r['known']:,}", pair(r["variance"], r["error"])] for r in result["scales"] if r["cells"]]
+    classes = sorted({(r["class"], r["sites"]) for r in result["blocks"]})
+    rows = []
+    for number, sites in classes:
+        own = [r for r in result["blocks"] if r["class"] == number]
+        each = [
+            f"{sum(r[kind] for r in own if r['site'] == site) / result['configurations']:.4f}"
+            for kind in ("network", "block")
+            for site in sorted({r["site"] for r in own})
+        ]
+        rows.append([str(number), str(sites), *each])
+    count = (len(rows[0]) - 2) // 2
+    head = ["class", "sites", *(f"{kind}, site {k}" for kind in ("network", "block") for k in range(1, count + 1))]
+    words = "Variance of the log-weight among samples that share what is known before a scale:"
+    losses = "Losses of the first block of every class and site of the finest scale, nats:"
+    first = table(["cells of the scale", "sites known before it", "variance"], scales)
+    return "\n\n".join([words, first, losses, table(head, rows) + source(result)])
+
+
 def picture(name: str) -> str:
     """The picture of `benchmarks/phase_weights.py`, once it is there."""
     path = f"images/phase-weights-{name}.png"
@@ -118,5 +140,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **{f"reference-{name}": partial(reference, name) for name in REFERENCES},
     "other-sizes": other_sizes,
     "parts": parts,
+    "block-errors": block_errors,
     "phase-weights-cuau-8x8x8": partial(picture, "cuau-8x8x8"),
 }
