@@ -334,6 +334,7 @@ WRONG = [
     ({"size": [3], "inner": {"depth": 0}}, "inner.depth = 0: should be greater than or equal to 1"),
     ({"size": [3], "inner": {"dpth": 0}}, "inner.dpth = 0: unknown option; did you mean 'depth'?"),
     ({"size": [3], "either": "x"}, "either = 'x': should be a valid integer"),
+    ({"size": [3], "inner": 3}, "inner = 3: give a table of options, as { option = value }"),
 ]
 
 

@@ -108,6 +108,8 @@ def _cure(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "extra_forbidden":
         siblings = _fields_at(model, detail["loc"][:-1])
         return f"unknown option{suggestion(str(detail['loc'][-1]), siblings)}"
+    if detail["type"] in ("dict_type", "model_type"):
+        return "give a table of options, as { option = value }"
     if detail["type"] == "missing":
         return "is required"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
