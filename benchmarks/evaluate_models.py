@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from evaluation.cases import CASES, RESULTS, Case
-from evaluation.figures import measured, rate
+from evaluation.figures import measured, of_chains, phases_of_chains, rate
 from references.readable_json import readable_json
 from tqdm import tqdm
 
@@ -50,6 +50,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--training-command", help="for the record; default: what it says, or the run file of that name")
     parser.add_argument("--result", type=Path, help="what this program wrote on another machine, of the same weights, instead of measuring")
+    parser.add_argument(
+        "--weigh", type=int, default=0, help="with --result: configurations of the chains to weigh in states without a field"
+    )
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/NAME.json")
     arguments = parser.parse_args()
     result = evaluated(CASES[arguments.name], arguments) if arguments.result is None else _measured_elsewhere(arguments)
@@ -100,7 +103,28 @@ def _measured_elsewhere(arguments: argparse.Namespace) -> dict[str, Any]:
     if result["model_fingerprint"] != model.fingerprint:
         theirs = f"of the weights {result['model_fingerprint']}, those of {arguments.name} are {model.fingerprint}"
         sys.exit(f"--result {arguments.result}: {theirs}")
+    if arguments.chains is not None:
+        _add_chains(result, model, arguments)
     return result | {"training": _training(model.record)}
+
+
+def _add_chains(result: dict[str, Any], model: arl.Model, arguments: argparse.Namespace) -> None:
+    """Put Monte Carlo beside what another machine measured of the model, in place."""
+    case = CASES[arguments.name]
+    known = case.known(model.hamiltonian, arguments.chains)
+    states = {(state.temperature, state.chemical_potentials.get("Au", 0.0)): state for state in known.states}
+    for row in tqdm(result["states"], mininterval=5):
+        chains = known.at(states[row["temperature"], row["delta_mu"]]).chains
+        if chains is not None and case.phases:
+            row |= phases_of_chains(chains)
+        if chains is not None and arguments.weigh and not row["delta_mu"]:
+            row |= of_chains(row, chains, model, arguments.weigh)
+    result["figures"] = {order: _figures([r for r in result["states"] if r["order"] == order]) for order in result["figures"]}
+    result["summary"] = "; ".join(_summary(case, order, result["states"], figures) for order, figures in result["figures"].items())
+    words = (
+        f"python benchmarks/evaluate_models.py {arguments.name} --result runs/{arguments.name}.json --chains runs/{arguments.chains.name}"
+    )
+    result["beside"] = f"{words} --weigh {arguments.weigh}"
 
 
 def _command(arguments: argparse.Namespace) -> str:
@@ -118,6 +142,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, float]:
     p = [r["p_ess"] for r in rows if "p_ess" in r]
     if p:
         found |= {"median_p_ess": np.median(p), "lowest_p_ess": np.min(p), "lost_modes": sum(r.get("lost_mode", False) for r in rows)}
+        found |= {"p_ess_states": len(p)}
     return {name: float(value) for name, value in found.items()} | {"samples_per_second": rate(rows)}
 
 

@@ -554,7 +554,7 @@ ESTIMATORS = (
     ),
     Defect(
         "the error of an effective sample size without its first moment",
-        "arlattice.thermo.bounds:_q_ess",
+        "arlattice.thermo.bounds:q_ess",
         "mean_error(2 * first - second)",
         "mean_error(second)",
         "test_estimators:test_errors_of_brackets_hold_from_both_sides",

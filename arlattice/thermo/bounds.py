@@ -33,7 +33,7 @@ from arlattice.reliability import LostModeWarning, give, quiet
 from arlattice.samples import SampleSet
 from arlattice.thermo.mbar import check_pool
 
-__all__ = ["Bracket", "LostModeWarning", "bracket", "check_modes"]
+__all__ = ["Bracket", "LostModeWarning", "bracket", "check_modes", "p_ess", "q_ess"]
 
 _SIGMA = 4.0  # of a disagreement that counts
 _RATIO = 0.5  # of p-ESS to q-ESS, too: the errors of both are too small where weights have long tails
@@ -84,7 +84,7 @@ def bracket(model_samples: SampleSet, monte_carlo_samples: SampleSet, model: Mod
     log_q = model.log_prob(monte_carlo_samples.occupations, monte_carlo_samples.state, order, seed=seed)
     q, p = model_samples.log_weight, monte_carlo_samples.log_f - log_q
     chains = number_of_chains(monte_carlo_samples)
-    ess = _q_ess(q), _p_ess(p, chains)
+    ess = q_ess(q), p_ess(p, chains)
     tails = _tails(model_samples, p, chains)
     lost = (_beyond(*ess) and ess[1].value < _RATIO * ess[0].value) or _beyond(tails[1], tails[0])
     found = Bracket(model_samples.elbo(), _mean(p, chains), *ess, *tails, lost, seed)
@@ -161,16 +161,25 @@ def _mean(values: Tensor, chains: int) -> Estimate:
     return Estimate(float(values.mean()), float(mean_error(values, chains)))
 
 
-def _q_ess(log_w: Tensor) -> Estimate:
-    """By the delta method on E[w]^2 / E[w^2]."""
+def q_ess(log_w: Tensor) -> Estimate:
+    """The q-ESS, by the delta method on E[w]^2 / E[w^2].
+
+    Args:
+        log_w: log f - log q of independent samples of the model (samples,), in nats.
+    """
     w = (log_w - log_w.max()).exp()
     first, second = w / w.mean(), w.square() / w.square().mean()
     ess = float(w.mean().square() / w.square().mean())
     return Estimate(ess, ess * float(mean_error(2 * first - second)))
 
 
-def _p_ess(log_w: Tensor, chains: int) -> Estimate:
-    """By the delta method on 1 / (E[w] E[1 / w]); 0 where q has no chance to draw a sample."""
+def p_ess(log_w: Tensor, chains: int) -> Estimate:
+    """The p-ESS, by the delta method on 1 / (E[w] E[1 / w]); 0 where the model has no chance to draw a sample.
+
+    Args:
+        log_w: log f - log q of Monte Carlo samples in equilibrium (samples,), in nats, all chains of the first draw first.
+        chains: number of chains.
+    """
     if not bool(log_w.isfinite().all()):
         return Estimate(0.0, 0.0)
     n = math.log(len(log_w))

@@ -19,12 +19,13 @@ from references.sublattices import PHASES, order_parameter, phase_of, waves
 import arlattice as arl
 from arlattice.estimate import Estimate
 from arlattice.models.base import Model
+from arlattice.montecarlo.autocorrelation import mean_error
 from arlattice.reliability import quiet
 from arlattice.samples import SampleSet
-from arlattice.thermo.bounds import bracket
+from arlattice.thermo.bounds import bracket, p_ess, q_ess
 from evaluation.known import Beside
 
-__all__ = ["measured", "phases_of_chains", "phases_of_model", "rate"]
+__all__ = ["measured", "of_chains", "phases_of_chains", "phases_of_model", "rate"]
 
 
 def measured(model: Model, state: arl.SemiGrandCanonical, order: str, n: int, seed: int, beside: Beside, phases: bool) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def _place(samples: SampleSet) -> dict[str, float]:
 def _from_weights(samples: SampleSet, known: Estimate | None) -> dict[str, float]:
     log_z, elbo = samples.log_z(), samples.elbo()
     row = {"log_z": log_z.value, "log_z_error": log_z.error, "elbo": elbo.value, "elbo_error": elbo.error, "ess": samples.ess}
+    row |= {"ess_error": q_ess(samples.log_weight).error}
     if known is None:
         return row | {"gap": log_z.value - elbo.value}
     row |= {"gap": known.value - elbo.value, "gap_error": math.hypot(known.error, elbo.error)}
@@ -87,6 +89,16 @@ def _from_both(samples: SampleSet, chains: SampleSet, model: Model, seed: int) -
     difference = found.upper.value - found.lower.value
     row |= {"eubo": found.upper.value, "eubo_error": found.upper.error, "eubo_minus_elbo": difference}
     return {name: value if math.isfinite(value) else None for name, value in row.items()} | {"lost_mode": found.lost_mode}
+
+
+def of_chains(row: dict[str, Any], chains: SampleSet, model: Model, n: int) -> dict[str, Any]:
+    """What Monte Carlo adds to a row that was measured without it: p-ESS and EUBO of about ``n`` configurations."""
+    some = _thinned(chains, n)
+    log_w, copies = some.log_f - model.log_prob(some.occupations, some.state, row["order"], seed=row["seed"]), int(some.metadata["chains"])
+    ess, upper, error = p_ess(log_w, copies), float(log_w.mean()), float(mean_error(log_w, copies))
+    lost = ess.value + 4 * ess.error < row["ess"] and ess.value < row["ess"] / 2
+    bounds = {"eubo": upper, "eubo_error": error, "eubo_minus_elbo": upper - row["elbo"]}
+    return {"p_ess": ess.value, "p_ess_error": ess.error, "chains": len(some), "lost_mode": lost} | bounds
 
 
 def phases_of_model(samples: SampleSet) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def evaluated(name: str) -> str:
     result = read(name)
     rows = [[*_where(r), r["order"], *_ess(r), *_bounds(r), *_log_z(r)] for r in result["states"]]
     head = ["T", "h" if "field" in result["states"][0] else "Delta mu", "plan", "q-ESS", "p-ESS", "gap, nats", "EUBO - ELBO"]
-    return "\n\n".join([_figures(result), table([*head, "log Z", "known", "dev"], rows) + source(result)])
+    beside = f"\n\nMonte Carlo beside it: `{result['beside']}`" if "beside" in result else ""
+    return "\n\n".join([_figures(result), table([*head, "log Z", "known", "dev"], rows) + source(result) + beside])
 
 
 def either(name: str) -> str:
@@ -99,7 +100,8 @@ def _figures(result: dict[str, Any]) -> str:
     for order, f in result["figures"].items():
         words = f"mean gap {f['mean']:.3f}, worst {f['worst']:.3f} nats; q-ESS: median {f['median_ess']:.2f}, lowest {f['lowest_ess']:.2f}"
         if "lowest_p_ess" in f:
-            words += f"; p-ESS: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; lost modes: {f['lost_modes']:.0f}"
+            states = f" of {f['p_ess_states']:.0f} states" if "p_ess_states" in f else ""
+            words += f"; p-ESS{states}: median {f['median_p_ess']:.2f}, lowest {f['lowest_p_ess']:.2f}; lost modes: {f['lost_modes']:.0f}"
         lines.append(f"- {order}: {words}; {f['samples_per_second']:,.0f} samples/s with log_prob")
     trained = result["training"]
     seconds = f" in {trained['seconds']:,.0f} s, all commands together" if "seconds" in trained else ""
@@ -113,7 +115,8 @@ def _where(row: dict[str, Any]) -> list[str]:
 
 
 def _ess(row: dict[str, Any]) -> list[str]:
-    return [pair(row[name], row[f"{name}_error"]) if f"{name}_error" in row else "-" for name in ("ess", "p_ess")]
+    known = [(row.get(name), row.get(f"{name}_error")) for name in ("ess", "p_ess")]
+    return ["-" if ess is None else f"{ess:.2f}" if error is None else pair(ess, error) for ess, error in known]
 
 
 def _bounds(row: dict[str, Any]) -> list[str]:
