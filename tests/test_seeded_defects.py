@@ -651,7 +651,7 @@ TRAINING = (
         "arlattice.training.objectives:_Advantage.of",
         "(grouped - grouped.mean",
         "(grouped + grouped.mean",
-        "test_training:test_a_perfect_model_has_no_gradient_not_even_noise",
+        "test_objectives:test_a_perfect_model_has_no_gradient_not_even_noise",
         lambda m: {"objective": "reverse"},
     ),
     Defect(
@@ -659,7 +659,7 @@ TRAINING = (
         "arlattice.training.objectives:hybrid",
         "batch.reverse_weight * second.value",
         "second.value",
-        "test_training:test_the_forward_loss_is_the_mean_of_minus_log_q_and_the_hybrid_adds_the_weighted_reverse",
+        "test_objectives:test_the_forward_loss_is_the_mean_of_minus_log_q_and_the_hybrid_adds_the_weighted_reverse",
     ),
     Defect(
         "heat-bath probabilities with mu of the wrong sign",
