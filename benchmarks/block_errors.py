@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _by_scale(model: Multiscale, state: arl.Ensemble, given: argparse.Namespace, stream: Stream) -> list[dict[str, Any]]:
-    """Of every scale, coarsest first: how much the variance falls once it is known too."""
+    """Of every scale, coarsest first: the variance of the log-weight among samples that share all coarser ones."""
     layout, n = model.layouts["blocks"], given.prefixes * given.completions
     plan, of_scale = layout.plan(given.prefixes, stream["plan"]), layout.scale_of_block
     plan = Plan(plan.order.repeat_interleave(given.completions, 0), plan.sizes)

@@ -292,9 +292,35 @@ def test_out_of_memory_halves_the_batch_and_says_so(error: Exception, monkeypatc
         return right(self, occupations, *given, **named)
 
     monkeypatch.setattr(Model, "__call__", fails)
-    with pytest.warns(TrainingWarning, match="memory ran out with batch_size = 16: the run goes on with 8"):
+    with pytest.warns(TrainingWarning, match="memory ran out with batch_size = 16: the run goes on with batch_size = 8"):
         model = trained(steps=3, objective="balanced", replay_group=4)
     assert model.record["steps"] == 3 and sizes[:4] == [16, 8, 8, 8]
+
+
+def test_out_of_memory_in_the_coarse_batch_halves_that_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the coarse scales alone nothing else is there to halve."""
+    sizes, right = [], Model.__call__
+
+    def fails(self: Model, occupations: torch.Tensor, *given: Any, **named: Any) -> Any:
+        if torch.is_grad_enabled():
+            sizes.append(len(occupations))
+            if len(occupations) > 8:
+                raise MemoryError
+        return right(self, occupations, *given, **named)
+
+    monkeypatch.setattr(Model, "__call__", fails)
+    own = {"model": "multiscale", "model_options": {"width": 8, "layers": 1}, "progress": False}
+    options = SMALL | {
+        "steps": 2,
+        "objective": "forward",
+        "block_share": 0.0,
+        "coarse_batch_size": 16,
+        "replica_copies": 16,
+        "batch_size": 1,
+    }
+    with pytest.warns(TrainingWarning, match="memory ran out with coarse_batch_size = 16: the run goes on with coarse_batch_size = 8"):
+        arl.train(arl.hamiltonian("ising", supercell=(8, 8)), arl.SemiGrandCanonical(2.3, {"up": 0.1}), training=options, **own)
+    assert sizes == [16, 8, 8]
 
 
 def test_where_nothing_is_left_to_halve_the_run_ends_and_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

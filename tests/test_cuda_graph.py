@@ -204,7 +204,7 @@ def test_recorded_passes_of_block_models_give_log_probabilities_and_gradients_of
 @cuda
 @pytest.mark.parametrize("case", BLOCK_CASES, ids=str)
 def test_a_pass_is_recorded_while_the_gradient_of_another_is_still_to_come(case: Case) -> None:
-    """A loss of two passes, as of coarse scales with their own batch: the gradient of the sum."""
+    """A loss of two passes, as of coarse scales with their own batch, also of equal shapes: the gradient of the sum."""
     model = randomise(build_model("multiscale", case.hamiltonian, {"width": 16, "layers": 2}), seed=1).to("cuda")
     plain = copy.deepcopy(model)
     model.compile_network()
@@ -218,6 +218,7 @@ def test_a_pass_is_recorded_while_the_gradient_of_another_is_still_to_come(case:
                 one(x, plan, conditions).sum(1).mean() + one(x[:16], plan[torch.arange(16, device="cuda")], conditions[:16]).sum() / 7
             ).backward()
             (one(x, plan, conditions).sum(1).mean() + one(x, plan, conditions, None, some).sum()).backward()
+            (one(x, plan, conditions).sum(1).mean() + one(x.flip(0), plan, conditions).sum() / 7).backward()
         for p, q in zip(model.parameters(), plain.parameters(), strict=True):
             torch.testing.assert_close(*(torch.zeros_like(t) if t.grad is None else t.grad for t in (p, q)), rtol=1e-3, atol=1e-2)
 

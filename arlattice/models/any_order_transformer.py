@@ -87,6 +87,11 @@ class AnyOrderTransformer(Model):
     def any_supercell(self) -> bool:
         return bool(self.options.positions == "primitive")  # type: ignore[attr-defined]
 
+    @property
+    def state_layers(self) -> tuple[nn.Linear, ...]:
+        """See `StateReader.state_layers`."""
+        return tuple(layer for layer in self.state_token.children() if isinstance(layer, nn.Linear))[:1]
+
     # -- one pass --------------------------------------------------------------------------------
 
     def plan_logits(self, occupations: Tensor, plan: Plan, conditions: Conditions, steps: int | None = None) -> Tensor:

@@ -53,6 +53,12 @@ class MarginalTransformer(AnyOrderTransformer, MarginalModel):
             nn.init.zeros_(self.added.bias)
 
     @property
+    def state_layers(self) -> tuple[nn.Linear, ...]:
+        """See `StateReader.state_layers`: of both heads."""
+        whole = [layer for layer in self.whole.children() if isinstance(layer, nn.Linear)]
+        return *super().state_layers, whole[0]
+
+    @property
     def energies(self) -> bool:
         return bool(self.options.energies)  # type: ignore[attr-defined]
 

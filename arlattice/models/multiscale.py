@@ -76,6 +76,11 @@ class Multiscale(Model):
     def any_supercell(self) -> bool:
         return True
 
+    @property
+    def state_layers(self) -> tuple[nn.Linear, ...]:
+        """See `StateReader.state_layers`."""
+        return tuple(layer for layer in self.state_token.children() if isinstance(layer, nn.Linear))[:1]
+
     def on(self, hamiltonian: Hamiltonian) -> Self:
         """See `Model.on`.
 
@@ -208,7 +213,8 @@ class Multiscale(Model):
         if layout is None:
             return 0
         tables = layout.tables(self.device)
-        return sum(scale < 0 or 8 * tables[scale].cells <= tables[-1].cells for scale in layout.scale_of_block)
+        coarse = [scale for scale in layout.scale_of_block if scale < 0 or 8 * tables[scale].cells <= tables[-1].cells]
+        return len(coarse) if max(coarse, default=-1) >= 0 else 0
 
     def logits_of_blocks(self, occupations: Tensor, plan: Plan, conditions: Conditions, blocks: range, rows: Tensor) -> Tensor:
         """See `Model.logits_of_blocks`; blocks of one scale in one pass."""

@@ -32,7 +32,7 @@ class RecordedPasses:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._with_gradient: dict[Hashable, Any] = {}
+        self._with_gradient: dict[Hashable, list[_Recording]] = {}
         self._without: dict[Hashable, Graphs] = {}
 
     def __call__(self, occupations: Tensor, plan: Plan, conditions: Conditions, targets: Tensor | None, visits: Visits | None) -> Tensor:
@@ -46,16 +46,42 @@ class RecordedPasses:
             graphs = self._without.setdefault(key, Graphs())
             found: Tensor = graphs(lambda named: (one(*named.values()),), inputs)[0]
             return found
-        weights = dict(one.named_parameters())
-        if key not in self._with_gradient:
-            sample = (*(t.clone() for t in inputs.values()), *(p.detach().requires_grad_() for p in weights.values()))
-            with warnings.catch_warnings(), torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own autocast
-                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)  # gradients are returned, not added up
-                as_function = partial(_with_weights, one, len(inputs), tuple(weights))
-                recorded = torch.cuda.make_graphed_callables(as_function, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
-            self._with_gradient[key] = recorded
-        result: Tensor = self._with_gradient[key](*inputs.values(), *weights.values())
+        weights: dict[str, Tensor] = dict(one.named_parameters())
+        recordings, steps = self._with_gradient.setdefault(key, []), sum(p._version for p in weights.values())
+        free = next((recording for recording in recordings if recording.awaited != steps), None)
+        if free is None:
+            free = _Recording(self._record(one, inputs, weights))
+            recordings.append(free)
+        return free(steps, *inputs.values(), *weights.values())
+
+    @staticmethod
+    def _record(one: _Pass, inputs: dict[str, Tensor], weights: dict[str, Tensor]) -> Any:
+        sample = (*(t.clone() for t in inputs.values()), *(p.detach().requires_grad_() for p in weights.values()))
+        with warnings.catch_warnings(), torch.autocast("cuda", enabled=False, cache_enabled=False):  # the pass has its own autocast
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)  # gradients are returned, not added up
+            as_function = partial(_with_weights, one, len(inputs), tuple(weights))
+            return torch.cuda.make_graphed_callables(as_function, sample, num_warmup_iters=_WARM_UP, allow_unused_input=True)
+
+
+class _Recording:
+    """One recording. It holds what its last pass computed until the gradient of that comes, and may not be used before.
+
+    Attributes:
+        awaited: steps of the optimiser at the pass whose gradient is still to come; None: it came. After more steps none will come.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self.awaited: int | None = None
+
+    def __call__(self, steps: int, *tensors: Tensor) -> Tensor:
+        result: Tensor = self._function(*tensors)
+        self.awaited = steps
+        result.register_hook(self._came)
         return result
+
+    def _came(self, gradient: Tensor) -> None:
+        self.awaited = None
 
 
 def _with_weights(one: _Pass, inputs: int, names: tuple[str, ...], *tensors: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -80,22 +81,25 @@ class StateReader(nn.Module):
         self.state_mean.copy_(mean)
         self.state_inverse_scale.copy_(inverse_scale)
 
+    @property
+    def state_layers(self) -> Sequence[nn.Linear]:
+        """All layers that read the scaled features of states, if they read nothing else; else none."""
+        return ()
+
     @torch.no_grad()
-    def move_state_range(self, conditions: Conditions, layer: nn.Linear) -> None:
-        """As `set_state_range`, where the new range is another than that of the weights; what the network computes stays as it is.
+    def move_state_range(self, conditions: Conditions) -> None:
+        """As `set_state_range`, where a feature varies much more or less than in training; what the network computes stays as it is.
 
-        A network whose range is much wider than that of a new run would learn slowly what tells the new states apart.
-
-        Args:
-            conditions: the new states.
-            layer: of the weights, the one that reads the scaled features.
+        A network whose range is much wider than that of a new run would learn slowly what tells the new states apart, and never what
+        did not vary before. Families without `state_layers` keep their range.
         """
-        mean, inverse_scale = (t.to(layer.weight) for t in _scaling(conditions))
-        ratio = self.state_inverse_scale / inverse_scale
-        if not bool(((ratio > _OTHER_RANGE) | (ratio < 1 / _OTHER_RANGE))[(inverse_scale > 0) & (self.state_inverse_scale > 0)].any()):
+        mean, inverse_scale = (t.to(self.state_mean) for t in _scaling(conditions))
+        varies, ratio = inverse_scale > 0, self.state_inverse_scale / inverse_scale
+        if not self.state_layers or not bool(((ratio > _OTHER_RANGE) | (ratio < 1 / _OTHER_RANGE))[varies].any()):
             return
-        layer.bias.add_(layer.weight @ (self.state_inverse_scale * (mean - self.state_mean)))
-        layer.weight.mul_(torch.where(inverse_scale > 0, ratio, 0.0))
+        for layer in self.state_layers:
+            layer.bias.add_(layer.weight @ (self.state_inverse_scale * (mean - self.state_mean)))
+            layer.weight.mul_(torch.where(varies, ratio, 0.0))
         self.state_mean.copy_(mean)
         self.state_inverse_scale.copy_(inverse_scale)
 

@@ -18,6 +18,7 @@ from arlattice.models.base import Model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.random_numbers import Stream, check_seed
 from arlattice.training.chains import ModelChains
+from arlattice.training.config import TrainingOptions
 from arlattice.training.priority import StatePriority
 from arlattice.training.stopping import Reached
 
@@ -116,7 +117,9 @@ def _current_names(identity: dict[str, Any]) -> dict[str, Any]:
         return hamiltonian | {"options": names(hamiltonian["name"], hamiltonian["options"])}
 
     try:
-        return identity | {"hamiltonian": current(identity["hamiltonian"]), "supercells": [current(h) for h in identity["supercells"]]}
+        earlier = TrainingOptions().model_dump(mode="json") | identity["training"]  # what did not exist then had its default
+        hamiltonians = {"hamiltonian": current(identity["hamiltonian"]), "supercells": [current(h) for h in identity["supercells"]]}
+        return identity | hamiltonians | {"training": earlier}
     except (KeyError, TypeError):  # another kind of identity, or damaged: it is compared as it is
         return identity
 

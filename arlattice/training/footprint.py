@@ -29,5 +29,6 @@ def check_footprint(options: TrainingOptions, states: States, sites: int) -> Non
     reverse = o.reverse_states * o.reverse_samples
     check_memory("training.replica_copies", o.replica_copies, each * chains, f"{chains} chains; give fewer cells or copies")
     check_memory("training.batch_size", o.batch_size, each * o.batch_size)
+    check_memory("training.coarse_batch_size", o.coarse_batch_size, each * min(o.coarse_batch_size, chains))
     check_memory("training.reverse_samples", o.reverse_samples, each * reverse, "give fewer reverse_states or reverse_samples")
     check_memory("training.evaluate_samples", o.evaluate_samples, each * o.evaluate_samples)

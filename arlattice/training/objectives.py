@@ -194,7 +194,7 @@ def log_variance(model: Model, batch: Batch) -> Loss:
     """
     log_prob, _, advantage = _replayed(model, batch, "log-variance")
     weight = advantage.less_others.clamp(-1, 1)
-    return _told(_weighted(weight, log_prob) + _coarse_loss(model, batch), log_prob, advantage)
+    return _told(_weighted(weight, log_prob), _coarse_loss(model, batch), log_prob, advantage)
 
 
 @uses("replay", "groups")
@@ -216,7 +216,7 @@ def balanced(model: Model, batch: Batch) -> Loss:
         loss = _weighted((difference - variance) / (1 + variance), log_prob)
     else:
         loss = _weighted(difference / (1 + variance), log_prob) - _weighted((variance / (1 + variance)).expand_as(difference), soft)
-    return _told(loss + _coarse_loss(model, batch) + _given_loss(model, batch), log_prob, advantage)
+    return _told(loss + _given_loss(model, batch), _coarse_loss(model, batch), log_prob, advantage)
 
 
 @dataclass(frozen=True)
@@ -272,9 +272,9 @@ def _weighted(weight: Tensor, log_prob: Tensor) -> Tensor:
     return (weight.flatten().float() * log_prob).mean()
 
 
-def _told(loss: Tensor, log_prob: Tensor, advantage: _Advantage) -> Loss:
-    figures = {"forward": -log_prob.detach().mean(), "spread": advantage.grouped.std(1).mean()}
-    return Loss(loss, figures, advantage.variances)
+def _told(loss: Tensor, coarse: Tensor, log_prob: Tensor, advantage: _Advantage) -> Loss:
+    figures = {"forward": coarse.detach() - log_prob.detach().mean(), "spread": advantage.grouped.std(1).mean()}
+    return Loss(loss + coarse, figures, advantage.variances)
 
 
 @uses("states")

@@ -39,7 +39,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def half_of_the_batch(systems: Sequence[TrainingSystem]) -> list[TrainingSystem]:
-    """The same systems with half of the replayed configurations and of the states drawn in.
+    """The same systems with half of the replayed configurations, those of coarse scales too, and of the states drawn in.
 
     Raises:
         InputError: there is nothing left to halve.
@@ -48,12 +48,18 @@ def half_of_the_batch(systems: Sequence[TrainingSystem]) -> list[TrainingSystem]
         TrainingWarning: how large the batch is now.
     """
     options, group = systems[0].options, systems[0].group
-    batch, states = max(group, options.batch_size // 2 // group * group), max(1, options.reverse_states // 2)
-    if (batch, states) == (options.batch_size, options.reverse_states):
-        raise InputError("training.batch_size", batch, "memory runs out with the smallest batch; take a smaller network or supercell")
-    text = f"memory ran out with batch_size = {options.batch_size}: the run goes on with {batch}"
-    warnings.warn(f"{text}, and the noise of its steps grows; give this batch_size to be spared the try", TrainingWarning, stacklevel=4)
+    half = {
+        "batch_size": max(group, options.batch_size // 2 // group * group),
+        "coarse_batch_size": min(options.coarse_batch_size, max(1, options.coarse_batch_size // 2)),
+        "reverse_states": max(1, options.reverse_states // 2) if systems[0].draws else options.reverse_states,
+    }
+    fewer = {name: value for name, value in half.items() if value != getattr(options, name)}
+    if not fewer:
+        cure = "memory runs out with the smallest batch; take a smaller network or supercell"
+        raise InputError("training.batch_size", options.batch_size, cure)
+    before, now = (", ".join(f"{name} = {each[name]}" for name in fewer) for each in (options.model_dump(), fewer))
+    text = f"memory ran out with {before}: the run goes on with {now}"
+    warnings.warn(f"{text}, and the noise of its steps grows; give this to be spared the try", TrainingWarning, stacklevel=4)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    fewer = {"batch_size": batch, "reverse_states": states}
     return [replace(system, options=system.options.model_copy(update=fewer)) for system in systems]

@@ -61,7 +61,7 @@ class TrainingSystem:
             InputError: a share of blocks of 0 where nothing else learns.
         """
         if options.block_share == 0 and not _learns_coarse_scales(model, options, stream):
-            cure = "is for the objective forward, a coarse_batch_size and a supercell of several scales; give more than 0"
+            cure = "needs the objective forward, a coarse_batch_size, no given_share and a supercell of several scales; give more than 0"
             raise InputError("training.block_share", options.block_share, cure)
         (states, shape), group = grid, group_size(objective, options)
         states, replay, chains, priority = states.to(model.device, torch.float32), None, None, None
@@ -146,7 +146,7 @@ class TrainingSystem:
 
 
 def _learns_coarse_scales(model: Model, options: TrainingOptions, stream: Stream) -> bool:
-    asked = options.objective == "forward" and options.coarse_batch_size > 0
+    asked = options.objective == "forward" and options.coarse_batch_size > 0 and options.given_share == 0
     return asked and model.coarse_blocks(model.resolve_plan(1, None, stream["plan"])) > 0
 
 

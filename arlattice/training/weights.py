@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
@@ -70,15 +70,10 @@ def scale_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
 
 
 def move_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
-    """Scale the features of states to those of all Hamiltonians together, where the weights were trained on a much wider or narrower range.
-
-    Families without a layer of their own for states keep their scaling.
-    """
+    """The same for weights that were trained on other states; what the networks compute stays (`Model.move_state_range`)."""
     together = Conditions.concatenate(grids)
     for model in models:
-        layers = [layer for layer in getattr(model, "state_token", ()) if isinstance(layer, nn.Linear)]
-        if layers:
-            model.move_state_range(together.to(model.device, torch.float64), layers[0])
+        model.move_state_range(together.to(model.device, torch.float64))
 
 
 @torch.no_grad()
