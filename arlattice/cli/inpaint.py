@@ -136,11 +136,28 @@ def _read_structure(path: str) -> Atoms:
 
     if not Path(path).is_file():  # folders too: ASE's bundle format can hold pickles
         raise InputError("STRUCTURE", path, "no such file")
+    _check_lines(path)
     try:
         atoms: Atoms = ase.io.read(path)
     except Exception as error:  # ASE raises whatever its readers raise
         raise InputError("STRUCTURE", path, f"ASE cannot read it: {type(error).__name__}: {error}") from error
     return atoms
+
+
+_LONGEST_LINE = 2**24
+
+
+def _check_lines(path: str) -> None:
+    """No line of a text file is endless: ASE's readers take half a minute for one of 100 MB."""
+    with Path(path).open("rb") as file:
+        if b"\0" in file.read(1024):  # a binary format
+            return
+        file.seek(0)
+        while line := file.readline(_LONGEST_LINE):
+            if len(line) == _LONGEST_LINE:
+                raise InputError(
+                    "STRUCTURE", path, f"has a line of {_LONGEST_LINE} characters or more; no structure file needs as long a line"
+                )
 
 
 def _read_mask(mask: str | None, n_sites: int) -> list[int]:
