@@ -197,3 +197,34 @@ def test_all_cases_are_of_models_with_run_files_or_to_come(benchmarks: None) -> 
     cases = importlib.import_module("evaluation.cases").CASES
     shipped = {path.parent.name for path in (Path(arl.__file__).parent / "pretrained").glob("*/model.json")}
     assert shipped <= set(cases)
+
+
+def test_chains_may_be_put_beside_a_result_later(
+    result: dict[str, Any], chains: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a machine without them measured: the same p-ESS, EUBO and phases as with them from the start, in the states asked for."""
+    evaluate, cases = program("evaluate_models"), importlib.import_module("evaluation.cases")
+    known = importlib.import_module("evaluation.known")
+    case = cases.Case(lambda h, file: known.Alloy(h, chains / "reference.json", file), (500.0,), phases=True)
+    monkeypatch.setitem(cases.CASES, "cuau-2x2x4", case)
+    added = ("p_ess", "p_ess_error", "chains", "lost_mode", "eubo", "eubo_error", "eubo_minus_elbo")
+    without = [{k: v for k, v in row.items() if k not in added and "monte_carlo" not in k} for row in result["states"]]
+    (tmp_path / "without.json").write_text(json.dumps(result | {"states": without}))
+    words = [
+        f"--result={tmp_path / 'without.json'}",
+        f"--chains={chains / 'chains.npz'}",
+        "--weigh=512",
+        f"--output={tmp_path / 'both.json'}",
+    ]
+    model = Path(arl.__file__).parent / "pretrained" / "cuau-2x2x4"
+    monkeypatch.setattr("sys.argv", ["evaluate_models.py", "cuau-2x2x4", f"--model={model}", *words])
+    evaluate.main()
+    found = json.loads((tmp_path / "both.json").read_text())
+    for row, expected in zip(found["states"], result["states"], strict=True):
+        assert row["phases_monte_carlo"] == expected["phases_monte_carlo"]
+        if row["delta_mu"]:
+            assert "p_ess" not in row
+        else:
+            assert {k: row[k] for k in added} == pytest.approx({k: expected[k] for k in added}, rel=1e-6)
+    weighed = {order: figures["p_ess_states"] for order, figures in found["figures"].items()}
+    assert weighed == {"coarse-to-fine": 2, "random": 2} and "--weigh 512" in found["beside"]

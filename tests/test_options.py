@@ -79,7 +79,7 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "reverse_weight": BATCH,
         "consistency_weight": f"{HERE}:test_the_consistency_of_marginals_counts_with_its_weight",
         "block_share": "test_multiscale_training:test_a_run_computes_some_blocks_of_each_configuration_if_asked_for",
-        "coarse_batch_size": "test_multiscale_training:test_the_coarse_scales_alone_learn_if_asked_for",
+        "coarse_batch_size": "test_coarse_scales:test_the_coarse_scales_alone_learn_if_asked_for",
         "given_share": "test_multiscale_training:test_some_configurations_are_learned_given_random_sites_if_asked_for",
         "chain_block": BATCH,
         "chain_refresh": BATCH,

@@ -144,20 +144,15 @@ def _read_structure(path: str) -> Atoms:
     return atoms
 
 
-_LONGEST_LINE = 2**24
-
-
 def _check_lines(path: str) -> None:
-    """No line of a text file is endless: ASE's readers take half a minute for one of 100 MB."""
+    from arlattice.io.lines import lines_of
+
     with Path(path).open("rb") as file:
         if b"\0" in file.read(1024):  # a binary format
             return
         file.seek(0)
-        while line := file.readline(_LONGEST_LINE):
-            if len(line) == _LONGEST_LINE:
-                raise InputError(
-                    "STRUCTURE", path, f"has a line of {_LONGEST_LINE} characters or more; no structure file needs as long a line"
-                )
+        for _ in lines_of(file, "STRUCTURE", path):
+            pass
 
 
 def _read_mask(mask: str | None, n_sites: int) -> list[int]:

@@ -11,13 +11,12 @@ from arlattice.io.digest import KEY
 from arlattice.io.exporter import Exporter
 from arlattice.io.frames import HEADER, frame_digest, frames_with_atoms, from_frames
 from arlattice.io.header import to_header
+from arlattice.io.lines import lines_of
 
 if TYPE_CHECKING:
     from arlattice.samples import SampleSet
 
 __all__ = ["Extxyz"]
-
-_LONGEST_LINE = 2**24
 
 
 class Extxyz(Exporter):
@@ -42,17 +41,15 @@ class Extxyz(Exporter):
         from ase.io import read as read_frames
 
         with path.open(encoding="utf-8") as file:
-            _check_whole(file)
+            _check_whole(file, path)
             file.seek(0)
             return from_frames(read_frames(file, index=":", format="extxyz"), path)
 
 
-def _check_whole(file: TextIO) -> None:
+def _check_whole(file: TextIO, path: Path) -> None:
     """Every frame has the lines that its first line promises (ASE would count on to 10^12 atoms in an empty file)."""
     promised = 0
-    while line := file.readline(_LONGEST_LINE):
-        if len(line) == _LONGEST_LINE:
-            raise InputError("frames", f"a line of {_LONGEST_LINE} characters", "no line of arlattice is as long")
+    for line in lines_of(file, "file", str(path)):
         promised = promised - 1 if promised else 1 + int(line)
     if promised:
         raise InputError("frames", f"{promised} lines missing", "the last structure is cut short")
