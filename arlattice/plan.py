@@ -179,3 +179,10 @@ class Visits:
         """Those of some neighbouring blocks that are visited, and their rows."""
         here = range(max(blocks[0], self.first), max(self.first, min(blocks[-1] + 1, self.first + len(self))))
         return here, self.rows[here.start - self.first : here.stop - self.first]
+
+    def left_out(self, n: int) -> list[Visits]:
+        """What visits that go on to the last block leave out of ``n`` configurations: these blocks for the others, earlier ones for all."""
+        seen = torch.zeros(len(self), n, dtype=torch.int8, device=self.rows.device).scatter_(1, self.rows, 1)
+        others = seen.argsort(dim=1, stable=True)[:, : n - self.rows.shape[1]]
+        before = torch.arange(n, device=self.rows.device).expand(self.first, n)
+        return [visits for visits in (Visits(before), Visits(others, self.first)) if visits.rows.numel()]

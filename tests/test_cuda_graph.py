@@ -17,7 +17,7 @@ from arlattice.models.any_order_transformer import AnyOrderTransformer, AnyOrder
 from arlattice.models.build import build_model
 from arlattice.montecarlo.replica_exchange import ReplicaExchange
 from arlattice.plan import Visits
-from arlattice.random_numbers import Stream
+from arlattice.random_numbers import Stream, uniform
 from arlattice.testing import Case, randomise, small_cases
 from arlattice.thermo.exact import Enumeration
 from arlattice.training.chains import ModelChains
@@ -142,6 +142,28 @@ def test_replica_exchange_on_a_gpu_gives_the_enumerated_energies() -> None:
         mean = exact.mean(state, exact.energy)
         sigma = (exact.mean(state, (exact.energy - mean) ** 2) / 4000) ** 0.5
         assert abs(float(energy[k].mean()) - mean) < 4 * sigma
+
+
+@cuda
+def test_recorded_exchanges_are_those_that_are_not_recorded() -> None:
+    """On a grid of temperatures and fields, the same bits sweep after sweep."""
+    h = arl.hamiltonian("ising", supercell=(4, 4)).to("cuda")
+    states = [arl.SemiGrandCanonical(t, {"up": mu}) for t in (1.5, 2.0, 3.0) for mu in (-0.1, 0.0, 0.2)]
+    conditions = Conditions.from_states(states, h)[torch.arange(9).repeat_interleave(50)].to("cuda")
+    plain, recorded = (ReplicaExchange(h, conditions, (3, 3, 50), Stream(0, "chains", "cuda"), fuse=fuse) for fuse in (False, True))
+    for _ in range(12):
+        plain.run(1)
+        recorded.run(1)
+        assert torch.equal(plain.occupations, recorded.occupations) and plain.exchange_rate == recorded.exchange_rate
+    assert plain.exchange_rate > 0
+
+
+@cuda
+def test_numbers_of_a_gpu_are_those_of_the_cpu() -> None:
+    """One kernel makes them; large seeds, purposes, steps and samples, odd steps."""
+    for steps, samples in (((0, 8), (0, 3)), ((2**34 + 1, 9), (2**31, 300)), ((3, 1), (0, 1)), ((0, 100), (0, 5000)), ((1, 2), (5, 0))):
+        for seed, purpose in ((5, 7), (2**62 + 3, 2**32 - 5)):
+            assert torch.equal(uniform(seed, purpose, steps, samples), uniform(seed, purpose, steps, samples, "cuda").cpu())
 
 
 @cuda

@@ -79,6 +79,20 @@ def all_visits(blocks: int, m: int) -> list[Tensor]:
     return [torch.tensor(chosen) for chosen in itertools.product(some, repeat=blocks)]
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("m", [1, 2, 3])
+@pytest.mark.parametrize("name", SMALL)
+def test_visits_and_what_they_leave_out_make_the_whole(name: str, m: int, first: int) -> None:
+    """log q of each configuration, to 1e-10: the share of the visits, and those that were left out."""
+    model, x, plan, states = small(name)
+    blocks = len(plan.spans) - first
+    visits = Visits(Stream(m, "visits").permutations(3, blocks)[:, :m], first)
+    left = visits.left_out(3)
+    assert [len(part) for part in left] == [n for n, some in ((first, 3), (blocks, 3 - m)) if n * some]
+    found = sum(part.rows.shape[1] / 3 * weigh.visited_log_probs(model, x, plan, states, part).sum(1) for part in (visits, *left))
+    torch.testing.assert_close(found, weigh.log_probs(model, x, plan, states).sum(1), rtol=0, atol=1e-10)
+
+
 def flat_gradient(value: Tensor, model: Model) -> Tensor:
     gradients = torch.autograd.grad(value, list(model.parameters()), allow_unused=True, materialize_grads=True)
     return torch.cat([g.flatten().double() for g in gradients])
@@ -173,7 +187,7 @@ def test_each_block_is_computed_for_a_share_of_the_configurations() -> None:
 
 
 def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None:
-    """block_share = 0.5 of 8 configurations; the weights of the balanced objective take a second call."""
+    """block_share = 0.5 of 8 configurations; the weights of the balanced objective take a second call, for the other configurations."""
     for share in (0.5, 1.0):
         options = TrainingOptions.parse(BRIEF | {"block_share": share})
         run, seen = Trainer([ising(4, 4)], STATE, "multiscale", TINY, options, "cpu"), list[Any]()
@@ -184,7 +198,7 @@ def test_a_run_computes_some_blocks_of_each_configuration_if_asked_for() -> None
         before = run.model.fingerprint
         run.fit(None, False, None, False)
         some = len(run.model.resolve_plan(1, None, Stream(0)).spans), 4
-        assert seen == ([some, None] * 3 if share < 1 else [None] * 3) and run.model.fingerprint != before
+        assert seen == ([some, some] * 3 if share < 1 else [None] * 3) and run.model.fingerprint != before
 
 
 def test_some_configurations_are_learned_given_random_sites_if_asked_for() -> None:

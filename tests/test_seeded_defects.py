@@ -271,7 +271,7 @@ MONTE_CARLO = (
     ),
     Defect(
         "the acceptance of an exchange upside down",
-        "arlattice.montecarlo.replica_exchange:ReplicaExchange._exchange",
+        "arlattice.montecarlo.replica_exchange:ReplicaExchange._exchanged",
         "(crossed - straight)",
         "(straight - crossed)",
         "test_montecarlo:test_an_exchange_is_reversible_and_keeps_the_product",
@@ -279,7 +279,7 @@ MONTE_CARLO = (
     ),
     Defect(
         "an exchange at the level of the neighbour",
-        "arlattice.montecarlo.replica_exchange:ReplicaExchange._exchange",
+        "arlattice.montecarlo.replica_exchange:ReplicaExchange._exchanged",
         "c[b].log_f(energy[a], x[a])",
         "c[a].log_f(energy[a], x[a])",
         "test_montecarlo:test_an_exchange_is_reversible_and_keeps_the_product",
@@ -642,8 +642,8 @@ TRAINING = (
     Defect(
         "averaged weights that are the last ones",
         "arlattice.training.weights:move_average",
-        "theirs, 1 - decay",
-        "theirs, 1.0",
+        "weights, 1 - decay",
+        "weights, 1.0",
         "test_training:test_the_saved_weights_are_the_moving_average",
     ),
     Defect(
@@ -696,7 +696,7 @@ BLOCKS = (
     Defect(
         "configurations weighed by the blocks that are visited",
         "arlattice.training.objectives:_replayed",
-        "log_prob if visits is None else _log_prob(model, x, plan, conditions)",
+        "log_prob if visits is None else _whole(model, x, plan, conditions, visits, log_prob)",
         "log_prob",
         "test_multiscale_training:test_the_mean_gradient_of_an_objective_is_that_of_all_blocks",
         lambda m: {"objective": "balanced", "soft": False},
@@ -758,9 +758,9 @@ BLOCKS = (
     ),
     Defect(
         "gradients of the copies of a cell of which one is lost",
-        "arlattice.models.torus_convolution:collected",
-        "for copies in inverse:",
-        "for copies in inverse[1:]:",
+        "arlattice.models.torus_convolution:_Copies.backward",
+        "enumerate(ctx.saved_tensors[0])",
+        "enumerate(ctx.saved_tensors[0][1:])",
         "test_torus_convolution:test_a_convolution_is_the_sum_over_neighbours_and_so_is_its_gradient",
         lambda m: {"name": "3x4", "dilation": 1},
     ),

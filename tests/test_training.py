@@ -166,7 +166,7 @@ def test_the_saved_weights_are_the_moving_average() -> None:
         with torch.no_grad():
             for p in parameters:
                 p.add_(1.0)
-        move_average(run.average, run.model, average_decay(run.step, run.options))
+        move_average(list(run.average.parameters()), list(run.model.parameters()), average_decay(run.step, run.options))
         decay = min(0.5, (1 + step) / (10 + step))
         expected = [decay * e + (1 - decay) * p for e, p in zip(expected, parameters, strict=True)]
         assert all(torch.allclose(a, e, atol=1e-6) for a, e in zip(run.average.parameters(), expected, strict=True))

@@ -10,6 +10,7 @@ so that a model that adds a network to it learns only the free energy of what is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -117,8 +118,10 @@ def choose(logits: Tensor, uniform: Tensor, given: Tensor) -> tuple[Tensor, Tens
         given: (batch, k) species, -1 where to draw.
     """
     logits = logits.double()
-    total = logits.softmax(-1).cumsum(-1)
-    drawn = (total[..., :-1] <= uniform[..., None] * total[..., -1:]).sum(-1)
+    *below, total = accumulate(logits.softmax(-1).unbind(-1))  # species are few: a scan along them is slow on a GPU
+    threshold, drawn = uniform * total, torch.zeros_like(given)
+    for each in below:
+        drawn = drawn + (each <= threshold)
     species = torch.where(given >= 0, given, drawn)
     chosen = logits.log_softmax(-1).gather(-1, species[..., None])[..., 0]
     return species, torch.where(given >= 0, 0.0, chosen)

@@ -49,9 +49,10 @@ def choose_kernels(tables: Tables, device: torch.device, dtype: torch.dtype, mem
 
         return CpuKernels(tables, dtype, member)
     if device.type == "cuda" and dtype in _COMPILED:
-        from arlattice.kernels.cuda import CudaKernels, available
+        from arlattice.kernels import nvrtc
+        from arlattice.kernels.cuda import CudaKernels
 
-        if available():
+        if nvrtc.available():
             return CudaKernels(tables, device, dtype, member)
     from arlattice.kernels.gathers import GatherKernels
 

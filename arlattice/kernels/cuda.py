@@ -1,28 +1,27 @@
 """`CudaKernels`: energies and sweeps of a cluster expansion on a GPU, by kernels that NVRTC compiles.
 
-torch brings NVRTC along, so no CUDA toolkit is needed. A kernel is compiled when it is first used, in about a second, and runs on the
+A kernel is compiled when it is first used, in about a second, and runs on the
 current stream: recorded graphs may hold it. Two roads, as on a CPU: products are counted for four chains a lane where all of them do the
 same (`counts.cu`), and tables are looked up by a lane a chain elsewhere (`loops.cu`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from arlattice.kernels import nvrtc
 from arlattice.kernels.count_table import CountTable, count_table
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
 from arlattice.kernels.straight_line import sites_near, straight_line
 from arlattice.kernels.tables import Tables
 
-__all__ = ["CudaKernels", "available"]
+__all__ = ["CudaKernels"]
 
 _MOST_SLOTS = 1023  # of a packed cluster
 _MOST_PRODUCTS = 4096  # of all kinds of site, as code
@@ -33,16 +32,6 @@ _WARPS = 12  # that are worth to run at once on a multiprocessor, for those that
 _STATE_IN_SHARED = 200 * 1024  # bytes of a multiprocessor
 _TOGETHER = 4  # sites whose energies are written at once
 _RULES = {"heat-bath": 0, "metropolis": 1, "swap": 2}
-
-
-@cache
-def available() -> bool:
-    """Whether kernels can be compiled and run here."""
-    try:
-        _compiled("energies", "loops.cu", _defines(REAL="float", Q=2, SHARED_STATE=1), "", torch.cuda.current_device())
-    except Exception:  # NVRTC, the driver or torch's call of them is another than we know: gathers do instead
-        return False
-    return True
 
 
 class CudaKernels:
@@ -131,7 +120,7 @@ class CudaKernels:
         states = [beta.double().contiguous(), mu.double().contiguous()]
         noise = _or_null(None if numbers.noise is None else numbers.noise.to(x.device, torch.float64))
         places = _or_null(None if order is None else order.to(x.device, torch.int32))
-        random = [*_words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *_words(step)))]
+        random = [*nvrtc.words(numbers.seed), *(w for word, step in numbers.purposes for w in (word, *nvrtc.words(step)))]
         if self._counts is not None:
             new = torch.empty_like(x, memory_format=torch.contiguous_format)
             visits = sweeps * self._n_sites if order is None else order.numel() if rule == "heat-bath" else len(order)
@@ -156,9 +145,9 @@ class CudaKernels:
 
     def _run(self, name: str, n: int, lanes: int, shared: int, arguments: list[Any], in_shared: bool = True) -> None:
         if n:
-            defines = _defines(REAL=_REAL[self.dtype], Q=self._q, SHARED_STATE=int(in_shared))
+            defines = nvrtc.defines(REAL=_REAL[self.dtype], Q=self._q, SHARED_STATE=int(in_shared))
             with torch.cuda.device(self._device):
-                kernel = _compiled(name, "loops.cu", defines, "", torch.cuda.current_device())
+                kernel = nvrtc.compiled(name, "loops.cu", defines, "", torch.cuda.current_device())
                 kernel(grid=(-(-n // lanes), 1, 1), block=(lanes, 1, 1), args=arguments, shared_mem=shared)
 
 
@@ -225,10 +214,10 @@ class _Counted:
             "NEAR": self._near,
             "TOGETHER": _TOGETHER,
         }
-        defines = _defines(REAL=_REAL[self._dtype], Q=q, **where)
+        defines = nvrtc.defines(REAL=_REAL[self._dtype], Q=q, **where)
         batch = [self._sites[4 if state == 2 else 1], weights, n_groups, n_sites, self._n_features, member, x.contiguous(), n, far]
         with torch.cuda.device(x.device):
-            kernel = _compiled(name.replace("-", "_"), "counts.cu", defines, self._code, torch.cuda.current_device())
+            kernel = nvrtc.compiled(name.replace("-", "_"), "counts.cu", defines, self._code, torch.cuda.current_device())
             kernel(grid=(blocks, split, 1), block=(32 * warps, 1, 1), args=[*batch, *arguments], shared_mem=shared)
 
 
@@ -266,27 +255,8 @@ def _or_null(tensor: Tensor | None) -> Tensor:
     return torch.empty(0, device="cuda") if tensor is None else tensor.contiguous()
 
 
-def _words(number: int) -> tuple[int, int]:
-    """The low and the high 32 bits."""
-    return number & 0xFFFFFFFF, number >> 32
-
-
 def _aligned(size: int) -> int:
     return -(-size // 16) * 16
 
 
 _REAL = {torch.float32: "float", torch.float64: "double"}
-
-
-def _defines(**names: object) -> str:
-    return "".join(f"#define {name} {value}\n" for name, value in names.items())
-
-
-@cache
-def _compiled(name: str, file: str, defines: str, code: str, device: int) -> Callable[..., None]:
-    """A kernel of a file, with straight-line code in it, for the current device, which is that of the number given."""
-    common, source = (Path(__file__).with_name(f).read_text(encoding="utf-8") for f in ("common.cu", file))
-    kernel: Any = torch.cuda._compile_kernel(defines + common + source.replace("STRAIGHT_LINE_CODE", code), name)
-    properties: Any = torch.cuda.get_device_properties()
-    kernel.set_shared_memory_config(properties.shared_memory_per_block_optin)
-    return kernel

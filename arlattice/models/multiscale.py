@@ -317,10 +317,8 @@ class Multiscale(Model):
         return self._recorded(occupations, Plan.of(plan), conditions, targets, visits)
 
     def compile_network(self) -> None:
-        """Record passes as CUDA graphs, and compile what gathers gradients across the boundary."""
+        """Record passes as CUDA graphs."""
         self._recorded = RecordedPasses(self)
-        for layout in self.layouts.values():
-            layout.compile()
 
     # -- drawing ---------------------------------------------------------------------------------
 

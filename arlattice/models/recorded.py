@@ -32,6 +32,7 @@ class RecordedPasses:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._passes: dict[Hashable, tuple[_Pass, dict[str, Tensor]]] = {}
         self._with_gradient: dict[Hashable, list[_Recording]] = {}
         self._without: dict[Hashable, Graphs] = {}
 
@@ -40,13 +41,15 @@ class RecordedPasses:
         given = {"occupations": occupations, "order": plan.order, "given": plan.given, **conditions.to_tensors()}
         rows, first = (None, 0) if visits is None else (visits.rows, visits.first)
         inputs = {name: t for name, t in (given | {"weights": targets, "visits": rows}).items() if t is not None}
-        one = _Pass(self._model, plan.sizes, first, conditions, tuple(inputs))
         key = plan.sizes, first, conditions.ensemble, self._model.precision, tuple((name, t.shape, t.dtype) for name, t in inputs.items())
+        if key not in self._passes:
+            one = _Pass(self._model, plan.sizes, first, conditions, tuple(inputs))
+            self._passes[key] = one, dict(one.named_parameters())
+        one, weights = self._passes[key]
         if not torch.is_grad_enabled():
             graphs = self._without.setdefault(key, Graphs())
             found: Tensor = graphs(lambda named: (one(*named.values()),), inputs)[0]
             return found
-        weights: dict[str, Tensor] = dict(one.named_parameters())
         recordings, steps = self._with_gradient.setdefault(key, []), sum(p._version for p in weights.values())
         free = next((recording for recording in recordings if recording.awaited != steps), None)
         if free is None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from arlattice.models.residual_block import ResidualBlock
 from arlattice.models.torus_convolution import Rim, TorusConvolution, linear
 
 __all__ = ["ScaleNetwork"]
@@ -77,23 +78,3 @@ class ScaleNetwork(nn.Module):
         fields = torch.where(species[..., None] >= 0, 0.0, features)
         cells = torch.cat([known, fields, here], -1).view(B, entries // self.sites, -1)
         return F.pad(cells, (0, self.channels - cells.shape[-1]))
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions after a norm whose scale and shift come from what steers it."""
-
-    def __init__(self, width: int, dimensions: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 2 * width)
-        self.first, self.second = (TorusConvolution((width, width), dimensions) for _ in range(2))
-        for layer in (self.modulation, self.second.linear):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, z: Tensor, steering: Tensor, rim: Rim) -> Tensor:
-        """The cells (B, M, d) after one block, steered by (B, d)."""
-        scale, shift = linear(self.modulation, steering)[:, None].chunk(2, -1)
-        inner = self.first(torch.addcmul(shift, self.norm(z), 1 + scale), rim)
-        result: Tensor = z + self.second(F.gelu(inner), rim)
-        return result

@@ -5,16 +5,15 @@ Tables name sites by their place in the order of the plan, so that a plan that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from arlattice.decoding.scales import Scale, Scales
-from arlattice.models.torus_convolution import Rim, collected
+from arlattice.models.torus_convolution import Rim
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 
@@ -52,11 +51,6 @@ class ScaleTables:
         mean = None if self.mean is None else self.mean.to(device)
         members, slot, codes = (t.to(device) for t in (self.members, self.slot, self.codes))
         return replace(self, rim=self.rim.to(device), members=members, slot=slot, codes=codes, mean=mean)
-
-
-@cache
-def _compiled() -> Callable[[Tensor, Tensor], Tensor]:
-    return torch.compile(collected, dynamic=False)
 
 
 class Layout:
@@ -112,11 +106,6 @@ class Layout:
         mean = np.zeros((len(scale.torus), len(finest)))
         mean[nearest, np.arange(len(finest))] = finer
         return torch.from_numpy(mean / np.maximum(mean.sum(1, keepdims=True), 1)).float()
-
-    def compile(self) -> None:
-        """Compile what sums gradients across the boundary (`arlattice.models.torus_convolution.collected`)."""
-        for device in self._kept:
-            self._kept[device] = tuple(replace(t, rim=replace(t.rim, collect=_compiled())) for t in self._kept[device])
 
     # -- plans -----------------------------------------------------------------------------------
 

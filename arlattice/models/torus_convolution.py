@@ -1,12 +1,13 @@
 """Convolutions over the cells of any supercell: cells in a box, a rim copied from across the periodic boundary, an ordinary convolution.
 
 The box is that of the Hermite form (`arlattice.decoding.torus.Torus`), so that skewed supercells need nothing else: the rim is one gather.
+On a GPU neighbours are read where they are (`arlattice.kernels.convolutions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from arlattice.decoding.torus import Torus
+from arlattice.kernels import convolutions as kernels
 
-__all__ = ["Rim", "TorusConvolution", "collected", "linear"]
+__all__ = ["Rim", "TorusConvolution", "linear"]
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -29,15 +31,15 @@ class Rim:
         table: numbers of the cells in the box with its rim, flat.
         inverse: places of every cell there, (copies, cells); a place behind the last where it has fewer copies than another.
         shape: of the box with its rim.
+        neighbours: that a convolution reads around every cell, itself too, int32, (3^d, cells).
         width: of the rim, the dilation of the convolutions.
-        collect: sums the gradients of the copies of each cell.
     """
 
     table: Tensor
     inverse: Tensor
     shape: tuple[int, ...]
+    neighbours: Tensor
     width: int
-    collect: Callable[[Tensor, Tensor], Tensor]
 
     @classmethod
     def of(cls, torus: Torus, axes: tuple[int, ...], width: int) -> Rim:
@@ -50,15 +52,24 @@ class Rim:
         copy = np.arange(len(flat)) - starts[flat[places]]
         inverse = np.full((counts.max(), len(torus)), len(flat))
         inverse[copy, flat[places]] = places
-        return cls(torch.from_numpy(flat.copy()), torch.from_numpy(inverse), tuple(table.shape[axis] for axis in axes), width, collected)
+        steps = np.zeros((3 ** len(axes), 1, 3), dtype=int)
+        steps[:, 0, list(axes)] = width * np.array(list(itertools.product((-1, 0, 1), repeat=len(axes))))
+        around = torus.number(torus.points + steps).astype(np.int32)
+        shape = tuple(table.shape[axis] for axis in axes)
+        return cls(torch.from_numpy(flat.copy()), torch.from_numpy(inverse), shape, torch.from_numpy(around), width)
 
     def to(self, device: torch.device) -> Rim:
         """The same elsewhere."""
-        return replace(self, table=self.table.to(device), inverse=self.inverse.to(device))
+        table, inverse, neighbours = (t.to(device) for t in (self.table, self.inverse, self.neighbours))
+        return Rim(table, inverse, self.shape, neighbours, self.width)
+
+    def around(self, dimensions: int) -> Tensor:
+        """The neighbours that a convolution of so many dimensions reads; of 0 each cell alone."""
+        return self.neighbours if dimensions else self.neighbours[len(self.neighbours) // 2, None]
 
     def __call__(self, x: Tensor) -> Tensor:
         """(batch, cells, channels) -> (batch, channels, *box with rim), channels last in memory."""
-        padded: Tensor = _Copies.apply(x, self.table, self.inverse, self.collect)
+        padded: Tensor = _Copies.apply(x, self.table, self.inverse)
         return padded.unflatten(1, self.shape).movedim(-1, 1)
 
 
@@ -66,26 +77,20 @@ class _Copies(torch.autograd.Function):
     """x[:, table] with a gradient that sums the copies of each cell in a fixed order."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, inverse: Tensor, collect: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, table: Tensor, inverse: Tensor) -> Tensor:
         """(batch, cells, channels) -> (batch, entries of the table, channels)."""
         ctx.save_for_backward(inverse)
-        ctx.collect = collect
         return x.index_select(1, table)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """See `forward`."""
-        return ctx.collect(gradients[0], ctx.saved_tensors[0]), None, None, None
-
-
-def collected(gradient: Tensor, inverse: Tensor) -> Tensor:
-    """Sum of the copies of each cell: (batch, entries, channels), (copies, cells) -> (batch, cells, channels), in a fixed order."""
-    total = None
-    for copies in inverse:
-        there = (copies < gradient.shape[1])[:, None]
-        part = torch.where(there, gradient.index_select(1, copies.clamp(max=gradient.shape[1] - 1)), 0.0)
-        total = part if total is None else total + part
-    return gradient[:, :0] if total is None else total
+        gradient, total = gradients[0], gradients[0][:, :0]
+        for k, copies in enumerate(ctx.saved_tensors[0]):
+            there = (copies < gradient.shape[1])[:, None]
+            part = torch.where(there, gradient.index_select(1, copies.clamp(max=gradient.shape[1] - 1)), 0.0)
+            total = total + part if k else part
+        return total, None, None
 
 
 class TorusConvolution(nn.Module):
@@ -103,12 +108,34 @@ class TorusConvolution(nn.Module):
 
     def forward(self, x: Tensor, rim: Rim) -> Tensor:
         """(batch, cells, channels in) -> (batch, cells, channels out), in the precision of ``x``."""
+        if kernels.fits(x, self.channels[1]):
+            result: Tensor = _Fused.apply(x, self.linear.weight, self.linear.bias, rim.around(self.dimensions))
+            return result
         if self.dimensions == 0:
             return linear(self.linear, x)
         weight, bias = self.linear.weight.to(x.dtype), self.linear.bias.to(x.dtype)
         kernel = weight.unflatten(1, (*(3,) * self.dimensions, self.channels[0])).movedim(-1, 1)
         out = _CONVOLUTIONS[self.dimensions](rim(x), kernel, bias, dilation=rim.width)
         return out.movedim(1, -1).flatten(1, -2)
+
+
+class _Fused(torch.autograd.Function):
+    """A convolution by one kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, neighbours: Tensor) -> Tensor:
+        """(batch, cells, channels in) -> (batch, cells, channels out)."""
+        x, weight = x.contiguous(), weight.to(x.dtype)
+        ctx.save_for_backward(x, weight, neighbours)
+        return kernels.convolution(x, weight, bias, neighbours)[0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """See `forward`."""
+        x, weight, neighbours = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        by_x = kernels.input_gradient(gradient, weight, neighbours) if ctx.needs_input_grad[0] else None
+        return by_x, *kernels.weight_gradient(x, gradient, neighbours), None
 
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -63,8 +63,17 @@ def visit(hamiltonian: Hamiltonian, x: Tensor, site: Tensor, beta: Tensor, mu: T
     return torch.where(torch.arange(x.shape[1], device=x.device) == site, species[:, None], x)
 
 
-def site_probabilities(hamiltonian: Hamiltonian, occupations: Tensor, state: Conditions) -> Tensor:
-    """P(x_i = s | all other sites) at every site, in states that forbid nothing: (batch, sites) -> (batch, sites, species)."""
+def site_probabilities(hamiltonian: Hamiltonian, occupations: Tensor, state: Conditions, allowed: Tensor) -> Tensor:
+    """P(x_i = s | all other sites) at every site, in states that forbid nothing.
+
+    Args:
+        hamiltonian: on the device of all.
+        occupations: (batch, sites).
+        state: one row a configuration.
+        allowed: which species every site may hold, (sites, species).
+
+    Returns:
+        (batch, sites, species), float64.
+    """
     logits = -state.beta[:, None, None] * (hamiltonian.flip_differences(occupations) - state.mu[:, None])
-    allowed = hamiltonian.lattice.allowed.to(logits.device)
     return logits.masked_fill(~allowed, -torch.inf).double().softmax(-1)

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from arlattice.conditions import Conditions
+from arlattice.cuda_graph import Graphs
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.montecarlo.moves import Sweep, make_sweep, repeat
 from arlattice.montecarlo.start import random_occupations
 from arlattice.random_numbers import Stream
+from arlattice.tabled_hamiltonian import TabledHamiltonian
 
 __all__ = ["CHAINS", "ReplicaExchange"]
 
@@ -37,7 +39,7 @@ class ReplicaExchange:
             which do not exchange.
         seed: of all random numbers, those of a chain by its place in the grid; None takes a fresh one; or the stream of a larger run.
         occupations: where to start, (chains, sites); None starts at random.
-        fuse: compile the move, if it can be (GPUs).
+        fuse: on a GPU, compile the move, if it can be, and record exchanges as graphs.
         sweep: the move, see `arlattice.montecarlo.moves`; None takes the first registered for the ensemble: heat baths, or swaps at
             fixed composition.
 
@@ -68,6 +70,8 @@ class ReplicaExchange:
         self.exchange_rate = torch.zeros((), device=device)
         self._turn = 0
         self.move: Sweep = make_sweep(None, conditions.ensemble, self.hamiltonian) if sweep is None else sweep
+        self._graphs = Graphs() if fuse and isinstance(self.hamiltonian, TabledHamiltonian) else None
+        self._pairs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         if fuse and hasattr(self.move, "compile"):
             self.move.compile()
 
@@ -97,24 +101,34 @@ class ReplicaExchange:
         axes = self._axes
         if not axes:
             return
-        axis, parity = axes[self._turn % len(axes)], self._turn // len(axes) % 2
+        a, b = self._neighbours(axes[self._turn % len(axes)], self._turn // len(axes) % 2)
         self._turn += 1
-        grid = torch.arange(len(self.occupations), device=self.stream.device).view(self.shape).movedim(axis, 0)[parity:]
-        grid = grid[: len(grid) // 2 * 2]
-        if len(grid):
-            self._exchange(grid[0::2].flatten(), grid[1::2].flatten())
+        if len(a):
+            inputs = {"x": self.occupations, "a": a, "b": b, "uniform": self.stream["exchange"].uniform(1, len(a))[0]}
+            exchanged = self._exchanged(inputs) if self._graphs is None else self._graphs(self._exchanged, inputs)
+            self.occupations, self.exchange_rate = exchanged
 
-    def _exchange(self, a: Tensor, b: Tensor) -> None:
-        energy, x, c = self.hamiltonian.energy(self.occupations), self.occupations, self.conditions
+    def _neighbours(self, axis: int, parity: int) -> tuple[Tensor, Tensor]:
+        """Pairs of chains that stand side by side along an axis, from an even place or from an odd one."""
+        if (axis, parity) not in self._pairs:
+            grid = torch.arange(len(self.occupations), device=self.stream.device).view(self.shape).movedim(axis, 0)[parity:]
+            grid = grid[: len(grid) // 2 * 2]
+            self._pairs[axis, parity] = grid[0::2].flatten(), grid[1::2].flatten()
+        return self._pairs[axis, parity]
+
+    def _exchanged(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Occupations and exchange rate, once pairs of chains a and b were offered an exchange."""
+        x, a, b, c = inputs["x"], inputs["a"], inputs["b"], self.conditions
+        energy = self.hamiltonian.energy(x)
         crossed = c[a].log_f(energy[b], x[b]) + c[b].log_f(energy[a], x[a])
         straight = c[a].log_f(energy[a], x[a]) + c[b].log_f(energy[b], x[b])
-        accept = self.stream["exchange"].uniform(1, len(a))[0] < (crossed - straight).double().exp()
+        accept = inputs["uniform"] < (crossed - straight).double().exp()
         accept = accept & (c.targets[a] == c.targets[b]).all(1)
         if (member := getattr(self.hamiltonian, "member", None)) is not None:  # energies of another member would be needed
             accept = accept & (member.to(a.device)[a] == member.to(a.device)[b])
         source = torch.arange(len(x), device=x.device)
         source[torch.cat([a, b])] = torch.cat([torch.where(accept, b, a), torch.where(accept, a, b)])
-        self.occupations, self.exchange_rate = x[source], accept.float().mean()
+        return x[source], accept.float().mean()
 
     def to_tensors(self) -> dict[str, Tensor]:
         """State to continue from with the same bits (the counters of the stream are the caller's)."""

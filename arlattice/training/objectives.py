@@ -254,9 +254,17 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
             log_prob, smooth = _log_prob(model, x, plan, conditions, torch.stack([hard, targets]), visits)
     with torch.no_grad():
         log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
-        with model.autocast():
-            whole = log_prob if visits is None else _log_prob(model, x, plan, conditions)
+        whole = log_prob if visits is None else _whole(model, x, plan, conditions, visits, log_prob)
         return log_prob, smooth, _Advantage.of(whole.double() - log_f, batch.replay_group)
+
+
+def _whole(model: Model, x: Tensor, plan: Plan, conditions: Conditions, visits: Visits, seen: Tensor) -> Tensor:
+    """log q (batch,) from its estimate by some visits, and all that these leave out."""
+    total = seen * (visits.rows.shape[1] / len(x))
+    with model.autocast():
+        for others in visits.left_out(len(x)):
+            total = total + _log_prob(model, x, plan, conditions, None, others) * (others.rows.shape[1] / len(x))
+    return total
 
 
 def _log_prob(

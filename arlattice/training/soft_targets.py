@@ -39,7 +39,7 @@ def soft_targets(model: Model, occupations: Tensor, conditions: Conditions) -> T
     hamiltonian = model.device_hamiltonian
     if not model.steps.constraint(conditions.ensemble).free or is_black_box(hamiltonian):
         return None
-    return site_probabilities(hamiltonian, occupations, conditions)
+    return site_probabilities(hamiltonian, occupations, conditions, model.steps.allowed)
 
 
 def is_black_box(hamiltonian: Hamiltonian) -> bool:

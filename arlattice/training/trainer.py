@@ -99,9 +99,8 @@ class Trainer:
         self.model.precision = options.precision
         check_footprint(options, self.states, max(h.lattice.n_sites for h in self.hamiltonians))
         self.systems = self._systems(hamiltonians, supercells, start)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-        )
+        self._weights, self._averages = (list[Tensor](model.parameters()) for model in (self.model, self.average))
+        self.optimizer = torch.optim.AdamW(self._weights, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
         sources = [source for system in self.systems for source in system.sources]
         self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream)
         self.done, self.figures, self.deadline = Progress(start=self.origin.get("start")), dict[str, float](), math.inf
@@ -234,10 +233,10 @@ class Trainer:
         loss = of_type("objective", self.objective(system.model, batch), Loss, f"{self.options.objective} must return a Loss")
         system.learn_priority(loss)
         loss.value.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, self.options.gradient_clip)
         self.optimizer.step()
         self.done = self.done._replace(step=self.step + 1)
-        move_average(self.average, self.model, average_decay(self.step, self.options))
+        move_average(self._averages, self._weights, average_decay(self.step, self.options))
         return loss, norm
 
     def _evaluate(self, loss: Loss, norm: Tensor, log: MetricsLog, bar: tqdm[Any]) -> None:

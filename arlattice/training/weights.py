@@ -77,8 +77,6 @@ def move_states(models: Sequence[Model], grids: Sequence[Conditions]) -> None:
 
 
 @torch.no_grad()
-def move_average(average: Model, model: Model, decay: float) -> None:
+def move_average(average: list[Tensor], weights: list[Tensor], decay: float) -> None:
     """One step of an exponential moving average of the weights, in place."""
-    ours: list[Tensor] = list(average.parameters())
-    theirs: list[Tensor] = list(model.parameters())
-    torch._foreach_lerp_(ours, theirs, 1 - decay)
+    torch._foreach_lerp_(average, weights, 1 - decay)
