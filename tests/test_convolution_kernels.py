@@ -1,4 +1,4 @@
-"""Convolutions, norms and their gradients by Triton kernels are those of torch: on a GPU, else by Triton's interpreter where it is installed."""
+"""Convolutions, norms and their gradients by Triton kernels are those of torch: on a GPU, else by Triton's interpreter, if installed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def test_a_residual_block_is_that_of_torch_and_so_are_its_gradients(name: str, w
         block = ResidualBlock(width, len(axes) if name != "one" else 0)
         set_weights(block)
         block = block.to(device, torch.float64 if dtype == torch.float64 else torch.float32)
-        z, steering = (normal(k, *shape).to(device, dtype).requires_grad_() for k, shape in ((5, (11, len(torus), width)), (6, (11, width))))
+        z, steering = (
+            normal(k, *shape).to(device, dtype).requires_grad_() for k, shape in ((5, (11, len(torus), width)), (6, (11, width)))
+        )
         return block(z, steering, Rim.of(torus, axes, 1).to(torch.device(device))), [z, steering, *block.parameters()]
 
     compare(work, precision)
