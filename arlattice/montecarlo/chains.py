@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from arlattice.arguments import items_of, of_type, whole_number
 from arlattice.conditions import Conditions
@@ -18,12 +20,15 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.independence import stream_of
 from arlattice.memory import check_memory
 from arlattice.montecarlo.moves import make_sweep
+from arlattice.montecarlo.precision import Precision, looks, warn_of
 from arlattice.montecarlo.replica_exchange import CHAINS, ReplicaExchange
 from arlattice.random_numbers import Stream
 from arlattice.samples import SampleSet
 from arlattice.version import __version__
 
 __all__ = ["check_schedule", "origin", "sample_chains", "sample_replicas"]
+
+_SHOWN = 50  # pieces of the burn-in in a progress bar
 
 
 def sample_chains(
@@ -37,6 +42,8 @@ def sample_chains(
     move: str | None = None,
     seed: int | None = None,
     device: torch.device | str = "cpu",
+    until: Mapping[str, float] | None = None,
+    progress: bool = False,
 ) -> SampleSet:
     """Run independent chains of one state from random configurations.
 
@@ -51,6 +58,9 @@ def sample_chains(
         seed: repeats a run; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers of a chain depend on the seed, the
             chain and the sweep alone, not on threads. With equal threads, device and build the configurations are the same.
         device: where to run. Chains run in the precision of the Hamiltonian; the energies recorded are float64.
+        until: standard errors to reach, by observable, e.g. ``{"x_Au": 1e-3}``; they allow for the correlations. The run then ends
+            early, and ``sweeps`` are the most it may take (`arlattice.montecarlo.precision`).
+        progress: show a progress bar.
 
     Returns:
         (sweeps // thin) * chains configurations, all chains of the first draw first, without log-probabilities. They are
@@ -58,10 +68,14 @@ def sample_chains(
 
     Raises:
         InputError: numbers out of range, or a move that does not fit the state or the Hamiltonian.
+
+    Warns:
+        PrecisionWarning: ``until`` was not reached; it says what would do.
     """
-    return sample_replicas(
-        hamiltonian, [state], chains=chains, sweeps=sweeps, burn_in=burn_in, thin=thin, move=move, seed=seed, device=device
-    )[0]
+    schedule = {"chains": chains, "sweeps": sweeps, "burn_in": burn_in, "thin": thin}
+    sets, missed = _sampled(hamiltonian, [state], None, schedule, move, seed, device, None if until is None else Precision(until), progress)
+    warn_of(missed)
+    return sets[0]
 
 
 def sample_replicas(
@@ -76,6 +90,8 @@ def sample_replicas(
     move: str | None = None,
     seed: int | None = None,
     device: torch.device | str = "cpu",
+    until: Mapping[str, float] | None = None,
+    progress: bool = False,
 ) -> list[SampleSet]:
     """Run chains in several states that exchange configurations after every sweep; see `ReplicaExchange`.
 
@@ -83,12 +99,32 @@ def sample_replicas(
         states: all of one kind, neighbours close enough to exchange.
         grid: how they lie, first axis slowest, e.g. (temperatures, chemical potentials); None is one line.
         chains: independent copies of the grid.
-        hamiltonian, sweeps, burn_in, thin, move, seed, device: as in `sample_chains`.
+        hamiltonian, sweeps, burn_in, thin, move, seed, device, progress: as in `sample_chains`.
+        until: as in `sample_chains`; errors to reach in every state.
 
     Returns:
         One set a state, in the order given. ``exchange_rate`` in the metadata is the mean over the sweeps and the whole grid.
     """
-    check_schedule(chains, sweeps, burn_in, thin)
+    schedule = {"chains": chains, "sweeps": sweeps, "burn_in": burn_in, "thin": thin}
+    sets, missed = _sampled(hamiltonian, states, grid, schedule, move, seed, device, None if until is None else Precision(until), progress)
+    warn_of(missed)
+    return sets
+
+
+def _sampled(
+    hamiltonian: Hamiltonian,
+    states: Sequence[Ensemble],
+    grid: Sequence[int] | None,
+    schedule: dict[str, int],
+    move: str | None,
+    seed: int | None,
+    device: torch.device | str,
+    precision: Precision | None,
+    progress: bool,
+) -> tuple[list[SampleSet], list[str]]:
+    """One set a state, and what is not known as well as was asked for."""
+    check_schedule(**schedule)
+    chains, sweeps, burn_in, thin = (schedule[name] for name in ("chains", "sweeps", "burn_in", "thin"))
     states = items_of("states", states, Ensemble, "give a list of states")
     if not states:
         raise InputError("states", states, "give at least one")
@@ -102,21 +138,45 @@ def sample_replicas(
     sweep = make_sweep(move, type(states[0]), on_device)
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
     replicas = ReplicaExchange(on_device, conditions, (*_grid(grid, len(states)), chains), stream, sweep=sweep)
-    replicas.run(burn_in)
-    kept, rate = _recorded(replicas, sweeps, thin)
-    metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, sweeps, burn_in, thin, stream.seed)
-    if len(states) > 1:
-        metadata["exchange_rate"] = rate
-    return _sample_sets(hamiltonian, states, kept.view(len(kept), len(states), chains, -1), stream.seed, metadata)
+
+    def sets_of(kept: list[Tensor], rate: float) -> list[SampleSet]:
+        done = sweeps if len(kept) == sweeps // thin else len(kept) * thin
+        metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, done, burn_in, thin, stream.seed)
+        if len(states) > 1:
+            metadata["exchange_rate"] = rate
+        return _sample_sets(hamiltonian, states, torch.stack(kept).view(len(kept), len(states), chains, -1), stream.seed, metadata)
+
+    if precision is not None:
+        precision.check(sets_of([replicas.occupations.cpu()], 0.0)[0])
+    with tqdm(total=burn_in + sweeps // thin * thin, disable=not progress, desc="Monte Carlo", unit="sweep", leave=False) as bar:
+        piece = max(1, burn_in // _SHOWN)
+        for done in range(0, burn_in, piece):
+            replicas.run(min(piece, burn_in - done))
+            bar.update(min(piece, burn_in - done))
+        return _recorded(replicas, sweeps // thin, thin, sets_of, precision, bar)
 
 
-def _recorded(replicas: ReplicaExchange, sweeps: int, thin: int) -> tuple[Tensor, float]:
-    """Configurations of every ``thin``-th sweep, (draws, chains, sites), and the mean exchange rate."""
-    kept, rate = [], torch.zeros((), device=replicas.stream.device)
-    for _ in range(sweeps // thin):
-        rate = rate + replicas.run(thin) / (sweeps // thin)
+def _recorded(
+    replicas: ReplicaExchange,
+    draws: int,
+    thin: int,
+    sets_of: Callable[[list[Tensor], float], list[SampleSet]],
+    precision: Precision | None,
+    bar: tqdm[Any],
+) -> tuple[list[SampleSet], list[str]]:
+    """Configurations of every ``thin``-th sweep, until the precision is reached or the sweeps are done; and what was missed."""
+    kept, rate, chains, looked = list[Tensor](), torch.zeros((), device=replicas.stream.device), replicas.shape[-1], looks(draws)
+    for draw in range(1, draws + 1):
+        rate = rate + replicas.run(thin)
         kept.append(replicas.occupations.cpu())
-    return torch.stack(kept), float(rate)
+        bar.update(thin)
+        if draw == draws or (precision is not None and draw in looked):
+            sets = sets_of(kept, float(rate) / draw)
+            missed = [] if precision is None else precision.missed(sets, chains)
+            if not missed:
+                break
+            bar.set_postfix_str(missed[0], refresh=False)
+    return sets, missed
 
 
 def _sample_sets(

@@ -161,7 +161,7 @@ SMALL = Scale(
     },
     training={
         "": {
-            "steps": 100,
+            "steps": 50,
             "learning_rate": 4e-3,
             "warmup_steps": 10,
             "ema_decay": 0.95,
@@ -173,9 +173,9 @@ SMALL = Scale(
             "evaluate_samples": 64,
             "checkpoint_every": 1000,
         },
-        "forward": {"steps": 150, "batch_size": 64},
-        "log-variance": {"steps": 150, "batch_size": 64},
-        "balanced": {"steps": 150, "batch_size": 64},
+        "forward": {"steps": 75, "batch_size": 64},
+        "log-variance": {"steps": 75, "batch_size": 64},
+        "balanced": {"steps": 75, "batch_size": 64},
         "self-consistency": {"batch_size": 64},
         "reverse": {"reverse_states": 4, "reverse_samples": 16},
         "mam": {**_MAM, "reverse_states": 4, "reverse_samples": 16, "chain_block": 2},
