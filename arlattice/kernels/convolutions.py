@@ -31,6 +31,7 @@ _CHUNK_WARPS, _CHUNK_STAGES = 4, 2
 _PROGRAMS = 264  # that share the rows there, at most
 _CELLS = 32  # of a configuration that are read at once in the gradient of a norm
 _WIDEST = 128  # channels, so that a tile fits into registers
+_SUMS = 64 * 64  # of a tap that are held in registers, where three taps are done together
 _EPSILON = 1e-5  # of `torch.nn.LayerNorm`
 
 
@@ -41,8 +42,9 @@ def available() -> bool:
 
 
 def fits(x: Tensor, width: int) -> bool:
-    """Whether these kernels do for a tensor: on a GPU, in a precision of tensor cores, neither too narrow nor too wide."""
-    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float32) and width % 16 == 0 and width <= _WIDEST and available()
+    """Whether these kernels do for a tensor (..., I) and so many channels out: on a GPU, in a precision of tensor cores, not too wide."""
+    wide = max(width, x.shape[-1]) > _WIDEST
+    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float32) and width % 16 == 0 and not wide and available()
 
 
 def convolution(
@@ -89,12 +91,14 @@ def weight_gradient(x: Tensor, gradient: Tensor, neighbours: Tensor) -> tuple[Te
     from arlattice.kernels.triton_convolutions import weight_gradient_kernel
 
     (B, M, inner), outer, taps = x.shape, gradient.shape[-1], len(neighbours)
-    group = 3 if taps % 3 == 0 else 1
+    blocks = _power(inner), _power(outer)
+    group = 3 if taps % 3 == 0 and blocks[0] * blocks[1] <= _SUMS else 1
     chunks = -(-B * M // _CHUNK)
     splits = min(chunks, max(1, _PROGRAMS * group // taps))
     weight = torch.empty(splits, outer, taps * inner, dtype=torch.float32, device=x.device)
     bias = torch.empty(splits, outer, dtype=torch.float32, device=x.device)
-    sizes = dict(TAPS=taps, GROUP=group, IN_BLOCK=_power(inner), OUT_BLOCK=_power(outer), CHUNK=_CHUNK)
+    sizes = dict(TAPS=taps, GROUP=group, IN_BLOCK=blocks[0], OUT_BLOCK=blocks[1], CHUNK=_CHUNK)
+    stages = _stages(_CHUNK * (blocks[1] + group * blocks[0]) * x.element_size(), _CHUNK_STAGES, x.device)
     grid = taps // group, splits
     weight_gradient_kernel[grid](
         x,
@@ -109,7 +113,7 @@ def weight_gradient(x: Tensor, gradient: Tensor, neighbours: Tensor) -> tuple[Te
         outer,
         **sizes,
         num_warps=_CHUNK_WARPS,
-        num_stages=_CHUNK_STAGES,
+        num_stages=stages,
     )
     return weight.sum(0), bias.sum(0)
 
@@ -152,13 +156,20 @@ def _run(
     (B, M, inner), outer, taps = x.shape, out.shape[-1], len(neighbours)
     kinds: dict[str, Any] = dict(MIRRORED=mirrored, AFTER=("none", "add", "gelu", "gelu'").index(after), KEEP=before is not None)
     precision = "tf32" if x.dtype == torch.float32 else "ieee"
-    sizes = dict(TAPS=taps, IN_BLOCK=_power(inner), OUT_BLOCK=_power(outer), TILE=_ROWS, PRECISION=precision)
+    sizes: dict[str, Any] = dict(TAPS=taps, IN_BLOCK=_power(inner), OUT_BLOCK=_power(outer), TILE=_ROWS, PRECISION=precision)
     read = x, weight, weight if bias is None else bias, neighbours, out if extra is None else extra
     written = out, out if before is None else before
     grid = (-(-B * M // _ROWS),)
+    stages = _stages((_ROWS + sizes["OUT_BLOCK"]) * sizes["IN_BLOCK"] * x.element_size(), _STAGES, x.device)
     convolution_kernel[grid](
-        *read, *written, B * M, M, inner, outer, **kinds, BIAS=bias is not None, **sizes, num_warps=_WARPS, num_stages=_STAGES
+        *read, *written, B * M, M, inner, outer, **kinds, BIAS=bias is not None, **sizes, num_warps=_WARPS, num_stages=stages
     )
+
+
+def _stages(size: int, most: int, device: torch.device) -> int:
+    """How many loads of so many bytes fit into the memory that the threads of a program share."""
+    room = torch.cuda.get_device_properties(device).shared_memory_per_block_optin if device.type == "cuda" else size
+    return max(1, min(most, room // size))
 
 
 def _power(n: int) -> int:
