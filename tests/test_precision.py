@@ -12,7 +12,7 @@ import arlattice as arl
 from arlattice.errors import InputError
 from arlattice.montecarlo import precision, sample_chains, sample_replicas
 from arlattice.montecarlo.autocorrelation import mean_error
-from arlattice.montecarlo.precision import FIRST_LOOK, PrecisionWarning, looks
+from arlattice.montecarlo.precision import PrecisionWarning, looks
 from arlattice.thermo.exact import Enumeration
 
 ISING = arl.hamiltonian("ising", supercell=(3, 3))
@@ -56,10 +56,30 @@ def test_every_state_of_a_grid_is_to_reach_it() -> None:
     assert max(errors) <= 0.01 and len({len(samples) for samples in sets}) == 1 and len(sets[0]) < 8 * 10_000
 
 
-def test_what_never_changes_is_known_at_the_first_look() -> None:
-    state = arl.Canonical(2.5, {"up": 4})
-    samples = sample_chains(ISING, state, sweeps=1000, until={"x_up": 1e-9}, **RUN)
-    assert samples.metadata["draws"] == FIRST_LOOK
+@pytest.mark.parametrize("chains", [1, 2])
+@pytest.mark.parametrize("sweeps", [1, 60])
+def test_what_has_not_changed_is_not_known(sweeps: int, chains: int) -> None:
+    """At T = 0.5 in a field no spin turns; a mean of equal numbers has no error that could be believed."""
+    frozen = arl.SemiGrandCanonical(0.5, {"up": 2.0})
+    with pytest.warns(PrecisionWarning, match="x_up never changed, so its error is not known"):
+        samples = sample_chains(ISING, frozen, chains=chains, sweeps=sweeps, burn_in=50, thin=1, until={"x_up": 0.1}, seed=1)
+    assert samples.metadata["draws"] == sweeps
+
+
+def test_what_cannot_be_reached_or_is_no_number_ends_with_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that no sweeps reach, numbers that are none, and an observable that refuses a configuration: no run is lost."""
+    with pytest.warns(PrecisionWarning, match="takes about too many sweeps"):
+        assert len(sample_chains(ISING, STATE, sweeps=100, until={"x_up": 1e-200}, **RUN)) == 400
+    plain = arl.SampleSet.per_sample
+
+    def refusing(samples: arl.SampleSet, name: str) -> torch.Tensor:
+        if len(samples) > 8 and name == "energy":
+            raise InputError("observable", name, "has no such number")
+        return plain(samples, name) if len(samples) <= 8 else torch.where(torch.arange(len(samples)) == 9, math.nan, plain(samples, name))
+
+    monkeypatch.setattr(arl.SampleSet, "per_sample", refusing)
+    with pytest.warns(PrecisionWarning, match="has no such number.*x_up is not a number in every configuration"):
+        assert len(sample_chains(ISING, STATE, sweeps=100, until={"energy": 1.0, "x_up": 1.0}, **RUN)) == 400
 
 
 def test_chains_that_are_too_short_or_disagree_go_on() -> None:

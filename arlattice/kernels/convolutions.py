@@ -36,15 +36,22 @@ _EPSILON = 1e-5  # of `torch.nn.LayerNorm`
 
 
 @cache
-def available() -> bool:
-    """Whether Triton is there."""
-    return importlib.util.find_spec("triton") is not None
+def available(device: int) -> bool:
+    """Whether Triton is there, and compiles and runs a kernel on a card with such tensor cores (of 2020 and later)."""
+    if importlib.util.find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    try:
+        norm(torch.zeros(1, 1, 16, device=f"cuda:{device}"), torch.zeros(1, 32, device=f"cuda:{device}"))
+    except Exception:  # no compiler, another driver or Triton than we know: torch alone does instead
+        return False
+    return True
 
 
 def fits(x: Tensor, width: int) -> bool:
     """Whether these kernels do for a tensor (..., I) and so many channels out: on a GPU, in a precision of tensor cores, not too wide."""
-    wide = max(width, x.shape[-1]) > _WIDEST
-    return x.is_cuda and x.dtype in (torch.bfloat16, torch.float32) and width % 16 == 0 and not wide and available()
+    if not x.is_cuda or x.dtype not in (torch.bfloat16, torch.float32) or width % 16 or max(width, x.shape[-1]) > _WIDEST:
+        return False
+    return available(x.device.index)
 
 
 def convolution(
@@ -88,55 +95,37 @@ def input_gradient(gradient: Tensor, weight: Tensor, neighbours: Tensor, *, befo
 
 def weight_gradient(x: Tensor, gradient: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients by weight (O, taps x I) and bias (O,), in float32; arguments as in `convolution` and `input_gradient`."""
-    from arlattice.kernels.triton_convolutions import weight_gradient_kernel
-
     (B, M, inner), outer, taps = x.shape, gradient.shape[-1], len(neighbours)
     blocks = _power(inner), _power(outer)
     group = 3 if taps % 3 == 0 and blocks[0] * blocks[1] <= _SUMS else 1
-    chunks = -(-B * M // _CHUNK)
+    chunks = max(1, -(-B * M // _CHUNK))
     splits = min(chunks, max(1, _PROGRAMS * group // taps))
     weight = torch.empty(splits, outer, taps * inner, dtype=torch.float32, device=x.device)
     bias = torch.empty(splits, outer, dtype=torch.float32, device=x.device)
     sizes = dict(TAPS=taps, GROUP=group, IN_BLOCK=blocks[0], OUT_BLOCK=blocks[1], CHUNK=_CHUNK)
     stages = _stages(_CHUNK * (blocks[1] + group * blocks[0]) * x.element_size(), _CHUNK_STAGES, x.device)
     grid = taps // group, splits
-    weight_gradient_kernel[grid](
-        x,
-        gradient,
-        neighbours,
-        weight,
-        bias,
-        B * M,
-        M,
-        -(-chunks // splits),
-        inner,
-        outer,
-        **sizes,
-        num_warps=_CHUNK_WARPS,
-        num_stages=stages,
-    )
+    tensors, numbers = (x, gradient, neighbours, weight, bias), (B * M, M, -(-chunks // splits), inner, outer)
+    _launch("weight_gradient_kernel", grid, *tensors, *numbers, **sizes, num_warps=_CHUNK_WARPS, num_stages=stages)
     return weight.sum(0), bias.sum(0)
 
 
 def norm(x: Tensor, modulation: Tensor) -> Tensor:
     """Layer norm of every cell (B, M, I), times one plus the first half of a modulation (B, 2 I), plus its second half."""
-    from arlattice.kernels.triton_convolutions import norm_kernel
-
     out = torch.empty_like(x)
     B, M, width = x.shape
     grid = (-(-B * M // _ROWS),)
-    norm_kernel[grid](x, modulation, out, B * M, M, width, _EPSILON, BLOCK=_power(width), TILE=_ROWS, num_warps=8)
+    _launch("norm_kernel", grid, x, modulation, out, B * M, M, width, _EPSILON, BLOCK=_power(width), TILE=_ROWS, num_warps=8)
     return out
 
 
 def norm_gradient(x: Tensor, modulation: Tensor, gradient: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients by the input of a `norm`, added to ``past`` (B, M, I), which came round it, and by its modulation (B, 2 I)."""
-    from arlattice.kernels.triton_convolutions import norm_gradient_kernel
-
     out, steering = torch.empty_like(x), torch.empty_like(modulation)
     B, M, width = x.shape
     sizes = dict(BLOCK=_power(width), TILE=min(_CELLS, _power(M)))
-    norm_gradient_kernel[(B,)](x, modulation, gradient, past, out, steering, M, width, _EPSILON, **sizes, num_warps=2)
+    tensors = x, modulation, gradient, past, out, steering
+    _launch("norm_gradient_kernel", (B,), *tensors, M, width, _EPSILON, **sizes, num_warps=2)
     return out, steering
 
 
@@ -151,8 +140,6 @@ def _run(
     after: str,
     mirrored: bool,
 ) -> None:
-    from arlattice.kernels.triton_convolutions import convolution_kernel
-
     (B, M, inner), outer, taps = x.shape, out.shape[-1], len(neighbours)
     kinds: dict[str, Any] = dict(MIRRORED=mirrored, AFTER=("none", "add", "gelu", "gelu'").index(after), KEEP=before is not None)
     precision = "tf32" if x.dtype == torch.float32 else "ieee"
@@ -161,15 +148,36 @@ def _run(
     written = out, out if before is None else before
     grid = (-(-B * M // _ROWS),)
     stages = _stages((_ROWS + sizes["OUT_BLOCK"]) * sizes["IN_BLOCK"] * x.element_size(), _STAGES, x.device)
-    convolution_kernel[grid](
-        *read, *written, B * M, M, inner, outer, **kinds, BIAS=bias is not None, **sizes, num_warps=_WARPS, num_stages=stages
+    _launch(
+        "convolution_kernel",
+        grid,
+        *read,
+        *written,
+        B * M,
+        M,
+        inner,
+        outer,
+        **kinds,
+        BIAS=bias is not None,
+        **sizes,
+        num_warps=_WARPS,
+        num_stages=stages,
     )
+
+
+def _launch(name: str, grid: tuple[int, ...], x: Tensor, /, *arguments: Any, **named: Any) -> None:
+    """Run a kernel where its first tensor is."""
+    from arlattice.kernels import triton_convolutions
+
+    if 0 not in grid:
+        with torch.cuda.device_of(x):
+            getattr(triton_convolutions, name)[grid](x, *arguments, **named)
 
 
 def _stages(size: int, most: int, device: torch.device) -> int:
     """How many loads of so many bytes fit into the memory that the threads of a program share."""
-    room = torch.cuda.get_device_properties(device).shared_memory_per_block_optin if device.type == "cuda" else size
-    return max(1, min(most, room // size))
+    properties: Any = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
+    return most if properties is None else max(1, min(most, properties.shared_memory_per_block_optin // size))
 
 
 def _power(n: int) -> int:

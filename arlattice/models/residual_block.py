@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from arlattice.kernels import convolutions as kernels
 from arlattice.models.torus_convolution import Rim, TorusConvolution, linear
@@ -38,10 +39,8 @@ class ResidualBlock(nn.Module):
         """The cells (B, M, d) after one block, steered by (B, d)."""
         modulation = linear(self.modulation, steering)
         if kernels.fits(z, z.shape[-1]):
-            layers = self.first.linear, self.second.linear
-            result: Tensor = _Fused.apply(
-                z, modulation, *(p for layer in layers for p in (layer.weight, layer.bias)), rim.around(self.first.dimensions)
-            )
+            weights = (p for layer in (self.first.linear, self.second.linear) for p in (layer.weight, layer.bias))
+            result: Tensor = _Fused.apply(z, modulation, *weights, rim.around(self.first.dimensions), torch.is_grad_enabled())
             return result
         scale, shift = modulation[:, None].chunk(2, -1)
         inner = self.first(torch.addcmul(shift, self.norm(z), 1 + scale), rim)
@@ -53,18 +52,27 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, modulation: Tensor, first: Tensor, first_bias: Tensor, second: Tensor, second_bias: Tensor, neighbours: Tensor
+        ctx: Any,
+        z: Tensor,
+        modulation: Tensor,
+        first: Tensor,
+        first_bias: Tensor,
+        second: Tensor,
+        second_bias: Tensor,
+        neighbours: Tensor,
+        keep: bool,
     ) -> Tensor:
-        """Cells (B, M, d), their modulation (B, 2 d), weights and biases of both convolutions."""
+        """Cells (B, M, d), their modulation (B, 2 d), weights and biases of both convolutions; whether to keep what a gradient needs."""
         z, modulation = z.contiguous(), modulation.contiguous()
         weights = first.to(z.dtype), second.to(z.dtype)
         normed = kernels.norm(z, modulation)
-        active, before = kernels.convolution(normed, weights[0], first_bias, neighbours, activated=True, keep=any(ctx.needs_input_grad))
+        active, before = kernels.convolution(normed, weights[0], first_bias, neighbours, activated=True, keep=keep)
         out, _ = kernels.convolution(active, weights[1], second_bias, neighbours, added=z)
         ctx.save_for_backward(z, modulation, normed, before, active, *weights, neighbours)
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """See `forward`."""
         z, modulation, normed, before, active, first, second, neighbours = ctx.saved_tensors
@@ -73,4 +81,4 @@ class _Fused(torch.autograd.Function):
         inner = kernels.input_gradient(outer, second, neighbours, before=before)
         by_first = kernels.weight_gradient(normed, inner, neighbours)
         by_z, by_modulation = kernels.norm_gradient(z, modulation, kernels.input_gradient(inner, first, neighbours), outer)
-        return by_z, by_modulation, *by_first, *by_second, None
+        return by_z, by_modulation, *by_first, *by_second, None, None

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from arlattice.decoding.torus import Torus
 from arlattice.kernels import convolutions as kernels
@@ -130,6 +131,7 @@ class _Fused(torch.autograd.Function):
         return kernels.convolution(x, weight, bias, neighbours)[0]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """See `forward`."""
         x, weight, neighbours = ctx.saved_tensors

@@ -130,7 +130,7 @@ def _sampled(
         raise InputError("states", states, "give at least one")
     of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
     device = check_device(device)
-    kept_bytes = 16 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
+    kept_bytes = 24 * chains * len(states) * (2 + sweeps // thin) * hamiltonian.lattice.n_sites
     check_memory("chains, sweeps", [chains, sweeps], kept_bytes, "record fewer: a larger thin, fewer chains or sweeps")
     if len({type(state) for state in states}) > 1:
         raise InputError("states", list(states), "all states must be of one kind")
@@ -139,15 +139,15 @@ def _sampled(
     conditions = Conditions.from_states(states, hamiltonian)[torch.arange(len(states)).repeat_interleave(chains)]
     replicas = ReplicaExchange(on_device, conditions, (*_grid(grid, len(states)), chains), stream, sweep=sweep)
 
-    def sets_of(kept: list[Tensor], rate: float) -> list[SampleSet]:
+    def sets_of(kept: Tensor, rate: float) -> list[SampleSet]:
         done = sweeps if len(kept) == sweeps // thin else len(kept) * thin
         metadata = origin(hamiltonian, f"monte-carlo/{sweep.entry.name}", chains, done, burn_in, thin, stream.seed)
         if len(states) > 1:
             metadata["exchange_rate"] = rate
-        return _sample_sets(hamiltonian, states, torch.stack(kept).view(len(kept), len(states), chains, -1), stream.seed, metadata)
+        return _sample_sets(hamiltonian, states, kept.view(len(kept), len(states), chains, -1), stream.seed, metadata)
 
     if precision is not None:
-        precision.check(sets_of([replicas.occupations.cpu()], 0.0)[0])
+        precision.check(sets_of(replicas.occupations.cpu()[None], 0.0)[0])
     with tqdm(total=burn_in + sweeps // thin * thin, disable=not progress, desc="Monte Carlo", unit="sweep", leave=False) as bar:
         piece = max(1, burn_in // _SHOWN)
         for done in range(0, burn_in, piece):
@@ -160,19 +160,21 @@ def _recorded(
     replicas: ReplicaExchange,
     draws: int,
     thin: int,
-    sets_of: Callable[[list[Tensor], float], list[SampleSet]],
+    sets_of: Callable[[Tensor, float], list[SampleSet]],
     precision: Precision | None,
     bar: tqdm[Any],
 ) -> tuple[list[SampleSet], list[str]]:
     """Configurations of every ``thin``-th sweep, until the precision is reached or the sweeps are done; and what was missed."""
-    kept, rate, chains, looked = list[Tensor](), torch.zeros((), device=replicas.stream.device), replicas.shape[-1], looks(draws)
+    kept = torch.empty(draws, *replicas.occupations.shape, dtype=torch.long)
+    rate, sets, missed, looked = torch.zeros((), device=replicas.stream.device), list[SampleSet](), list[str](), looks(draws)
     for draw in range(1, draws + 1):
         rate = rate + replicas.run(thin)
-        kept.append(replicas.occupations.cpu())
+        kept[draw - 1] = replicas.occupations.cpu()
         bar.update(thin)
         if draw == draws or (precision is not None and draw in looked):
-            sets = sets_of(kept, float(rate) / draw)
-            missed = [] if precision is None else precision.missed(sets, chains)
+            sets.clear()  # before others are made
+            sets += sets_of(kept[:draw], float(rate) / draw)
+            missed = [] if precision is None else precision.missed(sets, replicas.shape[-1])
             if not missed:
                 break
             bar.set_postfix_str(missed[0], refresh=False)

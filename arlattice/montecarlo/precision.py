@@ -65,15 +65,21 @@ class Precision:
         return [clause for samples in sets for name in self.until for clause in self._missed(samples, name, chains)]
 
     def _missed(self, samples: SampleSet, name: str, chains: int) -> list[str]:
-        values, target, thin = samples.per_sample(name), self.until[name], int(samples.metadata["thin"])
-        tau, draws, where = float(autocorrelation_time(values, chains)), len(values) // chains, describe(samples.state)
-        error = float(mean_error(values, chains))
+        target, where = self.until[name], describe(samples.state)
+        try:
+            values = samples.per_sample(name)
+        except InputError as refused:  # a configuration that has no such number
+            return [f"{where}: {refused}"]
         if bool((values == values[0]).all()):
-            return []  # fixed composition, a ground state: nothing to average
-        needed = math.ceil(max(LEAST_TIMES * tau, 2 * tau * LEAST_EFFECTIVE / chains, draws * (error / target) ** 2))
+            return [f"{where}: {name} never changed, so its error is not known"]
+        error, tau, draws = float(mean_error(values, chains)), float(autocorrelation_time(values, chains)), len(values) // chains
+        if not math.isfinite(error):
+            return [f"{where}: {name} is not a number in every configuration"]
+        needed = max(LEAST_TIMES * tau, 2 * tau * LEAST_EFFECTIVE / chains, draws * (error / target) * (error / target))
         if needed <= draws:
             return []
-        return [f"{where}: the error of {name} is {error:.2g}, not {target:.2g}, and takes about {needed * thin:,} sweeps"]
+        sweeps = f"{math.ceil(needed) * int(samples.metadata['thin']):,}" if needed < 1e12 else "too many"
+        return [f"{where}: the error of {name} is {error:.2g}, not {target:.2g}, and takes about {sweeps} sweeps"]
 
 
 def looks(draws: int) -> set[int]:

@@ -18,6 +18,7 @@ from arlattice.conditions import Conditions
 from arlattice.cuda_graph import Graphs
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
+from arlattice.montecarlo.compiled import compiled
 from arlattice.montecarlo.moves import Sweep, make_sweep, repeat
 from arlattice.montecarlo.start import random_occupations
 from arlattice.random_numbers import Stream
@@ -70,7 +71,10 @@ class ReplicaExchange:
         self.exchange_rate = torch.zeros((), device=device)
         self._turn = 0
         self.move: Sweep = make_sweep(None, conditions.ensemble, self.hamiltonian) if sweep is None else sweep
-        self._graphs = Graphs() if fuse and isinstance(self.hamiltonian, TabledHamiltonian) else None
+        tabled = isinstance(self.hamiltonian, TabledHamiltonian)
+        member = self.hamiltonian.member if tabled else None  # type: ignore[attr-defined]
+        self._member: Tensor | None = None if member is None else member.to(device)
+        self._graphs = Graphs() if fuse and tabled and self._member is None and compiled(self.hamiltonian) is not None else None
         self._pairs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         if fuse and hasattr(self.move, "compile"):
             self.move.compile()
@@ -124,8 +128,8 @@ class ReplicaExchange:
         straight = c[a].log_f(energy[a], x[a]) + c[b].log_f(energy[b], x[b])
         accept = inputs["uniform"] < (crossed - straight).double().exp()
         accept = accept & (c.targets[a] == c.targets[b]).all(1)
-        if (member := getattr(self.hamiltonian, "member", None)) is not None:  # energies of another member would be needed
-            accept = accept & (member.to(a.device)[a] == member.to(a.device)[b])
+        if self._member is not None:  # energies of another member would be needed
+            accept = accept & (self._member[a] == self._member[b])
         source = torch.arange(len(x), device=x.device)
         source[torch.cat([a, b])] = torch.cat([torch.where(accept, b, a), torch.where(accept, a, b)])
         return x[source], accept.float().mean()
