@@ -40,7 +40,7 @@ LAYERS: dict[str, set[str]] = {
     "io": {"physics", "hooks", "facade"},
     "montecarlo": {"kernels", "physics", "hooks", "facade"},
     "decoding": {"physics", "hooks", "facade"},
-    "models": {"physics", "hooks", "facade", "io", "decoding"},
+    "models": {"kernels", "physics", "hooks", "facade", "io", "decoding"},
     "training": {"physics", "hooks", "facade", "io", "montecarlo", "decoding", "models"},
     "thermo": {"physics", "hooks", "facade", "io", "montecarlo", "models"},
     "testing": _ALL - {"cli"},
