@@ -1,4 +1,4 @@
-"""The kernels of `arlattice.kernels.convolutions`. It needs Triton.
+"""The kernels of `arlattice.kernels.convolutions`. Only Triton runs them.
 
 Rows are cells of all configurations, one after another: row = configuration x M + cell.
 """
@@ -8,13 +8,20 @@ Rows are cells of all configurations, one after another: row = configuration x M
 
 from __future__ import annotations
 
-import triton
-import triton.language as tl
+try:
+    import triton.language as tl
+    from triton import jit
+except ModuleNotFoundError:  # nobody calls these functions then
+
+    def jit(function):
+        """The function as it is."""
+        return function
+
 
 __all__ = ["convolution_kernel", "norm_gradient_kernel", "norm_kernel", "weight_gradient_kernel"]
 
 
-@triton.jit
+@jit
 def convolution_kernel(
     x, weight, bias, neighbours, extra, out, before, rows, cells, inner, outer,
     TAPS: tl.constexpr, MIRRORED: tl.constexpr, AFTER: tl.constexpr, KEEP: tl.constexpr, BIAS: tl.constexpr,
@@ -56,7 +63,7 @@ def convolution_kernel(
     tl.store(out + place, total.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@jit
 def weight_gradient_kernel(
     x, gradient, neighbours, weight, bias, rows, cells, chunks, inner, outer,
     TAPS: tl.constexpr, GROUP: tl.constexpr, IN_BLOCK: tl.constexpr, OUT_BLOCK: tl.constexpr, CHUNK: tl.constexpr,
@@ -93,7 +100,7 @@ def weight_gradient_kernel(
         tl.store(bias + split * outer + o, total, mask=o < outer)
 
 
-@triton.jit
+@jit
 def norm_kernel(x, modulation, out, rows, cells, width, epsilon, BLOCK: tl.constexpr, TILE: tl.constexpr):
     """Layer norm of a tile of rows, scaled and shifted by the modulation of their configuration."""
     row = tl.program_id(0) * TILE + tl.arange(0, TILE)
@@ -109,7 +116,7 @@ def norm_kernel(x, modulation, out, rows, cells, width, epsilon, BLOCK: tl.const
     tl.store(out + place, (scaled * (1.0 + scale) + shift).to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@jit
 def norm_gradient_kernel(
     x, modulation, gradient, past, out, steering, cells, width, epsilon, BLOCK: tl.constexpr, TILE: tl.constexpr
 ):  # fmt: skip
