@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from block_models import BRIEF, TINY, model_on
 from lattices import FCC, lattice
 from torch import Tensor
 
@@ -13,37 +14,19 @@ import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.decoding import weigh
 from arlattice.hooks.manager import default_manager
-from arlattice.models.build import build_model
 from arlattice.plan import Plan, Visits
 from arlattice.random_numbers import Stream
-from arlattice.testing import random_hamiltonian, randomise
+from arlattice.testing import random_hamiltonian
 from arlattice.training.config import TrainingOptions
 from arlattice.training.objectives import Batch
 from arlattice.training.trainer import Trainer
 
 SGC = arl.SemiGrandCanonical
 STATE = SGC(2.3)
-TINY = {"width": 8, "layers": 1, "parts": 1}
-BRIEF: dict[str, Any] = {
-    "seed": 0,
-    "objective": "balanced",
-    "steps": 3,
-    "batch_size": 8,
-    "replay_group": 4,
-    "replica_copies": 8,
-    "replica_temperatures": 1,
-    "equilibration_sweeps": 2,
-    "evaluate_every": 100,
-    "evaluate_samples": 4,
-}
 
 
 def ising(*size: int) -> arl.Hamiltonian:
     return arl.hamiltonian("ising", supercell=size)
-
-
-def model_on(hamiltonian: arl.Hamiltonian, **options: Any) -> Any:
-    return randomise(build_model("multiscale", hamiltonian, TINY | options), seed=3)
 
 
 def test_coarse_blocks_learn_from_more_configurations() -> None:

@@ -39,20 +39,20 @@ def normal(seed: int, *shape: int) -> Tensor:
     return torch.special.ndtri(Stream(seed).uniform(1, int(np.prod(shape))).clamp(1e-9, 1 - 1e-9)).view(shape)
 
 
-def near(found: Tensor, expected: Tensor, precision: torch.dtype) -> None:
+def assert_near(found: Tensor, expected: Tensor, precision: torch.dtype) -> None:
     assert found.isfinite().all()
     distance = (found.double().cpu() - expected).norm() / expected.norm().clamp(min=1e-30)
     assert distance < NEAR[precision], float(distance)
 
 
-def compare(work: Callable[[torch.dtype, str], tuple[Tensor, list[Tensor]]], precision: torch.dtype) -> None:
+def assert_alike(work: Callable[[torch.dtype, str], tuple[Tensor, list[Tensor]]], precision: torch.dtype) -> None:
     """A result and its gradients beside double precision."""
     (found, given), (expected, exact) = work(precision, DEVICE), work(torch.float64, "cpu")
-    near(found, expected, precision)
+    assert_near(found, expected, precision)
     weigh = normal(9, *expected.shape)
     gradients = torch.autograd.grad(found, given, weigh.to(found))
     for one, other in zip(gradients, torch.autograd.grad(expected, exact, weigh), strict=True):
-        near(one, other, precision)
+        assert_near(one, other, precision)
 
 
 def set_weights(module: torch.nn.Module) -> None:
@@ -78,7 +78,7 @@ def test_a_convolution_is_that_of_torch_and_so_are_its_gradients(
         x = normal(5, 11, len(torus), channels[0]).to(device, dtype).requires_grad_()
         return layer(x, Rim.of(torus, axes, dilation).to(torch.device(device))), [x, *layer.parameters()]
 
-    compare(work, precision)
+    assert_alike(work, precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -97,7 +97,7 @@ def test_a_residual_block_is_that_of_torch_and_so_are_its_gradients(name: str, w
         )
         return block(z, steering, Rim.of(torus, axes, 1).to(torch.device(device))), [z, steering, *block.parameters()]
 
-    compare(work, precision)
+    assert_alike(work, precision)
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU: the interpreter leaves products to a library")

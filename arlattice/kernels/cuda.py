@@ -1,8 +1,8 @@
 """`CudaKernels`: energies and sweeps of a cluster expansion on a GPU, by kernels that NVRTC compiles.
 
-A kernel is compiled when it is first used, in about a second, and runs on the
-current stream: recorded graphs may hold it. Two roads, as on a CPU: products are counted for four chains a lane where all of them do the
-same (`counts.cu`), and tables are looked up by a lane a chain elsewhere (`loops.cu`).
+A kernel is compiled when it is first used, in about a second, and runs on the current stream: recorded graphs may hold it. There are two
+ways, as on a CPU: products are counted for four chains a lane where all of them do the same (`counts.cu`), and tables are looked up by a
+lane a chain elsewhere (`loops.cu`).
 """
 
 from __future__ import annotations

@@ -72,10 +72,19 @@ def sample_chains(
     Warns:
         PrecisionWarning: ``until`` was not reached; it says what would do.
     """
-    schedule = {"chains": chains, "sweeps": sweeps, "burn_in": burn_in, "thin": thin}
-    sets, missed = _sampled(hamiltonian, [state], None, schedule, move, seed, device, None if until is None else Precision(until), progress)
-    warn_of(missed)
-    return sets[0]
+    return sample_replicas(
+        hamiltonian,
+        [state],
+        chains=chains,
+        sweeps=sweeps,
+        burn_in=burn_in,
+        thin=thin,
+        move=move,
+        seed=seed,
+        device=device,
+        until=until,
+        progress=progress,
+    )[0]
 
 
 def sample_replicas(
@@ -105,26 +114,8 @@ def sample_replicas(
     Returns:
         One set a state, in the order given. ``exchange_rate`` in the metadata is the mean over the sweeps and the whole grid.
     """
-    schedule = {"chains": chains, "sweeps": sweeps, "burn_in": burn_in, "thin": thin}
-    sets, missed = _sampled(hamiltonian, states, grid, schedule, move, seed, device, None if until is None else Precision(until), progress)
-    warn_of(missed)
-    return sets
-
-
-def _sampled(
-    hamiltonian: Hamiltonian,
-    states: Sequence[Ensemble],
-    grid: Sequence[int] | None,
-    schedule: dict[str, int],
-    move: str | None,
-    seed: int | None,
-    device: torch.device | str,
-    precision: Precision | None,
-    progress: bool,
-) -> tuple[list[SampleSet], list[str]]:
-    """One set a state, and what is not known as well as was asked for."""
-    check_schedule(**schedule)
-    chains, sweeps, burn_in, thin = (schedule[name] for name in ("chains", "sweeps", "burn_in", "thin"))
+    precision = None if until is None else Precision(until)
+    check_schedule(chains, sweeps, burn_in, thin)
     states = items_of("states", states, Ensemble, "give a list of states")
     if not states:
         raise InputError("states", states, "give at least one")
@@ -153,7 +144,9 @@ def _sampled(
         for done in range(0, burn_in, piece):
             replicas.run(min(piece, burn_in - done))
             bar.update(min(piece, burn_in - done))
-        return _recorded(replicas, sweeps // thin, thin, sets_of, precision, bar)
+        sets, missed = _recorded(replicas, sweeps // thin, thin, sets_of, precision, bar)
+    warn_of(missed)
+    return sets
 
 
 def _recorded(

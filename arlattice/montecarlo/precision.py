@@ -79,7 +79,8 @@ class Precision:
         if needed <= draws:
             return []
         sweeps = f"{math.ceil(needed) * int(samples.metadata['thin']):,}" if needed < 1e12 else "too many"
-        return [f"{where}: the error of {name} is {error:.2g}, not {target:.2g}, and takes about {sweeps} sweeps"]
+        found = f"{error:.2g}, not {target:.2g}" if error > target else f"{error:.2g}, but of too few independent samples to be believed"
+        return [f"{where}: the error of {name} is {found}; about {sweeps} sweeps would do"]
 
 
 def looks(draws: int) -> set[int]:
@@ -92,6 +93,6 @@ def looks(draws: int) -> set[int]:
 
 
 def warn_of(missed: Sequence[str], stacklevel: int = 3) -> None:
-    """Say what was not reached, to who called the function that calls this."""
+    """Warn of what was not reached."""
     if missed:
         warnings.warn(f"{'; '.join(missed)}; {_CURE}", PrecisionWarning, stacklevel=stacklevel)
