@@ -112,11 +112,8 @@ def _by_block(model: Multiscale, state: arl.Ensemble, given: argparse.Namespace,
         true, species = [], []
         for _ in range(given.snapshots):
             chains = walk.sweeps(chains, plan.order[0, start:], 3)
-            true.append(
-                site_probabilities(walk.hamiltonian, chains, walk.conditions, walk.hamiltonian.lattice.allowed.to(chains.device))[
-                    :, sites
-                ].mean(0)
-            )
+            allowed = walk.hamiltonian.lattice.allowed.to(chains.device)
+            true.append(site_probabilities(walk.hamiltonian, chains, walk.conditions, allowed)[:, sites].mean(0))
             species.append(chains[:, sites])
         p, q = torch.stack(true).mean(0), seen[start:end]
         network = float(torch.where(p > 0, p * (p / q).log(), 0.0).sum())
