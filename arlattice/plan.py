@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 import torch
 from torch import Tensor
@@ -81,11 +81,20 @@ class Plan:
         start, end = self.spans[number]
         return self.order[:, start:end]
 
-    def places(self, blocks: range) -> Tensor:
-        """Places in the order of the sites of blocks of one size, (blocks, size)."""
-        start, end = self.spans[blocks[0]]
-        places = torch.arange(start, start + (end - start) * len(blocks), device=self.order.device)
-        return places.view(len(blocks), end - start)
+    def places(self, blocks: range) -> tuple[Tensor, Tensor]:
+        """Places in the order of the sites of some blocks, and which of them count, both (blocks, size of the largest).
+
+        A smaller block names its last place again, which does not count.
+        """
+        sizes = {block: self.spans[block][1] - self.spans[block][0] for block in blocks}
+        column = torch.arange(max(sizes.values()), device=self.order.device)
+        places, count = [], []
+        for size, group in groupby(blocks, key=sizes.__getitem__):
+            run = list(group)
+            first = torch.arange(self.spans[run[0]][0], self.spans[run[-1]][1], size, device=self.order.device)
+            places.append(first[:, None] + column.clamp(max=size - 1))
+            count.append((column < size).expand(len(run), -1))
+        return torch.cat(places), torch.cat(count)
 
     def known_before(self, number: int) -> Tensor:
         """Which sites are known before a block is drawn, bool (batch, sites)."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ising_runs import brief, lines, stopped
 from torch import Tensor
 
 import arlattice as arl
@@ -253,3 +256,21 @@ def test_block_models_draw_on_a_gpu_what_the_cpu_weighs(case: Case) -> None:
     assert torch.equal(samples.occupations, again.occupations) and torch.equal(samples.log_prob, again.log_prob)
     recomputed = model.to("cpu").log_prob(samples.occupations, case.state, plan=samples.plan)
     torch.testing.assert_close(samples.log_prob, recomputed, rtol=0, atol=1e-8)
+
+
+@cuda
+@pytest.mark.parametrize("family", ["multiscale", "any-order-transformer"])
+def test_a_resumed_run_on_a_gpu_is_the_same_run(family: str, tmp_path: Path, without_clock: Callable[[Path], Any]) -> None:
+    """Recorded passes, recorded exchanges and bfloat16, stopped after every part of the run that can be: the same bits."""
+    options: dict[str, Any] = {"precision": "bfloat16", "objective": "balanced", "checkpoint_every": 100}
+    keywords: dict[str, Any] = {"model": family, "device": "cuda", "hamiltonian": arl.hamiltonian("ising", supercell=(8, 8))}
+    if family == "multiscale":
+        options |= {"compile": True, "coarse_batch_size": 64, "block_share": 0.5}
+        keywords |= {"model_options": {"width": 64}}
+    keywords["training"] = options
+    whole = brief(tmp_path / "whole", **keywords)
+    stopped(tmp_path / "parts", steps=2, **keywords)
+    parts = brief(tmp_path / "parts", resume=True, **keywords)
+    assert parts.fingerprint == whole.fingerprint and lines(tmp_path / "parts") == lines(tmp_path / "whole")
+    for name in ("checkpoint.safetensors", "model/model.safetensors"):
+        assert without_clock(tmp_path / "parts" / name) == without_clock(tmp_path / "whole" / name)

@@ -14,7 +14,7 @@ from torch import Tensor
 import arlattice as arl
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import fixed_configurations
-from arlattice.kernels import choose, cuda
+from arlattice.kernels import choose, cuda, nvrtc
 from arlattice.kernels.cpu import CpuKernels
 from arlattice.kernels.cuda import CudaKernels
 from arlattice.kernels.gathers import GatherKernels
@@ -99,19 +99,19 @@ def scale(values: Tensor) -> float:
 
 def test_the_kernels_are_in_use() -> None:
     h = arl.hamiltonian("ising", supercell=(4, 4)).to("cuda")
-    assert cuda.available() and isinstance(h.kernels, CudaKernels)
+    assert nvrtc.available() and isinstance(h.kernels, CudaKernels)
 
 
 def test_gathers_do_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "_compile_kernel", None)
-    cuda._compiled.cache_clear()
-    cuda.available.cache_clear()
+    nvrtc.compiled.cache_clear()
+    nvrtc.available.cache_clear()
     try:
         tables = arl.hamiltonian("ising", supercell=(4, 4)).tables
-        assert not cuda.available()
+        assert not nvrtc.available()
         assert isinstance(choose.choose_kernels(tables, DEVICE, torch.float64), GatherKernels)
     finally:
-        cuda.available.cache_clear()
+        nvrtc.available.cache_clear()
 
 
 # -- random numbers --------------------------------------------------------------------------------

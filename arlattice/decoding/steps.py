@@ -9,7 +9,7 @@ so that a model that adds a network to it learns only the free energy of what is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate
 
 import torch
@@ -31,11 +31,14 @@ class Step:
 
     base: Tensor  # (..., species), -inf where a species cannot be placed
     boltzmann: Tensor  # (..., species) -beta (e - mu), finite everywhere
-    features: Tensor  # (..., n_features)
+    fields: Tensor  # (..., 2 species) base less its mean, divided by 4, and the shares of the species by it
+    left: Tensor  # (..., species) log of the share of atoms that are left
+    site: Tensor  # (...)
+    index: Tensor  # (...) number of sites that are known
 
 
 def n_features(n_species: int, n_sublattices: int) -> int:
-    """Length of `Step.features`."""
+    """Length of `Steps.features`."""
     return 3 * n_species + 1 + n_sublattices
 
 
@@ -80,7 +83,7 @@ class Steps:
         blocks = [
             self.of_block(torch.where(plan.known_before(k), occupations, -1), plan.block(k), conditions) for k in range(len(plan.spans))
         ]
-        return Step(*(torch.cat([getattr(block, name) for block in blocks], 1) for name in ("base", "boltzmann", "features")))
+        return Step(*(torch.cat([getattr(block, field.name) for block in blocks], 1) for field in fields(Step)))
 
     def of_block(self, partial: Tensor, sites: Tensor, conditions: Conditions) -> Step:
         """The steps that draw ``sites`` (batch, k) when ``partial`` (batch, sites), -1 = unknown, is there; (batch, k, ...)."""
@@ -90,6 +93,11 @@ class Steps:
         rule = self.constraint(conditions.ensemble).at(partial, sites, conditions.targets)
         return self._step(energies, sites, (partial >= 0).sum(1, keepdim=True).expand_as(sites), conditions, rule)
 
+    def features(self, step: Step) -> Tensor:
+        """All that a network may read of some steps, (..., n_features)."""
+        progress, sublattice = step.index.to(self.dtype) / self.n_sites, F.one_hot(self.sublattice[step.site], self.n_sublattices)
+        return torch.cat([step.fields, step.left, progress[..., None], sublattice.to(self.dtype)], -1)
+
     def _step(self, energies: Tensor | None, site: Tensor, index: Tensor, conditions: Conditions, rule: Rule) -> Step:
         """``site`` drawn as step number ``index``, both (batch, k)."""
         allowed, left = rule[0], rule[1].to(self.dtype)
@@ -98,15 +106,14 @@ class Steps:
             beta, mu = conditions.beta.to(self.dtype)[:, None, None], conditions.mu.to(self.dtype)[:, None]
             boltzmann = -beta * (energies.to(self.dtype) - mu)
         base = boltzmann + left
-        return Step(base.masked_fill(~allowed, -torch.inf), boltzmann, self._features(base, left, allowed, site, index))
+        return Step(base.masked_fill(~allowed, -torch.inf), boltzmann, _fields(base, allowed), left, site, index)
 
-    def _features(self, base: Tensor, left: Tensor, allowed: Tensor, site: Tensor, index: Tensor) -> Tensor:
-        """Finite even where no species can be placed: a NaN would reach the steps before through attention."""
-        share = torch.where(allowed, base.masked_fill(~allowed, -torch.inf).softmax(-1), 0.0)
-        centred = (base - (base * allowed).sum(-1, keepdim=True) / allowed.sum(-1, keepdim=True).clamp(min=1)) * allowed
-        progress = (index.to(self.dtype) / self.n_sites)[..., None]
-        sublattice = F.one_hot(self.sublattice[site], self.n_sublattices).to(self.dtype)
-        return torch.cat([centred / 4, share, left, progress, sublattice], -1)
+
+def _fields(base: Tensor, allowed: Tensor) -> Tensor:
+    """Finite even where no species can be placed: a NaN would reach the steps before through attention."""
+    share = torch.where(allowed, base.masked_fill(~allowed, -torch.inf).softmax(-1), 0.0)
+    centred = (base - (base * allowed).sum(-1, keepdim=True) / allowed.sum(-1, keepdim=True).clamp(min=1)) * allowed
+    return torch.cat([centred / 4, share], -1)
 
 
 def choose(logits: Tensor, uniform: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:

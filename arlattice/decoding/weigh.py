@@ -31,17 +31,18 @@ def log_probs(model: Model, occupations: Tensor, plan: Plan, conditions: Conditi
     Returns:
         Of given sites 0 (`Plan.given`).
     """
-    return _taken(logits(model, occupations, plan, conditions), occupations, plan.order, targets, plan.given)
+    out = None if plan.given is None else plan.given.gather(1, plan.order)
+    return _taken(logits(model, occupations, plan, conditions), occupations, plan.order, targets, out)
 
 
-def _taken(logits: Tensor, occupations: Tensor, sites: Tensor, targets: Tensor | None, given: Tensor | None) -> Tensor:
+def _taken(logits: Tensor, occupations: Tensor, sites: Tensor, targets: Tensor | None, out: Tensor | None) -> Tensor:
     """log p of the species of some sites (batch, k), from their logits; with targets, of all their species by their weights.
 
-    Sites that are given count 0. What is left of a composition may hold no species for them: such logits have no gradient.
+    Sites that are left out (batch, k) count 0, as given ones. What is left of a composition may hold no species for them: such logits
+    have no gradient.
     """
-    if given is not None:
-        here = given.gather(1, sites)
-        return _taken(logits.masked_fill(here[..., None], 0.0), occupations, sites, targets, None).masked_fill(here, 0.0)
+    if out is not None:
+        return _taken(logits.masked_fill(out[..., None], 0.0), occupations, sites, targets, None).masked_fill(out, 0.0)
     if targets is not None:
         weight = targets.gather(-2, sites[..., None].expand(*targets.shape[:-2], sites.shape[1], targets.shape[-1])).to(logits.dtype)
         return torch.where(weight > 0, weight * logits.log_softmax(-1), 0.0).sum(-1)  # what has no weight may be impossible: 0 * -inf
@@ -79,7 +80,8 @@ def visited_log_probs(
     for blocks, some in map(visits.of, model.passes_of(plan, m)):
         if not blocks:
             continue
-        rows, places = some.flatten(), plan.places(blocks).repeat_interleave(m, 0)
+        rows = some.flatten()
+        places, count = (of_blocks.repeat_interleave(m, 0) for of_blocks in plan.places(blocks))
         number = torch.arange(blocks.start - visits.first, blocks.stop - visits.first, device=rows.device).repeat_interleave(m)
         along = model.logits_of_blocks(seen, plan, states, blocks, some)
         sites = plan.order[rows].gather(1, places)
@@ -89,8 +91,8 @@ def visited_log_probs(
             known = torch.cat([plan.known_before(block)[rows] for block, rows in zip(blocks, some, strict=True)])
             before = torch.where(known, occupations[rows], -1)
             along = _limited_block(constraint, occupations[rows], sites, before, along, conditions.targets[rows])
-        given = None if plan.given is None else plan.given[rows]
-        each = _taken(along, occupations[rows], sites, None if targets is None else targets[..., rows, :, :], given)
+        out = ~count if plan.given is None else ~count | plan.given[rows].gather(1, sites)
+        each = _taken(along, occupations[rows], sites, None if targets is None else targets[..., rows, :, :], out)
         found[..., rows, number] = each.sum(-1).to(found.dtype) * (n / m)
     return found
 

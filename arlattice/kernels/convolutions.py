@@ -100,14 +100,14 @@ def weight_gradient(x: Tensor, gradient: Tensor, neighbours: Tensor) -> tuple[Te
     group = 3 if taps % 3 == 0 and blocks[0] * blocks[1] <= _SUMS else 1
     chunks = max(1, -(-B * M // _CHUNK))
     splits = min(chunks, max(1, _PROGRAMS * group // taps))
-    weight = torch.empty(splits, outer, taps * inner, dtype=torch.float32, device=x.device)
-    bias = torch.empty(splits, outer, dtype=torch.float32, device=x.device)
+    parts = torch.empty(splits, outer * (taps * inner + 1), dtype=torch.float32, device=x.device)  # of the weights, then of the biases
     sizes = dict(TAPS=taps, GROUP=group, IN_BLOCK=blocks[0], OUT_BLOCK=blocks[1], CHUNK=_CHUNK)
     stages = _stages(_CHUNK * (blocks[1] + group * blocks[0]) * x.element_size(), _CHUNK_STAGES, x.device)
     grid = taps // group, splits
-    tensors, numbers = (x, gradient, neighbours, weight, bias), (B * M, M, -(-chunks // splits), inner, outer)
+    tensors, numbers = (x, gradient, neighbours, parts), (B * M, M, -(-chunks // splits), inner, outer)
     _launch("weight_gradient_kernel", grid, *tensors, *numbers, **sizes, num_warps=_CHUNK_WARPS, num_stages=stages)
-    return weight.sum(0), bias.sum(0)
+    weight, bias = parts.sum(0).split([outer * taps * inner, outer])
+    return weight.view(outer, -1), bias
 
 
 def norm(x: Tensor, modulation: Tensor) -> Tensor:

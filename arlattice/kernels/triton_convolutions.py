@@ -65,7 +65,7 @@ def convolution_kernel(
 
 @jit
 def weight_gradient_kernel(
-    x, gradient, neighbours, weight, bias, rows, cells, chunks, inner, outer,
+    x, gradient, neighbours, parts, rows, cells, chunks, inner, outer,
     TAPS: tl.constexpr, GROUP: tl.constexpr, IN_BLOCK: tl.constexpr, OUT_BLOCK: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     """Sum over ``chunks`` chunks of rows of the products of gradient and input, for GROUP taps, 1 or 3."""
@@ -90,14 +90,15 @@ def weight_gradient_kernel(
             second = tl.dot(by, tl.load(x + other[:, None] * inner + i[None, :], mask=inside, other=0.0), second)
             other = start + tl.load(neighbours + (tap + 2) * cells + cell)
             third = tl.dot(by, tl.load(x + other[:, None] * inner + i[None, :], mask=inside, other=0.0), third)
-    at = (split * outer + o)[:, None] * (TAPS * inner) + tap * inner + i[None, :]
+    weight = parts + split * outer * (TAPS * inner + 1)
+    at = o[:, None] * (TAPS * inner) + tap * inner + i[None, :]
     inside = (o < outer)[:, None] & (i < inner)[None, :]
     tl.store(weight + at, first, mask=inside)
     if GROUP == 3:
         tl.store(weight + at + inner, second, mask=inside)
         tl.store(weight + at + 2 * inner, third, mask=inside)
     if tap == 0:
-        tl.store(bias + split * outer + o, total, mask=o < outer)
+        tl.store(weight + outer * TAPS * inner + o, total, mask=o < outer)
 
 
 @jit

@@ -120,7 +120,8 @@ class AnyOrderTransformer(Model):
         target = torch.cat([order, order[:, -1:]], 1)[:, :steps]
         source = torch.cat([order[:, :1], order], 1)[:, :steps]
         species = F.pad(occupations.gather(1, order), (1, 0), value=self.q)[:, :steps]
-        features = torch.cat([step.features, step.features[:, -1:]], 1)[:, :steps]
+        along = self.steps.features(step)
+        features = torch.cat([along, along[:, -1:]], 1)[:, :steps]
         state = self.state_token(self.standardised(conditions))
         z = self.token(species, features, state)
         phases = self.phases.of(target, z.dtype), self.phases.of(source, z.dtype)
@@ -236,7 +237,7 @@ class CachedDecoder:
         before = memory["sites"].index_select(1, (place - 1).clamp(min=0))
         species = partial.gather(1, before)
         species = torch.where(species >= 0, species, model.q)  # nothing is placed before the first
-        z = model.token(species, step.features, memory["state"])
+        z = model.token(species, model.steps.features(step), memory["state"])
         phases = model.phases.of(sites, z.dtype), model.phases.of(before, z.dtype)
         seen = torch.arange(stage, device=place.device) <= place
         for i, block in enumerate(model.blocks):

@@ -106,11 +106,11 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
 
         Args:
             occupations, plan, conditions: as in `plan_logits`.
-            blocks: their numbers; all have one size k.
+            blocks: their numbers.
             rows: the configurations for each of them, (blocks, m).
 
         Returns:
-            (blocks x m, k, species).
+            (blocks x m, k, species), of the places that `Plan.places` names, those that do not count too.
         """
         found = []
         for block, some in zip(blocks, rows, strict=True):
@@ -119,7 +119,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
         return torch.cat(found)
 
     def passes_of(self, plan: Plan, rows: int) -> list[range]:
-        """Blocks of one size that are computed together, in the order of the plan, for so many configurations each."""
+        """Blocks that are computed together, in the order of the plan, for so many configurations each; one by one by default."""
         return [range(block, block + 1) for block in range(len(plan.spans))]
 
     def decoder(self, plan: Plan) -> Decoder:

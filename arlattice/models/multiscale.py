@@ -173,7 +173,7 @@ class Multiscale(Model):
         found = torch.zeros_like(base)
         for scale in layout.tables(partial.device):
             here = (scale.slot[places] < scale.cells * scale.sites)[..., None] & (scale.codes[places].sum(-1, keepdim=True) > 0)
-            fields = self.steps.of_block(partial, order[:, scale.members], conditions).features
+            fields = self.steps.of_block(partial, order[:, scale.members], conditions).fields
             logits = self._network_logits(layout, scale, placed, places, fields, conditions, given=True)
             found = torch.where(here, logits.to(found.dtype), found)
         return base + found
@@ -190,16 +190,18 @@ class Multiscale(Model):
             if blocks[0] >= last:
                 break
             logits = self.logits_of_blocks(occupations, plan, conditions, blocks, rows.expand(len(blocks), -1))
-            found.append(logits.unflatten(0, (len(blocks), -1)).transpose(0, 1).flatten(1, 2))
+            for block, each in zip(blocks, logits.chunk(len(blocks)), strict=True):
+                start, end = plan.spans[block]
+                found.append(each[:, : end - start])
         return torch.cat(found, 1)[:, :steps]
 
     def passes_of(self, plan: Plan, rows: int) -> list[range]:
-        """See `Model.passes_of`: blocks of one scale and size, as many as fit into memory."""
+        """See `Model.passes_of`: blocks of one scale, as many as fit into memory."""
         layout = self.layout_of(plan)
         if layout is None:
             return super().passes_of(plan, rows)
-        sizes, found = [end - start for start, end in plan.spans], []
-        for (scale, _), group in groupby(range(len(sizes)), key=lambda k: (layout.scale_of_block[k], sizes[k])):
+        found = []
+        for scale, group in groupby(range(len(plan.spans)), key=layout.scale_of_block.__getitem__):
             first, *others = group
             last = others[-1] + 1 if others else first + 1
             cells = 1 if scale < 0 else layout.tables(self.device)[scale].cells
@@ -221,7 +223,7 @@ class Multiscale(Model):
         layout = self.layout_of(plan)
         if layout is None:
             return super().logits_of_blocks(occupations, plan, conditions, blocks, rows)
-        flat, places = rows.flatten(), plan.places(blocks).repeat_interleave(rows.shape[1], 0)
+        flat, places = rows.flatten(), plan.places(blocks)[0].repeat_interleave(rows.shape[1], 0)
         start, by_place = places[:, :1], torch.arange(plan.order.shape[1], device=rows.device)
         known, here = plan.rank.int()[flat] < start, by_place < start
         if plan.given is not None:
@@ -259,28 +261,27 @@ class Multiscale(Model):
         table = layout.tables(partial.device)[scale]
         step = self.steps.of_block(partial, order.index_select(1, table.members), conditions)
         base = step.base.gather(1, table.slot[places][..., None].expand(-1, -1, self.q))
-        return base + self._network_logits(layout, table, placed, places, step.features, conditions, given).to(base.dtype)
+        return base + self._network_logits(layout, table, placed, places, step.fields, conditions, given).to(base.dtype)
 
     def _network_logits(
-        self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, features: Tensor, conditions: Conditions, given: bool
+        self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, fields: Tensor, conditions: Conditions, given: bool
     ) -> Tensor:
-        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with features of all its sites.
+        """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the fields of all its sites.
 
         In a state that an exchange of two species leaves as it is, the network reads configurations so that most of the known sites hold
         species 1: in a field, however weak, nearly all that it is trained on are like this.
         """
         turn = self._mostly_first(placed, conditions)
-        features = features[..., : 2 * self.q]
         if turn is not None:
-            halves = features.unflatten(-1, (2, self.q))
-            features = torch.where(turn[:, None, None], halves.flip(-1).flatten(-2), halves.flatten(-2))
+            turned_fields = fields.unflatten(-1, (2, self.q)).flip(-1).flatten(-2)
+            fields = torch.where(turn[:, None, None], turned_fields, fields)
             placed = turned(placed, turn)
         network, codes = self.network_of(scale.level), scale.codes[places].mean(1)
         species = placed.index_select(1, scale.members)
         finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
-        with torch.autocast(features.device.type, enabled=False):  # near a transition 8 bits of a state are too few
+        with torch.autocast(fields.device.type, enabled=False):  # near a transition 8 bits of a state are too few
             state = self.state_token(self.standardised(conditions))
-        logits: Tensor = network(species, scale.slot[places], features, codes, state, finer, scale.rim)
+        logits: Tensor = network(species, scale.slot[places], fields, codes, state, finer, scale.rim)
         return logits if turn is None else torch.where(turn[:, None, None], logits.flip(-1), logits)
 
     def _mostly_first(self, placed: Tensor, conditions: Conditions) -> Tensor | None:

@@ -43,26 +43,26 @@ class ScaleNetwork(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(
-        self, species: Tensor, asked: Tensor, features: Tensor, code: Tensor, state: Tensor, finer: Tensor | None, rim: Rim
+        self, species: Tensor, asked: Tensor, fields: Tensor, code: Tensor, state: Tensor, finer: Tensor | None, rim: Rim
     ) -> Tensor:
         """Logits (B, k, q) of the sites that are asked for.
 
         Args:
             species: of the cells, -1 where unknown, (B, M C).
             asked: entries of ``species``, M C for none, (B, k).
-            features: of all sites, (B, M C, 2 q), centred logits and shares (`arlattice.decoding.steps.Steps`); read within 8, where
+            fields: of all sites, (B, M C, 2 q), centred logits and shares (`arlattice.decoding.steps.Step`); read within 8, where
                 the species is unknown.
             code: what is asked for, (B, labels + C).
             state: (B, d).
             finer: shares of known species around the cells among finer ones, (B, M, C q), None for nothing known.
             rim: of the cells.
         """
-        kind, dtype = features.device.type, self.head.weight.dtype
+        kind, dtype = fields.device.type, self.head.weight.dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         with torch.autocast(kind, enabled=False):  # it would keep norms in single precision: twice the memory traffic
             steering = F.silu(state.to(dtype) + linear(self.code, code.to(dtype)))
-            z = self.stem(self._cells(species, asked, features.clamp(-8, 8).to(dtype)), rim)
+            z = self.stem(self._cells(species, asked, fields.clamp(-8, 8).to(dtype)), rim)
             if finer is not None:
                 z = z + linear(self.finer, finer.to(dtype))
             for block in self.blocks:
@@ -70,11 +70,11 @@ class ScaleNetwork(nn.Module):
             logits = linear(self.head, F.gelu(z)).to(self.head.weight.dtype).view(len(z), -1, self.q)
         return F.pad(logits, (0, 0, 0, 1)).gather(1, asked[..., None].expand(-1, -1, self.q))
 
-    def _cells(self, species: Tensor, asked: Tensor, features: Tensor) -> Tensor:
+    def _cells(self, species: Tensor, asked: Tensor, fields: Tensor) -> Tensor:
         """What is known of the cells and asked of them, (B, M, channels)."""
         B, entries = species.shape
-        here = features.new_zeros(B, entries + 1).scatter(1, asked, 1.0)[:, :-1, None]
+        here = fields.new_zeros(B, entries + 1).scatter(1, asked, 1.0)[:, :-1, None]
         known = (species[..., None] == torch.arange(self.q, device=species.device)).to(here.dtype)
-        fields = torch.where(species[..., None] >= 0, 0.0, features)
-        cells = torch.cat([known, fields, here], -1).view(B, entries // self.sites, -1)
+        unknown = torch.where(species[..., None] >= 0, 0.0, fields)
+        cells = torch.cat([known, unknown, here], -1).view(B, entries // self.sites, -1)
         return F.pad(cells, (0, self.channels - cells.shape[-1]))

@@ -46,7 +46,7 @@ def untrained(hamiltonian: arl.Hamiltonian) -> Model:
 
 
 def train(hamiltonian: arl.Hamiltonian, states: Any, training: dict[str, Any], **keywords: Any) -> Model:
-    return arl.train(hamiltonian, states, model_options=TINY, training=training, device="cpu", progress=False, **keywords)
+    return arl.train(hamiltonian, states, training=training, progress=False, **({"model_options": TINY, "device": "cpu"} | keywords))
 
 
 def brief(folder: Path | None = None, states: Any = RANGE, **keywords: Any) -> Model:
