@@ -57,11 +57,18 @@ def checked_log_prob(values: Any, n: int) -> Tensor:
 
 def checked_order(values: Any, occupations: Tensor) -> Tensor:
     """Permutations of the sites, (n, sites)."""
-    tensor = _cpu("order", values).long()
-    sites = torch.arange(occupations.shape[1])
-    if tensor.shape != occupations.shape or not bool((tensor.sort(1).values == sites).all()):
-        raise InputError("order", tuple(tensor.shape), f"give a permutation of the {len(sites)} sites for each sample")
+    tensor, n_sites = _cpu("order", values).long(), occupations.shape[1]
+    if tensor.shape != occupations.shape or not _are_permutations(tensor):
+        raise InputError("order", tuple(tensor.shape), f"give a permutation of the {n_sites} sites for each sample")
     return tensor
+
+
+def _are_permutations(order: Tensor) -> bool:
+    """Whether every row holds each number below its length once."""
+    least, most = order.aminmax()
+    if least < 0 or most >= order.shape[1]:
+        return False
+    return bool(torch.zeros(order.shape, dtype=torch.bool).scatter_(1, order, True).all())
 
 
 def checked_known(values: Any, occupations: Tensor, lattice: Lattice) -> Tensor:

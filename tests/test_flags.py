@@ -33,6 +33,7 @@ DRAWING = {
     "--batch-size": "0",
     "--hamiltonian": "nope.safetensors",
     "--device": "abacus",
+    "--precision": "exact",
     "--output": "out.xzy",
     "--format": "xyz",
     "--vacancies": "keep",

@@ -135,3 +135,17 @@ def test_a_model_on_another_supercell_is_saved_with_the_weights_it_has(size: tup
     assert torch.equal(loaded.sample(8, FOUR.state, seed=1).log_prob, samples.log_prob)
     again = loaded.on(FOUR.hamiltonian)
     assert torch.equal(again.sample(8, FOUR.state, seed=1).log_prob, trained.sample(8, FOUR.state, seed=1).log_prob)
+
+
+def test_a_model_in_bfloat16_weighs_what_it_draws_and_says_so(tmp_path: Path) -> None:
+    """The same weights in another arithmetic are another distribution; each knows its own log-probabilities."""
+    model_of(FOUR).save(tmp_path)
+    exact, rough = (arl.load(tmp_path, precision=precision) for precision in ("float32", "bfloat16"))
+    drawn, again = (model.sample(64, FOUR.state, seed=2) for model in (rough, rough))
+    assert drawn.metadata["precision"] == "bfloat16" and torch.equal(drawn.log_prob, again.log_prob)
+    torch.testing.assert_close(rough.log_prob(drawn.occupations, FOUR.state, plan=drawn.plan), drawn.log_prob, rtol=0, atol=1e-5)
+    apart = (exact.log_prob(drawn.occupations, FOUR.state, plan=drawn.plan) - drawn.log_prob).abs()
+    assert 1e-3 < apart.max() < 0.2
+    assert exact.sample(2, FOUR.state).metadata["precision"] == "float32"
+    with pytest.raises(arl.InputError, match=r"precision = 'float16'.*float32, bfloat16"):
+        arl.load(tmp_path, precision="float16")

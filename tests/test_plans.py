@@ -189,3 +189,13 @@ def row_of(case: Case, x: Tensor, occupations: Tensor) -> Tensor:
     place = case.hamiltonian.lattice.n_species ** torch.arange(case.hamiltonian.lattice.n_sites)
     numbers, rows = (x * place).sum(1).sort()
     return rows[torch.searchsorted(numbers, (occupations * place).sum(1))]
+
+
+def test_places_of_blocks_of_several_sizes_count_each_site_once() -> None:
+    plan = Plan(torch.arange(10)[None], (1, 2, 2, 1, 4))
+    for blocks in (range(5), range(1, 3), range(2, 5), range(3, 4)):
+        places, count = plan.places(blocks)
+        assert places.shape == count.shape == (len(blocks), max(plan.sizes[k] for k in blocks))  # type: ignore[index]
+        for block, row, here in zip(blocks, places, count, strict=True):
+            start, end = plan.spans[block]
+            assert row[here].tolist() == list(range(start, end)) and bool((row[~here] == end - 1).all())

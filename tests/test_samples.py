@@ -296,6 +296,8 @@ def test_samples_must_hold_what_is_known(species: int) -> None:
         ("log_prob", torch.tensor([-1.0, 0.5]), "at most 0"),
         ("log_prob", torch.tensor([-1.0, -math.inf]), "finite"),
         ("order", torch.zeros(2, 16).long(), "permutation"),
+        ("order", torch.arange(1, 17).expand(2, 16), "permutation"),
+        ("order", torch.arange(-1, 15).expand(2, 16), "permutation"),
         ("order", torch.arange(16), "permutation"),
         ("known", torch.full((15,), -1), "one occupation per site"),
         ("known", torch.ones(16).long(), "must hold the known species"),

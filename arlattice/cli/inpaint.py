@@ -53,6 +53,7 @@ def inpaint(
     hamiltonian_file: str | None,
     quiet: bool,
     device: str,
+    precision: str,
     outputs: tuple[str, ...],
     picture: str | None,
     file_format: str | None,
@@ -84,10 +85,10 @@ def inpaint(
     if picture is not None:
         check_picture(picture)
     given = None if hamiltonian_file is None else ClusterHamiltonian.load(hamiltonian_file)
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, precision=precision)
     lattice, known = read_known(_read_structure(structure), structure, mask, loaded.lattice)
     if given is not None and lattice.fingerprint == loaded.lattice.fingerprint:
-        loaded = load(model, hamiltonian=given, device=device)
+        loaded = load(model, hamiltonian=given, device=device, precision=precision)
     loaded = model_for(lattice, loaded, structure, given)
     samples = loaded.inpaint(known, n, state(loaded.lattice), order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:

@@ -44,6 +44,7 @@ def sample(
     hamiltonian_file: str | None,
     quiet: bool,
     device: str,
+    precision: str,
     outputs: tuple[str, ...],
     check_modes: bool,
     file_format: str | None,
@@ -67,7 +68,7 @@ def sample(
     """
     state = read_state(temperature, chemical_potentials, delta_mu, field, composition, ensemble, settings)
     check_outputs(outputs, file_format)
-    loaded = load_model(model, hamiltonian_file, device)
+    loaded = load_model(model, hamiltonian_file, device, precision)
     samples = loaded.sample(n, state(loaded.lattice), order=order, seed=seed, batch_size=batch_size, progress=not quiet)
     for path in outputs:
         samples.write(path, format=file_format, vacancies=vacancies)
@@ -83,12 +84,13 @@ def _modes(model: Model, samples: SampleSet) -> dict[str, Any]:
     return {"log_z_lower": found.lower, "log_z_upper": found.upper, "p_ess": found.p_ess, "lost_mode": found.lost_mode}
 
 
-def load_model(model: str, hamiltonian: str | None, device: str) -> Model:
+def load_model(model: str, hamiltonian: str | None, device: str, precision: str = "float32") -> Model:
     """The model of a folder or name; ``hamiltonian`` names a compiled Hamiltonian to use with it."""
     from arlattice.cluster_hamiltonian import ClusterHamiltonian
     from arlattice.models.checkpoint import load
 
-    return load(model, hamiltonian=None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian), device=device)
+    given = None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian)
+    return load(model, hamiltonian=given, device=device, precision=precision)
 
 
 def check_outputs(outputs: Sequence[str], file_format: str | None) -> None:

@@ -133,7 +133,7 @@ class _Loop:
         given = 0 if decoder.reads_given else plan.given_places()  # these are seen from the start
         self.skipped = max((end for _, end in plan.spans if end <= given), default=0)
         weights = (t.data_ptr() for t in (*model.parameters(), *model.buffers()))
-        self.key = (conditions.ensemble, decoder.reads_given, decoder.key, self.skipped, *weights)
+        self.key = (conditions.ensemble, decoder.reads_given, decoder.key, self.skipped, model.precision, *weights)
 
     def schedule(self, recorded: bool) -> list[tuple[int, int]]:
         """Size and stage of every block to visit."""

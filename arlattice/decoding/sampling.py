@@ -52,23 +52,25 @@ def sample(
         _check_completable(known, state, model.lattice)
     plans = model.resolve_plan(n, plan, Stream(seed, "order", model.device), known)
     given = None if known is None else known.to(model.device).expand(size, -1)
-    drawn = []
+    exact, drawn = model.hamiltonian.to(model.device, torch.float64), []
     with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
         for first, rows in zip(range(0, n, size), plans.split(size), strict=True):
             padded = torch.arange(size, device=model.device).clamp(max=len(rows) - 1)  # one batch size: one recorded graph
             noise = uniform(seed, purpose_word(DRAWN), (0, model.lattice.n_sites), (first, size), model.device)
             x, log_prob = model.draw(noise, rows[padded], conditions.expand(size), given)
-            drawn.append((x[: len(rows)].cpu(), log_prob[: len(rows)].cpu()))
+            x = x[: len(rows)]
+            energy = exact.energy(x.to(exact.device)).double()
+            drawn.append((x.to(torch.uint8), log_prob[: len(rows)], energy))  # where they are: to wait for each would idle the device
             bar.update(len(rows))
-    occupations, log_prob = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    occupations, log_prob, energy = (torch.cat(parts).cpu() for parts in zip(*drawn, strict=True))
     if not bool(log_prob.isfinite().all()):
         cure = f"is too far from what {model.name} was trained on: its probabilities are not numbers; give usual values"
         raise InputError("state", str(state), cure)
     outside = None if model.trained_range is None else model.trained_range.outside(state, model.lattice)
     return SampleSet(
         model.lattice,
-        occupations,
-        model.hamiltonian.to("cpu", torch.float64).energy(occupations).double(),
+        occupations.long(),
+        energy,
         state,
         model.hamiltonian.units,
         log_prob=log_prob,
@@ -77,7 +79,11 @@ def sample(
         known=None if known is None else known.cpu(),
         stream=stream_of(seed, DRAWN, torch.arange(n)),
         metadata=model.origin()
-        | {"seed": seed, "order_kind": model.orders[0] if plan is None else plan if isinstance(plan, str) else "given"}
+        | {
+            "precision": model.precision,
+            "seed": seed,
+            "order_kind": model.orders[0] if plan is None else plan if isinstance(plan, str) else "given",
+        }
         | ({} if outside is None else {OUT_OF_RANGE: outside}),
     )
 

@@ -38,6 +38,10 @@ from arlattice.plan import Plan, Visits
 __all__ = ["Model"]
 
 
+PRECISIONS = ("float32", "bfloat16")
+"""What `Model.precision` may be: the arithmetic of the network."""
+
+
 class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
     """A normalised distribution over the configurations of one lattice.
 
@@ -243,7 +247,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
     # -- precision, identity, files --------------------------------------------------------------
 
     def autocast(self, cache: bool = True) -> AbstractContextManager[Any]:
-        """bfloat16 arithmetic if ``precision`` says so (training on a GPU); else nothing.
+        """bfloat16 arithmetic if ``precision`` says so; else nothing.
 
         Args:
             cache: keep the bfloat16 copies of the weights while the context lasts.

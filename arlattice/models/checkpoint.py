@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from arlattice.arguments import of_type, path_text
+from arlattice.arguments import of_type, one_of, path_text
 from arlattice.build import build_hamiltonian, ensemble_class
 from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
@@ -27,7 +27,7 @@ from arlattice.hooks.by_hand import without_by_hand
 from arlattice.io.digest import KEY, check, digest
 from arlattice.io.files import replacing_pair, turn, writing
 from arlattice.io.records import plain, read_json, read_tensors, write_record, write_tensors
-from arlattice.models.base import Model
+from arlattice.models.base import PRECISIONS, Model
 from arlattice.models.build import build_model
 from arlattice.models.family_arguments import has_own_features
 
@@ -73,13 +73,17 @@ def describe(folder: Path, tensors: dict[str, Tensor], description: dict[str, An
     write_record(folder / "model.json", {**readable, "record": record, _WEIGHTS: digest([plain(description), tensors])})
 
 
-def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: str | torch.device = "cpu") -> Model:
+def load(
+    model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: str | torch.device = "cpu", precision: str = "float32"
+) -> Model:
     """Load a trained model.
 
     Args:
         model: the name of a shipped model (`shipped_models`), or a folder that `Model.save` or a run wrote.
         hamiltonian: the Hamiltonian, for black boxes that cannot be rebuilt by name, or to insist on one.
         device: where to put the weights.
+        precision: arithmetic of the network, ``"float32"`` or ``"bfloat16"``, which is faster on a GPU. The model of each is another,
+            with log-probabilities of its own: weigh configurations with the one that drew them.
 
     Raises:
         InputError: no such model, a damaged file, or a model of another Hamiltonian.
@@ -94,6 +98,7 @@ def load(model: str | Path, *, hamiltonian: Hamiltonian | None = None, device: s
         raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
     loaded = model_from_tensors(tensors, description, hamiltonian)
     loaded.record = dict((described or description).get("record", {}))
+    loaded.precision = one_of("precision", precision, PRECISIONS)
     return loaded.to(check_device(device)).eval()
 
 
