@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_range", "check_sites", "check_species", "species_indices", "species_per_site", "vectors"]
 
+MOST_SPECIES = 127  # all elements and a vacancy are 119
+
 
 def vectors(name: str, given: Any) -> np.ndarray:
     """Rows of three finite numbers, (n, 3)."""
@@ -66,6 +68,8 @@ def check_species(species: tuple[str, ...], allowed: tuple[tuple[str, ...], ...]
         items_of("allowed_species", site, str, cure)
     if not species or len(set(species)) != len(species):
         raise InputError("species", species, "give at least one species, each once")
+    if len(species) > MOST_SPECIES:
+        raise InputError("species", f"{len(species)} names", f"give at most {MOST_SPECIES}: configurations are kept in one byte a site")
     if len(allowed) != n_basis:
         raise InputError("allowed_species", allowed, f"give one tuple for each of the {n_basis} primitive sites")
     for site in allowed:

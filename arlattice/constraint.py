@@ -63,7 +63,7 @@ class Constraint(ABC):
 
         Args:
             partial: (B, N), -1 where unknown; ``sites`` are unknown.
-            sites: (B, k).
+            sites: (B, k). Of a site that is known after all the result is not used.
             targets: (B, m).
 
         Returns:

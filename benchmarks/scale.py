@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import math
 import platform
+import shlex
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -52,7 +54,7 @@ def main() -> None:
     result = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "command": f"python benchmarks/scale.py --device {device.type}",
+        "command": shlex.join(["python", "benchmarks/scale.py", *sys.argv[1:]]),
         "rows": rows,
         "growth": growth(rows),
     }

@@ -261,7 +261,7 @@ def test_block_models_draw_on_a_gpu_what_the_cpu_weighs(case: Case) -> None:
 @cuda
 @pytest.mark.parametrize("family", ["multiscale", "any-order-transformer"])
 def test_a_resumed_run_on_a_gpu_is_the_same_run(family: str, tmp_path: Path, without_clock: Callable[[Path], Any]) -> None:
-    """Recorded passes, recorded exchanges and bfloat16, stopped after every part of the run that can be: the same bits."""
+    """Recorded passes, recorded exchanges and bfloat16, stopped again and again until two steps are done: the same bits."""
     options: dict[str, Any] = {"precision": "bfloat16", "objective": "balanced", "checkpoint_every": 100}
     keywords: dict[str, Any] = {"model": family, "device": "cuda", "hamiltonian": arl.hamiltonian("ising", supercell=(8, 8))}
     if family == "multiscale":

@@ -272,3 +272,10 @@ def test_atoms_find_their_sites_in_a_cell_much_longer_than_wide() -> None:
     atoms = lattice.to_ase(row)
     atoms.positions += 0.1 * np.random.default_rng(0).choice([-1, 1], atoms.positions.shape)
     assert torch.equal(lattice.occupations_from_ase(atoms), row)
+
+
+def test_more_species_than_a_byte_holds_are_refused() -> None:
+    names = [f"s{k}" for k in range(128)]
+    assert arl.Lattice.from_ase(FCC, names[:127], 1).n_species == 127
+    with pytest.raises(arl.InputError, match=r"species = '128 names'.*at most 127"):
+        arl.Lattice.from_ase(FCC, names, 1)

@@ -22,6 +22,7 @@ from arlattice.models.multiscale import Multiscale
 from arlattice.plan import Plan
 from arlattice.random_numbers import Stream
 from arlattice.testing import Case, ConformanceError, FrequencyTest, check_model, randomise, small_cases
+from arlattice.thermo.mbar import mbar
 from arlattice.thermo.neural_metropolis import neural_metropolis
 
 SGC = arl.SemiGrandCanonical
@@ -146,6 +147,8 @@ def test_a_model_in_bfloat16_weighs_what_it_draws_and_says_so(tmp_path: Path) ->
     torch.testing.assert_close(rough.log_prob(drawn.occupations, FOUR.state, plan=drawn.plan), drawn.log_prob, rtol=0, atol=1e-5)
     apart = (exact.log_prob(drawn.occupations, FOUR.state, plan=drawn.plan) - drawn.log_prob).abs()
     assert 1e-3 < apart.max() < 0.2
-    assert exact.sample(2, FOUR.state).metadata["precision"] == "float32"
+    assert exact.sample(2, FOUR.state).metadata["precision"] == "float32" and exact.fingerprint != rough.fingerprint
+    with pytest.raises(arl.InputError, match="the samples are of model"):
+        mbar([drawn, rough.sample(64, SGC(2.5), seed=3)], [FOUR.state], model=exact)
     with pytest.raises(arl.InputError, match=r"precision = 'float16'.*float32, bfloat16"):
         arl.load(tmp_path, precision="float16")

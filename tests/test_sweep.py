@@ -21,6 +21,7 @@ from arlattice.hooks import Manager, using
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.samples import SampleSet
+from arlattice.testing import randomise
 from arlattice.thermo import sweep_run, sweep_state
 from arlattice.thermo.exact import Enumeration
 
@@ -263,6 +264,19 @@ def test_any_executor_runs_a_sweep(model: Model, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = arl.sweep(model, TEMPERATURES, n=50, pool=pool, folder=tmp_path)
     xarray.testing.assert_allclose(found, arl.sweep(model, TEMPERATURES, n=50, seed=found.seed), rtol=1e-5)
+
+
+def test_workers_compute_in_the_precision_of_the_model_and_parts_of_another_are_not_taken(ising_model: Path, tmp_path: Path) -> None:
+    randomise(arl.load(ising_model), seed=1).save(tmp_path / "model")
+    exact, rough = (arl.load(tmp_path / "model", precision=precision) for precision in ("float32", "bfloat16"))
+    settings: dict[str, Any] = {"n": 50, "seed": 4}
+    with ThreadPoolExecutor(1) as pool:
+        found = arl.sweep(rough, TEMPERATURES, pool=pool, out=tmp_path / "out.nc", **settings)
+    here, other = (arl.sweep(model, TEMPERATURES, **settings) for model in (rough, exact))
+    xarray.testing.assert_allclose(found, here, rtol=1e-5)
+    assert float(abs(other.log_z - here.log_z).max()) > 1e-5  # what the test would not see is rounding
+    with pytest.raises(InputError, match="is a part made with model"):
+        arl.sweep(exact, TEMPERATURES, folder=tmp_path / "out.nc.parts", **settings)
 
 
 def test_an_error_in_another_process_comes_back_in_words(model: Model, tmp_path: Path) -> None:

@@ -52,25 +52,23 @@ def sample(
         _check_completable(known, state, model.lattice)
     plans = model.resolve_plan(n, plan, Stream(seed, "order", model.device), known)
     given = None if known is None else known.to(model.device).expand(size, -1)
-    exact, drawn = model.hamiltonian.to(model.device, torch.float64), []
+    drawn = []
     with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
         for first, rows in zip(range(0, n, size), plans.split(size), strict=True):
             padded = torch.arange(size, device=model.device).clamp(max=len(rows) - 1)  # one batch size: one recorded graph
             noise = uniform(seed, purpose_word(DRAWN), (0, model.lattice.n_sites), (first, size), model.device)
             x, log_prob = model.draw(noise, rows[padded], conditions.expand(size), given)
-            x = x[: len(rows)]
-            energy = exact.energy(x.to(exact.device)).double()
-            drawn.append((x.to(torch.uint8), log_prob[: len(rows)], energy))  # where they are: to wait for each would idle the device
+            drawn.append((x[: len(rows)].to(torch.int8), log_prob[: len(rows)]))  # where they are: to wait for each would idle the device
             bar.update(len(rows))
-    occupations, log_prob, energy = (torch.cat(parts).cpu() for parts in zip(*drawn, strict=True))
+    occupations, log_prob = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     if not bool(log_prob.isfinite().all()):
         cure = f"is too far from what {model.name} was trained on: its probabilities are not numbers; give usual values"
         raise InputError("state", str(state), cure)
     outside = None if model.trained_range is None else model.trained_range.outside(state, model.lattice)
     return SampleSet(
         model.lattice,
-        occupations.long(),
-        energy,
+        occupations.cpu().long(),
+        _energies(model, occupations),
         state,
         model.hamiltonian.units,
         log_prob=log_prob,
@@ -86,6 +84,14 @@ def sample(
         }
         | ({} if outside is None else {OUT_OF_RANGE: outside}),
     )
+
+
+def _energies(model: Model, occupations: Tensor) -> Tensor:
+    """float64 energies, (n,), computed where the Hamiltonian can be."""
+    exact = model.hamiltonian.to(model.device, torch.float64)
+    rows = occupations.to(exact.device)
+    parts = [rows] if exact.device.type == "cpu" else rows.split(model.batch_size())
+    return torch.cat([exact.energy(part.long()).double() for part in parts])
 
 
 @torch.no_grad()

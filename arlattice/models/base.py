@@ -35,7 +35,7 @@ from arlattice.models.state_reader import StateReader
 from arlattice.models.transfer import Transfer
 from arlattice.plan import Plan, Visits
 
-__all__ = ["Model"]
+__all__ = ["PRECISIONS", "Model"]
 
 
 PRECISIONS = ("float32", "bfloat16")
@@ -55,6 +55,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
         draws_blocks: whether it draws in blocks of its own, where given sites may stand anywhere.
         passes: passes of the network that the log-probability of one configuration takes.
         gauge: the symmetry through which the model reads configurations, or None.
+        precision: arithmetic of the network, one of `PRECISIONS`.
         name, record: the registered name of the family; plain data on how the weights were made.
         feature_names: what the network reads of a state, see `Ensemble.feature_names`.
 
@@ -110,7 +111,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
 
         Args:
             occupations, plan, conditions: as in `plan_logits`.
-            blocks: their numbers.
+            blocks: their numbers; of one size each, unless the family's own `passes_of` puts several sizes together.
             rows: the configurations for each of them, (blocks, m).
 
         Returns:
@@ -258,8 +259,8 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the weights."""
-        digest = hashlib.sha256()
+        """Short hash of the weights, and of ``precision`` unless that is float32: other arithmetic gives another distribution."""
+        digest = hashlib.sha256(b"" if self.precision == PRECISIONS[0] else self.precision.encode())
         for key, tensor in sorted(self.state_dict().items()):
             digest.update(key.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -93,12 +93,13 @@ def load(
     """
     if hamiltonian is not None:
         of_type("hamiltonian", hamiltonian, Hamiltonian, "give a Hamiltonian")
+    one_of("precision", precision, PRECISIONS)
     described, tensors, description = _read(_folder(model))
     if description.get("format") != FORMAT:
         raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
     loaded = model_from_tensors(tensors, description, hamiltonian)
     loaded.record = dict((described or description).get("record", {}))
-    loaded.precision = one_of("precision", precision, PRECISIONS)
+    loaded.precision = precision
     return loaded.to(check_device(device)).eval()
 
 

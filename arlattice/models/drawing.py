@@ -42,7 +42,7 @@ class Drawing:
             plan: instead of an order, what is drawn at once: a registered kind or a `Plan` of one or ``n`` rows.
             seed: repeats a draw; None takes a fresh one, kept as ``metadata["seed"]``. The random numbers depend on the seed, the
                 sample and the step alone, not on batch size or threads. With equal batch size, threads, device and build the
-                samples are the same to the bit; otherwise rounding moves their ``log_prob`` by less than 1e-5, and may, rarely,
+                samples are the same to the bit; otherwise rounding moves their ``log_prob`` by less than 1e-5 in float32, and may, rarely,
                 turn a site.
             batch_size: configurations drawn at once; None chooses by device.
             progress: show a progress bar.

@@ -40,6 +40,7 @@ class _Job(NamedTuple):
 
     model: str
     device: str
+    precision: str
     plugins: tuple[str, ...]
     state: SemiGrandCanonical
     options: SweepOptions
@@ -92,7 +93,17 @@ class SweepRun:
 
     def _job(self, model: Path, state: SemiGrandCanonical) -> _Job:
         plugins = tuple(default_manager().requests())
-        return _Job(str(model), str(self.model.device), plugins, state, self.options, self.batch_size, self.settings, self.folder)
+        return _Job(
+            str(model),
+            str(self.model.device),
+            self.model.precision,
+            plugins,
+            state,
+            self.options,
+            self.batch_size,
+            self.settings,
+            self.folder,
+        )
 
     @contextmanager
     def _model_folder(self) -> Iterator[Path]:
@@ -121,7 +132,7 @@ def _pool(workers: int, given: Pool | None) -> Iterator[Pool]:
 
 def _run_job(job: _Job) -> Result:
     with using(_manager(job.plugins)) as manager, manager.naming_plugins():
-        model = _model(job.model, job.device)
+        model = _model(job.model, job.device, job.precision)
         return _measured(model, job.state, job.options, job.batch_size, job.settings, job.folder)
 
 
@@ -131,10 +142,10 @@ def _manager(plugins: tuple[str, ...]) -> Manager:
 
 
 @cache
-def _model(folder: str, device: str) -> Model:
+def _model(folder: str, device: str, precision: str) -> Model:
     from arlattice.models.checkpoint import load
 
-    return load(folder, device=device)
+    return load(folder, device=device, precision=precision)
 
 
 def _measured(

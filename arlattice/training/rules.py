@@ -197,7 +197,7 @@ RULES: tuple[Rule, ...] = (
     Rule("training.equilibration_sweeps", 200, "every energy is asked of a black box", lambda s: s.black_box),
     Rule("training.equilibration_sweeps", 1000, "before the first step; compiled sweeps take milliseconds"),
     # -- the machine, and what is looked at
-    Rule("training.precision", "bfloat16", "twice as fast on a GPU; the model is used in float32", _gpu),
+    Rule("training.precision", "bfloat16", "twice as fast on a GPU; the trained model draws in float32", _gpu),
     Rule("training.compile", True, "fewer launches of kernels", _gpu),
     Rule("training.evaluate_every", 1000, "an evaluation costs as much as some steps"),
     Rule("training.evaluate_samples", 1024, "so that the worst ESS is known to a few hundredths"),
