@@ -398,7 +398,7 @@ MODELS = (
     Defect(
         "log_prob given known sites counts these",
         "arlattice.decoding.weigh:_taken",
-        "None).masked_fill(here, 0.0)",
+        "None).masked_fill(out, 0.0)",
         "None)",
         "models_conform",
         lambda m: {"case": "skewed FCC"},
