@@ -49,6 +49,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    if unknown := set(arguments.names) - {*STATES, TRANSFORMER}:
+        parser.error(f"{', '.join(sorted(unknown))}: give some of {', '.join([*STATES, TRANSFORMER])}")
     device = check_device(arguments.device)
     rows = [measured(name, precision, arguments.sites, device) for name in arguments.names for precision in arguments.precision]
     result = {
