@@ -75,7 +75,7 @@ _DRAWING = (
         type=click.Choice(["float32", "bfloat16"]),
         default="float32",
         show_default=True,
-        help="Arithmetic of the network; bfloat16 is faster on a GPU.",
+        help="Arithmetic of the network; bfloat16 is meant for a GPU.",
     ),
     click.option("--quiet", is_flag=True, help="No progress bar."),
 )

@@ -82,7 +82,7 @@ def load(
         model: the name of a shipped model (`shipped_models`), or a folder that `Model.save` or a run wrote.
         hamiltonian: the Hamiltonian, for black boxes that cannot be rebuilt by name, or to insist on one.
         device: where to put the weights.
-        precision: arithmetic of the network, ``"float32"`` or ``"bfloat16"``, which is faster on a GPU. The model of each is another,
+        precision: arithmetic of the network, ``"float32"`` or ``"bfloat16"``, which is meant for a GPU. The model of each is another,
             with log-probabilities of its own: weigh configurations with the one that drew them.
 
     Raises:
