@@ -48,8 +48,10 @@ def train(
       arlattice train configs/ising-10x10.toml -o run
       arlattice train configs/ising-10x10.toml -o run --resume
       arlattice train configs/cuau-4x4x4.toml -o run --device cuda --hamiltonian cuau.safetensors
+      torchrun --nproc-per-node 2 -m arlattice train configs/ising-64x64.toml -o run --device cuda
     """
     from arlattice.training.config import RunConfig
+    from arlattice.training.ranks import first_process
     from arlattice.training.train import explanation, run
 
     read = RunConfig.from_toml(config)
@@ -70,6 +72,8 @@ def train(
         progress=not quiet,
         hamiltonian_file=hamiltonian_file,
     )
+    if not first_process():
+        return
     done, planned = model.record["steps"], model.record["planned_steps"]
     finished = f"trained model: {folder}"
     answer(

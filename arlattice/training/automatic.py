@@ -18,6 +18,7 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.checkpoint import load
 from arlattice.training.config import TrainingOptions
+from arlattice.training.ranks import Ranks
 from arlattice.training.rules import RULES, Rule, Situation
 from arlattice.training.soft_targets import is_black_box
 from arlattice.training.states import States
@@ -65,12 +66,12 @@ class Setup:
 
 
 def training_device(device: str | torch.device | None) -> torch.device:
-    """The device of a run; None takes a GPU if there is one.
+    """The device of a run, of several processes that of this one; None takes a GPU if there is one.
 
     Raises:
         InputError: not a device of this machine.
     """
-    return check_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
+    return check_device(Ranks.own_device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")))
 
 
 def set_up(

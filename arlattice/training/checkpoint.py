@@ -20,6 +20,7 @@ from arlattice.random_numbers import Stream, check_seed
 from arlattice.training.chains import ModelChains
 from arlattice.training.config import TrainingOptions
 from arlattice.training.priority import StatePriority
+from arlattice.training.ranks import Ranks
 from arlattice.training.stopping import Reached
 
 __all__ = ["CHECKPOINT", "Progress", "RunParts", "checkpoint_seed", "load_checkpoint", "save_checkpoint"]
@@ -40,7 +41,9 @@ class RunParts:
         average: their moving average.
         optimizer: with its moments.
         sources: Monte Carlo chains, the model's own and the priorities of states, of every supercell.
-        stream: every random number of the run.
+        stream: every random number of the run, or of this rank.
+        seed: of the run.
+        ranks: the processes that share it; every one has sources and a stream of its own.
     """
 
     model: Model
@@ -48,6 +51,8 @@ class RunParts:
     optimizer: torch.optim.Optimizer
     sources: Sequence[ReplicaExchange | ModelChains | StatePriority]
     stream: Stream
+    seed: int
+    ranks: Ranks
 
 
 class Progress(NamedTuple):
@@ -69,7 +74,7 @@ class Progress(NamedTuple):
 
 
 def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[str, Any]) -> None:
-    """Write a checkpoint.
+    """Write a checkpoint: the first rank does, of what all of them have.
 
     Args:
         path: where to.
@@ -81,26 +86,40 @@ def save_checkpoint(path: Path, parts: RunParts, done: Progress, identity: dict[
     tensors |= {f"average.{k}": v for k, v in parts.average.state_dict().items()}
     for index, state in parts.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    for index, source in enumerate(parts.sources):
-        tensors |= {f"source.{index}.{k}": v for k, v in source.to_tensors().items()}
-    drawn = {"seed": parts.stream.seed, "counters": parts.stream.counters()}
+    own = {f"source.{index}.{k}": v for index, source in enumerate(parts.sources) for k, v in source.to_tensors().items()}
+    everyones, counters = parts.ranks.gather(own), parts.ranks.collected(parts.stream.counters())
+    if not parts.ranks.first:
+        return
+    for rank, theirs in enumerate(everyones):
+        tensors |= {f"{_of_rank(rank)}{k}": v for k, v in theirs.items()}
+    drawn: dict[str, Any] = {"seed": parts.seed, "counters": counters[0]}
+    if parts.ranks.count > 1:
+        drawn["counters_of_ranks"] = counters
     write_tensors(path, tensors, {"format": FORMAT, **done._asdict(), "identity": identity, **drawn})
+
+
+def _of_rank(rank: int) -> str:
+    return f"rank{rank}." if rank else ""
 
 
 def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Progress:
     """Put a checkpoint back into ``parts``; returns how far the run was.
 
     Raises:
-        InputError: no checkpoint, a damaged one, one of another run, or one of an earlier release.
+        InputError: no checkpoint, a damaged one, one of another run, of another number of processes, or of an earlier release.
     """
     tensors, description = _read(path)
     ours, theirs = _current_names(json.loads(json.dumps(identity))), _current_names(dict(description.get("identity") or {}))
     for table, value in ours.items():
         if theirs.get(table) != value:
             raise InputError(f"[{table}]", value, f"the checkpoint was made with {theirs.get(table)}; resume with the same run file")
+    counters = description.get("counters_of_ranks", [description.get("counters")])
+    if len(counters) != parts.ranks.count:
+        cure = f"the checkpoint was made by {len(counters)}; resume with as many"
+        raise InputError("processes", parts.ranks.count, cure)
     try:
         _restore(parts, tensors)
-        parts.stream.restore(description["counters"])
+        parts.stream.restore(counters[parts.ranks.number])
         counted = int(description["step"]), int(description["sweeps"])
         reached, seconds = Reached(*description.get("reached", ())), float(description.get("seconds", 0.0))
         return Progress(*counted, reached, seconds, description.get("start"))
@@ -154,7 +173,7 @@ def _restore(parts: RunParts, tensors: dict[str, Tensor]) -> None:
     groups = parts.optimizer.state_dict()["param_groups"]
     parts.optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
     for index, source in enumerate(parts.sources):
-        source.restore(_under(f"source.{index}", tensors))
+        source.restore(_under(f"{_of_rank(parts.ranks.number)}source.{index}", tensors))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -20,15 +20,23 @@ Result = TypeVar("Result")
 _WORDS = ("out of memory", "allocate memory")
 
 
-def that_fits(step: Callable[[], Result], halve: Callable[[], None]) -> Result:
-    """What a step gives; where memory runs out ``halve`` makes it smaller, and it is taken again."""
+def that_fits(step: Callable[[], Result], halve: Callable[[], None], anywhere: Callable[[bool], bool] = bool) -> Result:
+    """What a step gives; where memory runs out ``halve`` makes it smaller, and it is taken again.
+
+    Args:
+        step, halve: as said.
+        anywhere: whether memory ran out here or at another process that takes the same step, of whether it did so here.
+    """
     while True:
+        found: list[Result] = []
         try:
-            return step()
+            found.append(step())
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        halve()  # outside: the exception held what did not fit
+        if not anywhere(not found):  # outside: the exception held what did not fit
+            return found[0]
+        halve()
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
-from arlattice.random_numbers import Stream
+from arlattice.random_numbers import Stream, known_seed
 from arlattice.training.automatic import Choice, training_device
 from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
 from arlattice.training.config import TrainingOptions
@@ -36,12 +36,13 @@ from arlattice.training.identity import described, identity
 from arlattice.training.metrics import MetricsLog
 from arlattice.training.objectives import Loss, Objective, needs
 from arlattice.training.out_of_memory import half_of_the_batch, that_fits
+from arlattice.training.ranks import Ranks
 from arlattice.training.record import run_record
 from arlattice.training.report import how_it_ended, report_of
 from arlattice.training.run_folder import RunFolder, run_folder
 from arlattice.training.schedule import average_decay, learning_rate
 from arlattice.training.states import StateSpec, check_states, replica_grid
-from arlattice.training.stopping import Stopping
+from arlattice.training.stopping import Reached, Stopping
 from arlattice.training.system import TrainingSystem, group_size
 from arlattice.training.weights import move_average, move_states, new_model, scale_states, start_from
 
@@ -70,6 +71,7 @@ class Trainer:
         systems: the Hamiltonians, each with its states and chains; steps take turns.
         done: how far the run is.
         stopping: whether it goes on.
+        ranks: the processes that share the run.
     """
 
     def __init__(
@@ -88,21 +90,25 @@ class Trainer:
             raise InputError("hamiltonian", list(hamiltonians), "give at least one")
         self.options, self.states, self.hamiltonians = options, check_states(states), [*hamiltonians, *supercells]
         self.device, self.choices, self.stopping = training_device(device), choices, Stopping(options)
+        self.ranks = Ranks.here(self.device)
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
-        self.stream = Stream(options.seed, "training", self.device)
+        self.seed = int(self.ranks.told(known_seed(options.seed)))
+        self.stream = Stream(self.ranks.own_seed(self.seed), "training", self.device)
         self.origin: dict[str, Any] = {"supercells": [h.lattice.supercell.tolist() for h in self.hamiltonians]}
         if len(hamiltonians) > 1:
             self.origin["hamiltonians"] = [described(h) for h in hamiltonians]
         self._group = group_size(self.objective, options)
-        self.model = new_model(model, hamiltonians[0], model_options, type(self.states.corners()[0]), self.stream.seed).to(self.device)
+        self.model = new_model(model, hamiltonians[0], model_options, type(self.states.corners()[0]), self.seed).to(self.device)
         self.average = copy.deepcopy(self.model).eval()
         self.model.precision = options.precision
         check_footprint(options, self.states, max(h.lattice.n_sites for h in self.hamiltonians))
         self.systems = self._systems(hamiltonians, supercells, start)
+        for weights in (self.model.state_dict(), self.average.state_dict()):  # what they take from the states of their chains too
+            self.ranks.equalise(weights)
         self._weights, self._averages = (list[Tensor](model.parameters()) for model in (self.model, self.average))
         self.optimizer = torch.optim.AdamW(self._weights, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
         sources = [source for system in self.systems for source in system.sources]
-        self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream)
+        self.parts = RunParts(self.model, self.average, self.optimizer, sources, self.stream, self.seed, self.ranks)
         self.done, self.figures, self.deadline = Progress(start=self.origin.get("start")), dict[str, float](), math.inf
         self._began = time.monotonic()
 
@@ -136,7 +142,7 @@ class Trainer:
     def _grid(self, hamiltonian: Hamiltonian) -> tuple[Conditions, tuple[int, ...]]:
         """The states of all chains by the units, species and sites of a Hamiltonian; the same states on each."""
         o = self.options
-        seed = Stream(self.stream.seed, "states")  # on the CPU: the same states on every device
+        seed = Stream(self.stream.seed, "states")  # on the CPU: the same states on every device, and others at every rank
         return replica_grid(self.states, hamiltonian, (o.replica_temperatures, o.replica_potentials), o.replica_copies, seed, self._group)
 
     # -- the loop --------------------------------------------------------------------------------
@@ -157,12 +163,13 @@ class Trainer:
             raise InputError("folder", None, "give the folder of the run to resume")
         self._began = time.monotonic()
         self.deadline = math.inf if time_limit is None else self._began + time_limit
-        with nullcontext() if folder is None else run_folder(folder, resume) as place, deterministic(self.device):
+        progress = progress and self.ranks.first
+        with nullcontext() if folder is None else self._place(folder, resume) as place, deterministic(self.device):
             if resume and place is not None:
                 self.done = load_checkpoint(place.checkpoint, self.parts, self._identity())
                 self.stopping.reached = self.done.reached
                 self.origin |= {} if self.done.start is None else {"start": self.done.start}
-            with MetricsLog(None if place is None else place.path, self.options.tensorboard) as log:
+            with MetricsLog(place.path if place is not None and self.ranks.first else None, self.options.tensorboard) as log:
                 if self._equilibrate(progress):
                     self._take_steps(place, log, progress)
                 elif place is not None:
@@ -170,6 +177,10 @@ class Trainer:
                     self._keep(place)
             self._finish(place, progress)
         return self.average
+
+    def _place(self, folder: Path, resume: bool) -> AbstractContextManager[RunFolder]:
+        """The folder of the run, which the first rank has."""
+        return run_folder(folder, resume) if self.ranks.first else nullcontext(RunFolder(folder))
 
     def _equilibrate(self, progress: bool) -> bool:
         """Monte Carlo sweeps before the first step, at least one; whether all are done."""
@@ -189,13 +200,13 @@ class Trainer:
         first, o = self.step, self.options
         with tqdm(total=o.steps, initial=first, disable=not progress, desc="training", unit="step") as bar:
             while self.step < o.steps and not (self._late and self.step > first) and self.stopping.reason is None:
-                loss, norm = that_fits(self._one_step, self._halve)
+                loss, norm = self._one_step()
                 if self.step == first + 1 and place is not None:  # an objective that refuses this model has done so by now
                     self._begin(place, log, first)
                 last = self.step == o.steps or self.stopping.ends_cycle(self.step)
                 evaluated, kept = (last or self.step % every == 0 for every in (o.evaluate_every, o.checkpoint_every))
                 if evaluated or kept or self._late:
-                    check_finite(loss.value, norm, self.model.parameters(), self.step, o)
+                    check_finite(self._mean_loss(loss), norm, self.model.parameters(), self.step, o)
                 if evaluated:
                     self._evaluate(loss, norm, log, bar)
                 if place is not None and (kept or self._late or self.stopping.reason):
@@ -214,7 +225,7 @@ class Trainer:
 
     @property
     def _late(self) -> bool:
-        return time.monotonic() > self.deadline
+        return self.deadline < math.inf and bool(self.ranks.told(time.monotonic() > self.deadline))
 
     def _system(self, step: int) -> TrainingSystem:
         """Whose turn it is after so many steps."""
@@ -224,32 +235,45 @@ class Trainer:
         self.systems = half_of_the_batch(self.systems)
 
     def _one_step(self) -> tuple[Loss, Tensor]:
-        """One step of the optimiser; its loss and the norm of its gradient."""
-        system = self._system(self.step)
-        batch = system.batch(self.stream)
+        """One step of the optimiser; its loss, of this rank, and the norm of the gradient."""
+        loss = that_fits(self._gradient, self._halve, self.ranks.any)
+        self.ranks.average_gradients(self._weights)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.options)
-        self.optimizer.zero_grad()
-        loss = of_type("objective", self.objective(system.model, batch), Loss, f"{self.options.objective} must return a Loss")
-        system.learn_priority(loss)
-        loss.value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._weights, self.options.gradient_clip)
         self.optimizer.step()
         self.done = self.done._replace(step=self.step + 1)
         move_average(self._averages, self._weights, average_decay(self.step, self.options))
         return loss, norm
 
+    def _gradient(self) -> Loss:
+        """The loss of a batch of this rank, and its gradient at the weights."""
+        system = self._system(self.step)
+        batch = system.batch(self.stream)
+        self.optimizer.zero_grad()
+        loss = of_type("objective", self.objective(system.model, batch), Loss, f"{self.options.objective} must return a Loss")
+        system.learn_priority(loss)
+        loss.value.backward()
+        return loss
+
+    def _mean_loss(self, loss: Loss) -> Tensor:
+        """Over the ranks."""
+        return loss.value if self.ranks.count == 1 else torch.tensor(self.ranks.mean({"loss": float(loss.value.detach())})["loss"])
+
     def _evaluate(self, loss: Loss, norm: Tensor, log: MetricsLog, bar: tqdm[Any]) -> None:
         replay = self._system(self.step - 1).replay
         figures = {name: float(value) for name, value in loss.figures.items()}
-        figures |= {"gradient_norm": float(norm), "learning_rate": self.optimizer.param_groups[0]["lr"]}
         if replay is not None:
             figures["exchange_rate"] = float(replay.exchange_rate)
-        states, stream = evaluated_states(self.states), self.stream["evaluation"]
-        order = "random" if self.options.coarse_share <= 0.5 else None
-        self.figures = figures | evaluate(self.evaluated, states, self.options.evaluate_samples, stream, order)
-        log.write(self.step, self.figures)
-        self.stopping.look(self.step, self.figures, self.deadline)
+        figures = self.ranks.mean(figures) | {"gradient_norm": float(norm), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        if self.ranks.first:
+            states, stream = evaluated_states(self.states), self.stream["evaluation"]
+            order = "random" if self.options.coarse_share <= 0.5 else None
+            figures |= evaluate(self.evaluated, states, self.options.evaluate_samples, stream, order)
+            log.write(self.step, figures)
+            self.stopping.look(self.step, figures, self.deadline)
+        self.figures, reached, self.stopping.reason = self.ranks.told([figures, self.stopping.reached, self.stopping.reason])
+        self.stopping.reached = Reached(*reached)
         self.done = self.done._replace(reached=self.stopping.reached)
         told = {"gap": "gap", "ESS": "ess", "worst": "worst_ess"}
         bar.set_postfix({name: f"{self.figures[key]:.3f}" for name, key in told.items()}, refresh=False)
@@ -257,7 +281,7 @@ class Trainer:
     # -- files and the end -------------------------------------------------------------------------
 
     def _begin(self, place: RunFolder, log: MetricsLog, first: int) -> None:
-        if first == 0:
+        if first == 0 and self.ranks.first:
             place.describe(self._identity())
         log.cut(first)
 
@@ -267,11 +291,14 @@ class Trainer:
     def _finish(self, place: RunFolder | None, progress: bool) -> None:
         """Record how the weights were made, save them, and say what is wrong with them."""
         reason, complete = self.stopping.reason, self.step == self.options.steps
-        made = self.step, self.options, self.device, self.stream.seed, self.states, self.hamiltonians, self.seconds
-        self.average.record = run_record(*made) | self.origin | ({} if reason is None else {"stopped": reason})
+        made = self.step, self.options, self.device, self.seed, self.states, self.hamiltonians, self.seconds
+        shared = {} if self.ranks.count == 1 else {"processes": self.ranks.count}
+        self.average.record = run_record(*made) | shared | self.origin | ({} if reason is None else {"stopped": reason})
         wrong = distrust(self.step, self.options, self.figures, stopped=reason is not None)
         if wrong:
             self.average.record["warning"] = wrong
+        if not self.ranks.first:
+            return
         if self.choices:
             report = report_of(self.average, self.states, self.stream["report"], self.step, reason or how_it_ended(complete))
             self.average.record |= {"chosen": [str(choice) for choice in self.choices], "report": report.to_dict()}
@@ -286,7 +313,7 @@ class Trainer:
                 warn_uncovered(model, system.replay.occupations, system.states, self.stream["coverage"])
 
     def _identity(self) -> dict[str, Any]:
-        return identity(self.hamiltonians, self.states, self.model, self.options, self.stream.seed)
+        return identity(self.hamiltonians, self.states, self.model, self.options, self.seed)
 
 
 def __getattr__(name: str) -> Any:
