@@ -100,6 +100,22 @@ def test_a_residual_block_is_that_of_torch_and_so_are_its_gradients(name: str, w
     assert_alike(work, precision)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["3x4", "skewed", "4x4x4", "one"])
+def test_a_block_at_some_cells_is_the_whole_one_there(name: str, precision: torch.dtype) -> None:
+    periods, axes = TORI[name]
+    torus, block = Torus(periods), ResidualBlock(48, len(axes))
+    set_weights(block)
+    cells = torch.arange(len(torus)).flip(0)[::2]
+    z, steering = normal(5, 11, len(torus), 48), normal(6, 11, 48)
+    with torch.no_grad():
+        exact = block.double()(z, steering, Rim.of(torus, axes, 1))[:, cells]
+        block = block.float().to(DEVICE)
+        rim = Rim.of(torus, axes, 1).to(torch.device(DEVICE))
+        found = block(z.to(DEVICE, precision), steering.to(DEVICE, precision), rim, cells.to(DEVICE))
+    assert_near(found, exact, precision)
+
+
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU: the interpreter leaves products to a library")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_configuration_has_the_same_bits_in_every_batch(precision: torch.dtype) -> None:

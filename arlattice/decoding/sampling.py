@@ -72,7 +72,7 @@ def sample(
         state,
         model.hamiltonian.units,
         log_prob=log_prob,
-        order=plans.order.cpu(),
+        order=plans.order.to(torch.int32).cpu().long(),
         block_sizes=plans.sizes,
         known=None if known is None else known.cpu(),
         stream=stream_of(seed, DRAWN, torch.arange(n)),

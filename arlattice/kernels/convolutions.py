@@ -10,7 +10,8 @@ Every number is summed in one order, whatever else is in the batch: the same con
 torch brings Triton along where it has CUDA; `available` says whether it is there. Arithmetic is that of tensor cores: bfloat16, or
 float32 rounded to 19 bits, summed in float32.
 
-Shapes: B batch, M cells, I and O channels. Weights are those of a linear layer, (O, taps x I), the taps outside.
+Shapes: B batch, M cells, K of them (all, as a rule), I and O channels. Weights are those of a linear layer, (O, taps x I), the taps
+outside.
 """
 
 from __future__ import annotations
@@ -62,15 +63,15 @@ def convolution(
     Args:
         x: (B, M, I), contiguous.
         weight, bias: (O, taps x I) and (O,).
-        neighbours: int32, (taps, M).
-        added: (B, M, O) to add.
+        neighbours: int32, (taps, M); or (taps, K) of some cells, which alone are computed then, without a gradient.
+        added: (B, K, O) to add.
         activated: whether to apply GELU last.
         keep: whether to return what it was before, which its gradient needs.
 
     Returns:
-        (B, M, O), and the same before the activation or None.
+        (B, K, O), and the same before the activation or None.
     """
-    out = x.new_empty(*x.shape[:2], len(weight))
+    out = x.new_empty(len(x), neighbours.shape[1], len(weight))
     before = torch.empty_like(out) if activated and keep else None
     after = "add" if added is not None else "gelu" if activated else "none"
     _run(x, weight, bias, neighbours, added, out, before, after, mirrored=False)
@@ -140,20 +141,21 @@ def _run(
     after: str,
     mirrored: bool,
 ) -> None:
-    (B, M, inner), outer, taps = x.shape, out.shape[-1], len(neighbours)
+    (B, M, inner), outer, (taps, asked) = x.shape, out.shape[-1], neighbours.shape
     kinds: dict[str, Any] = dict(MIRRORED=mirrored, AFTER=("none", "add", "gelu", "gelu'").index(after), KEEP=before is not None)
     precision = "tf32" if x.dtype == torch.float32 else "ieee"
     sizes: dict[str, Any] = dict(TAPS=taps, IN_BLOCK=_power(inner), OUT_BLOCK=_power(outer), TILE=_ROWS, PRECISION=precision)
     read = x, weight, weight if bias is None else bias, neighbours, out if extra is None else extra
     written = out, out if before is None else before
-    grid = (-(-B * M // _ROWS),)
+    grid = (-(-B * asked // _ROWS),)
     stages = _stages((_ROWS + sizes["OUT_BLOCK"]) * sizes["IN_BLOCK"] * x.element_size(), _STAGES, x.device)
     _launch(
         "convolution_kernel",
         grid,
         *read,
         *written,
-        B * M,
+        B * asked,
+        asked,
         M,
         inner,
         outer,

@@ -23,18 +23,20 @@ __all__ = ["convolution_kernel", "norm_gradient_kernel", "norm_kernel", "weight_
 
 @jit
 def convolution_kernel(
-    x, weight, bias, neighbours, extra, out, before, rows, cells, inner, outer,
+    x, weight, bias, neighbours, extra, out, before, rows, cells, held, inner, outer,
     TAPS: tl.constexpr, MIRRORED: tl.constexpr, AFTER: tl.constexpr, KEEP: tl.constexpr, BIAS: tl.constexpr,
     IN_BLOCK: tl.constexpr, OUT_BLOCK: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """A convolution of a tile of rows; MIRRORED: its transpose, with the same weights (outer of x are the outputs of the layer).
+
+    There are ``cells`` rows a configuration, and ``held`` of them in x.
 
     AFTER: 0 nothing, 1 adds ``extra``, 2 GELU (KEEP writes what it was to ``before``), 3 times the derivative of GELU at ``extra``.
     """
     row = tl.program_id(0) * TILE + tl.arange(0, TILE)
     there = row < rows
     cell = row % cells
-    start = (row - cell).to(tl.int64)
+    start = (row // cells).to(tl.int64) * held
     i, o = tl.arange(0, IN_BLOCK), tl.arange(0, OUT_BLOCK)
     total = tl.zeros((TILE, OUT_BLOCK), tl.float32)
     for tap in range(TAPS):

@@ -243,6 +243,7 @@ class Multiscale(Model):
         places: Tensor,
         conditions: Conditions,
         given: bool,
+        alike: bool = False,
     ) -> Tensor:
         """Logits (B, k, q) of some sites, all of one scale.
 
@@ -255,16 +256,25 @@ class Multiscale(Model):
             places: of the sites that are asked for, (B, k).
             conditions: one row a configuration.
             given: whether sites finer than the scale may be known.
+            alike: whether ``places`` are the same in all rows, and no gradient is wanted.
         """
         if scale < 0:
             return self.steps.of_block(partial, order.gather(1, places), conditions).base
         table = layout.tables(partial.device)[scale]
         step = self.steps.of_block(partial, order.index_select(1, table.members), conditions)
         base = step.base.gather(1, table.slot[places][..., None].expand(-1, -1, self.q))
-        return base + self._network_logits(layout, table, placed, places, step.fields, conditions, given).to(base.dtype)
+        return base + self._network_logits(layout, table, placed, places, step.fields, conditions, given, alike).to(base.dtype)
 
     def _network_logits(
-        self, layout: Layout, scale: ScaleTables, placed: Tensor, places: Tensor, fields: Tensor, conditions: Conditions, given: bool
+        self,
+        layout: Layout,
+        scale: ScaleTables,
+        placed: Tensor,
+        places: Tensor,
+        fields: Tensor,
+        conditions: Conditions,
+        given: bool,
+        alike: bool = False,
     ) -> Tensor:
         """What the network of a scale adds to the logits, (B, k, q); arguments as in `placed_logits`, with the fields of all its sites.
 
@@ -281,7 +291,7 @@ class Multiscale(Model):
         finer = self._finer(layout, scale, placed) if given and scale.mean is not None else None
         with torch.autocast(fields.device.type, enabled=False):  # near a transition 8 bits of a state are too few
             state = self.state_token(self.standardised(conditions))
-        logits: Tensor = network(species, scale.slot[places], fields, codes, state, finer, scale.rim)
+        logits: Tensor = network(species, scale.slot[places], fields, codes, state, finer, scale.rim, alike)
         return logits if turn is None else torch.where(turn[:, None, None], logits.flip(-1), logits)
 
     def _mostly_first(self, placed: Tensor, conditions: Conditions) -> Tensor | None:

@@ -35,16 +35,41 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, z: Tensor, steering: Tensor, rim: Rim) -> Tensor:
-        """The cells (B, M, d) after one block, steered by (B, d)."""
+    def forward(self, z: Tensor, steering: Tensor, rim: Rim, cells: Tensor | None = None) -> Tensor:
+        """The cells (B, M, d) after one block, steered by (B, d); of some ``cells`` (k,) alone where no gradient is wanted."""
         modulation = linear(self.modulation, steering)
         if kernels.fits(z, z.shape[-1]):
-            weights = (p for layer in (self.first.linear, self.second.linear) for p in (layer.weight, layer.bias))
-            result: Tensor = _Fused.apply(z, modulation, *weights, rim.around(self.first.dimensions), torch.is_grad_enabled())
+            first, second = self.first.linear, self.second.linear
+            weights = first.weight, first.bias, second.weight, second.bias
+            neighbours, keep = rim.around(self.first.dimensions), torch.is_grad_enabled()
+            if cells is not None:
+                return _forward(z, modulation, *weights, neighbours, cells, False)[0]
+            result: Tensor = _Fused.apply(z, modulation, *weights, neighbours, keep)
             return result
         scale, shift = modulation[:, None].chunk(2, -1)
         inner = self.first(torch.addcmul(shift, self.norm(z), 1 + scale), rim)
-        return z + self.second(F.gelu(inner), rim)
+        return (z if cells is None else z.index_select(1, cells)) + self.second(F.gelu(inner), rim, cells)
+
+
+def _forward(
+    z: Tensor,
+    modulation: Tensor,
+    first: Tensor,
+    first_bias: Tensor,
+    second: Tensor,
+    second_bias: Tensor,
+    neighbours: Tensor,
+    cells: Tensor | None,
+    keep: bool,
+) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """The cells after the block, all or some of them, and what a gradient needs; arguments as in `_Fused`."""
+    z, modulation = z.contiguous(), modulation.contiguous()
+    weights = first.to(z.dtype), second.to(z.dtype)
+    normed = kernels.norm(z, modulation)
+    active, before = kernels.convolution(normed, weights[0], first_bias, neighbours, activated=True, keep=keep)
+    asked, added = (neighbours, z) if cells is None else (neighbours[:, cells].contiguous(), z.index_select(1, cells))
+    out, _ = kernels.convolution(active, weights[1], second_bias, asked, added=added)
+    return out, (z, modulation, normed, before, active, *weights, neighbours)
 
 
 class _Fused(torch.autograd.Function):
@@ -63,12 +88,8 @@ class _Fused(torch.autograd.Function):
         keep: bool,
     ) -> Tensor:
         """Cells (B, M, d), their modulation (B, 2 d), weights and biases of both convolutions; whether to keep what a gradient needs."""
-        z, modulation = z.contiguous(), modulation.contiguous()
-        weights = first.to(z.dtype), second.to(z.dtype)
-        normed = kernels.norm(z, modulation)
-        active, before = kernels.convolution(normed, weights[0], first_bias, neighbours, activated=True, keep=keep)
-        out, _ = kernels.convolution(active, weights[1], second_bias, neighbours, added=z)
-        ctx.save_for_backward(z, modulation, normed, before, active, *weights, neighbours)
+        out, kept = _forward(z, modulation, first, first_bias, second, second_bias, neighbours, None, keep)
+        ctx.save_for_backward(*kept)
         return out
 
     @staticmethod

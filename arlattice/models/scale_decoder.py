@@ -39,4 +39,4 @@ class ScaleDecoder:
     ) -> Tensor:
         """See `Decoder.logits`."""
         placed, places = partial.gather(1, memory["order"]).to(torch.int8), place.expand(len(partial), -1)
-        return self._model.placed_logits(self._layout, stage, partial, placed, memory["order"], places, conditions, self._given)
+        return self._model.placed_logits(self._layout, stage, partial, placed, memory["order"], places, conditions, self._given, True)

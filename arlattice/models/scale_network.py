@@ -43,7 +43,15 @@ class ScaleNetwork(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(
-        self, species: Tensor, asked: Tensor, fields: Tensor, code: Tensor, state: Tensor, finer: Tensor | None, rim: Rim
+        self,
+        species: Tensor,
+        asked: Tensor,
+        fields: Tensor,
+        code: Tensor,
+        state: Tensor,
+        finer: Tensor | None,
+        rim: Rim,
+        alike: bool = False,
     ) -> Tensor:
         """Logits (B, k, q) of the sites that are asked for.
 
@@ -56,7 +64,10 @@ class ScaleNetwork(nn.Module):
             state: (B, d).
             finer: shares of known species around the cells among finer ones, (B, M, C q), None for nothing known.
             rim: of the cells.
+            alike: whether the same is asked of all configurations, and no gradient is wanted: the last features are computed there
+                alone then.
         """
+        cells = asked[0] // self.sites if alike else None
         kind, dtype = fields.device.type, self.head.weight.dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
@@ -65,9 +76,12 @@ class ScaleNetwork(nn.Module):
             z = self.stem(self._cells(species, asked, fields.clamp(-8, 8).to(dtype)), rim)
             if finer is not None:
                 z = z + linear(self.finer, finer.to(dtype))
-            for block in self.blocks:
+            for block in self.blocks[:-1]:
                 z = block(z, steering, rim)
+            z = self.blocks[-1](z, steering, rim, cells)
             logits = linear(self.head, F.gelu(z)).to(self.head.weight.dtype).view(len(z), -1, self.q)
+        if cells is not None:
+            asked = torch.arange(len(cells), device=z.device) * self.sites + asked % self.sites
         return F.pad(logits, (0, 0, 0, 1)).gather(1, asked[..., None].expand(-1, -1, self.q))
 
     def _cells(self, species: Tensor, asked: Tensor, fields: Tensor) -> Tensor:

@@ -107,8 +107,11 @@ class TorusConvolution(nn.Module):
         self.channels, self.dimensions = channels, dimensions
         self.linear = nn.Linear(channels[0] * 3**dimensions, channels[1])
 
-    def forward(self, x: Tensor, rim: Rim) -> Tensor:
-        """(batch, cells, channels in) -> (batch, cells, channels out), in the precision of ``x``."""
+    def forward(self, x: Tensor, rim: Rim, cells: Tensor | None = None) -> Tensor:
+        """(batch, cells, channels in) -> (batch, cells, channels out), in the precision of ``x``; or of ``cells`` (k,) alone."""
+        if cells is not None:
+            around = x.index_select(1, rim.around(self.dimensions)[:, cells].T.flatten())
+            return linear(self.linear, around.view(len(x), len(cells), -1))
         if kernels.fits(x, self.channels[1]):
             result: Tensor = _Fused.apply(x, self.linear.weight, self.linear.bias, rim.around(self.dimensions))
             return result
