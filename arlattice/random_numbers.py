@@ -161,6 +161,7 @@ class Stream:
         seed: None takes a fresh one, which `seed` then tells.
         name: of the purpose.
         device: where numbers are made.
+        first: number of the first sample: with 100, the samples that others call 100, 101, ... have the same numbers here.
 
     Attributes:
         seed: behind all numbers.
@@ -169,8 +170,8 @@ class Stream:
         step: the next step of every sample.
     """
 
-    def __init__(self, seed: int | None = None, name: str = "", device: torch.device | str = "cpu") -> None:
-        self.seed, self.name, self.device = known_seed(seed), name, torch.device(device)
+    def __init__(self, seed: int | None = None, name: str = "", device: torch.device | str = "cpu", first: int = 0) -> None:
+        self.seed, self.name, self.device, self.first = known_seed(seed), name, torch.device(device), first
         self.step = 0
         self._purpose, self._branches = purpose_word(name), dict[str, Stream]()
         self._made, self._made_from = torch.empty(0, 0, dtype=torch.float64, device=self.device), 0
@@ -183,11 +184,11 @@ class Stream:
     def __getitem__(self, name: str) -> Stream:
         """The branch of that name: the same seed, an independent purpose and steps of its own. It is made once."""
         if name not in self._branches:
-            self._branches[name] = Stream(self.seed, f"{self.name}/{name}", self.device)
+            self._branches[name] = Stream(self.seed, f"{self.name}/{name}", self.device, self.first)
         return self._branches[name]
 
     def uniform(self, steps: int, samples: int) -> Tensor:
-        """The next ``steps`` numbers of samples 0 to ``samples`` - 1, (steps, samples) float64 in [0, 1); not to be changed in place."""
+        """The next ``steps`` numbers of ``samples`` samples, (steps, samples) float64 in [0, 1); not to be changed in place."""
         end, width = self.step + steps, self._made.shape[1]
         if width != samples or self.step < self._made_from or end > self._made_from + len(self._made):
             ahead = min(2 * len(self._made), _AHEAD.get(self.device.type, 0) // max(1, samples)) if width == samples else 0
@@ -214,7 +215,7 @@ class Stream:
         return self.uniform(times * n, 1).view(times, n).argsort(1)
 
     def _make(self, steps: int, samples: int) -> Tensor:
-        return uniform(self.seed, self._purpose, (self.step, steps), (0, samples), self.device)
+        return uniform(self.seed, self._purpose, (self.step, steps), (self.first, samples), self.device)
 
     # -- to go on later with the same bits -------------------------------------------------------
 

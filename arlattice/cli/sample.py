@@ -11,10 +11,12 @@ import click
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import drawing_options, output_options, read_state
 from arlattice.cli.tables import json_option, noted, print_facts
+from arlattice.errors import InputError
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
     from arlattice.samples import SampleSet
+    from arlattice.summary import Summary
 
 __all__ = ["check_outputs", "load_model", "report", "sample"]
 
@@ -24,6 +26,11 @@ __all__ = ["check_outputs", "load_model", "report", "sample"]
 @drawing_options
 @click.option(
     "-o", "--output", "outputs", multiple=True, metavar="PATH", help="Write the samples, e.g. out.extxyz, out.nc. May be repeated."
+)
+@click.option(
+    "--part-size",
+    type=click.IntRange(min=1),
+    help="Draw and write so many at a time, into the folder of -o, so that -n may exceed memory. Run it again to go on after a stop.",
 )
 @click.option("--check-modes", is_flag=True, help="Compare with Monte Carlo: does the model miss a phase? Takes longer.")
 @output_options
@@ -46,6 +53,7 @@ def sample(
     device: str,
     precision: str,
     outputs: tuple[str, ...],
+    part_size: int | None,
     check_modes: bool,
     file_format: str | None,
     vacancies: str,
@@ -65,22 +73,34 @@ def sample(
       arlattice sample cuau-4x4x4 -n 1000 --temperature 680 --mu Au=-0.0053 -o out.extxyz -o out.nc
       arlattice sample cuau-4x4x4 -n 100 --temperature 500 --composition Au=32 -o folder --format cif
       arlattice sample ising-10x10 -n 1000 --temperature 2.27 --field 0.1 --json
+      arlattice sample cuau-8x8x8 -n 1000000 --temperature 1000 --delta-mu 0 --device cuda --part-size 10000 -o parts
     """
     state = read_state(temperature, chemical_potentials, delta_mu, field, composition, ensemble, settings)
-    check_outputs(outputs, file_format)
-    loaded = load_model(model, hamiltonian_file, device, precision)
-    samples = loaded.sample(n, state(loaded.lattice), order=order, seed=seed, batch_size=batch_size, progress=not quiet)
-    for path in outputs:
-        samples.write(path, format=file_format, vacancies=vacancies)
+    drawing: dict[str, Any] = {"order": order, "seed": seed, "batch_size": batch_size, "progress": not quiet}
+    samples: SampleSet | Summary
+    if part_size is None:
+        check_outputs(outputs, file_format)
+        loaded = load_model(model, hamiltonian_file, device, precision)
+        samples = loaded.sample(n, state(loaded.lattice), **drawing)
+        for path in outputs:
+            samples.write(path, format=file_format, vacancies=vacancies)
+    else:
+        from arlattice.thermo.sample_folder import sample_to_folder
+
+        if len(outputs) != 1:
+            raise InputError("--part-size", part_size, "name one folder for the parts: -o FOLDER")
+        loaded = load_model(model, hamiltonian_file, device, precision)
+        drawing |= {"part_size": part_size, "format": file_format or "netcdf", "vacancies": vacancies}
+        samples = sample_to_folder(loaded, n, state(loaded.lattice), outputs[0], **drawing)
     unknown = {"lost_mode": None if as_json else "not looked for (--check-modes)"}
-    report(samples, outputs, as_json, _modes(loaded, samples) if check_modes else unknown)
+    report(samples, outputs, as_json, _modes(loaded, samples, part_size) if check_modes else unknown)
 
 
-def _modes(model: Model, samples: SampleSet) -> dict[str, Any]:
+def _modes(model: Model, samples: SampleSet | Summary, part_size: int | None) -> dict[str, Any]:
     """What Monte Carlo says of the model in the state of the samples."""
     from arlattice.thermo.bounds import check_modes
 
-    found = check_modes(model, samples.state, n=len(samples))
+    found = check_modes(model, samples.state, n=min(len(samples), part_size or len(samples)))
     return {"log_z_lower": found.lower, "log_z_upper": found.upper, "p_ess": found.p_ess, "lost_mode": found.lost_mode}
 
 
@@ -101,7 +121,7 @@ def check_outputs(outputs: Sequence[str], file_format: str | None) -> None:
         check_target(path, file_format)
 
 
-def report(samples: SampleSet, outputs: Sequence[str], as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+def report(samples: SampleSet | Summary, outputs: Sequence[str], as_json: bool, more: Mapping[str, Any] | None = None) -> None:
     """Print the averages of a sample set, more facts, and what speaks against them."""
     facts: dict[str, Any] = {
         "samples": samples.n,
@@ -122,6 +142,6 @@ def report(samples: SampleSet, outputs: Sequence[str], as_json: bool, more: Mapp
     )
 
 
-def _counts_atoms(samples: SampleSet) -> bool:
+def _counts_atoms(samples: SampleSet | Summary) -> bool:
     """Whether the energy per atom is another number than per site, and one for every sample."""
     return samples.lattice.vacancy is not None and bool((samples.n_atoms > 0).all())

@@ -38,7 +38,7 @@ _RANGE = "FROM:TO:COUNT"
 @click.option("--order", help="Order of the sites: coarse-to-fine or random; by default the model's first.")
 @seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the states.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the states, and the GPUs.")
 @click.option(
     "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
 )

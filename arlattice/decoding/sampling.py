@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from arlattice.samples import OUT_OF_RANGE, SampleSet
 if TYPE_CHECKING:
     from arlattice.models.base import Model
 
-__all__ = ["DRAWN", "check_fits", "check_known", "log_marginal", "log_prob", "sample"]
+__all__ = ["DRAWN", "check_fits", "check_known", "log_marginal", "log_prob", "sample", "sample_parts"]
 
 DRAWN = "sample"
 """The purpose of the random numbers behind the samples of a model."""
@@ -43,20 +43,21 @@ def sample(
     seed: int | None,
     batch_size: int | None,
     progress: bool,
+    first: int = 0,
 ) -> SampleSet:
-    """``n`` configurations; arguments as in `Model.sample`, ``known`` (sites,) checked."""
+    """``n`` configurations; arguments as in `Model.sample`, ``known`` (sites,) checked, ``first`` the number of the first of them."""
     size = check_fits(model, n, batch_size)
     seed = known_seed(seed)
     conditions = model.conditions_of(state)
     if known is not None:
         _check_completable(known, state, model.lattice)
-    plans = model.resolve_plan(n, plan, Stream(seed, "order", model.device), known)
+    plans = model.resolve_plan(n, plan, Stream(seed, "order", model.device, first), known)
     given = None if known is None else known.to(model.device).expand(size, -1)
     drawn = []
     with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
-        for first, rows in zip(range(0, n, size), plans.split(size), strict=True):
+        for number, rows in zip(range(first, first + n, size), plans.split(size), strict=True):
             padded = torch.arange(size, device=model.device).clamp(max=len(rows) - 1)  # one batch size: one recorded graph
-            noise = uniform(seed, purpose_word(DRAWN), (0, model.lattice.n_sites), (first, size), model.device)
+            noise = uniform(seed, purpose_word(DRAWN), (0, model.lattice.n_sites), (number, size), model.device)
             x, log_prob = model.draw(noise, rows[padded], conditions.expand(size), given)
             drawn.append((x[: len(rows)].to(torch.int8), log_prob[: len(rows)]))  # where they are: to wait for each would idle the device
             bar.update(len(rows))
@@ -75,7 +76,7 @@ def sample(
         order=plans.order.to(torch.int32).cpu().long(),
         block_sizes=plans.sizes,
         known=None if known is None else known.cpu(),
-        stream=stream_of(seed, DRAWN, torch.arange(n)),
+        stream=stream_of(seed, DRAWN, torch.arange(first, first + n)),
         metadata=model.origin()
         | {
             "precision": model.precision,
@@ -92,6 +93,26 @@ def _energies(model: Model, occupations: Tensor) -> Tensor:
     rows = occupations.to(exact.device)
     parts = [rows] if exact.device.type == "cpu" else rows.split(model.batch_size())
     return torch.cat([exact.energy(part.long()).double() for part in parts])
+
+
+def sample_parts(
+    model: Model,
+    n: int,
+    state: Ensemble,
+    part_size: int,
+    plan: str | Plan | Tensor | None,
+    seed: int | None,
+    batch_size: int | None,
+    skip: int = 0,
+) -> Iterator[SampleSet]:
+    """The configurations of `sample`, some at a time; ``skip`` parts are left out."""
+    n, part_size, seed = whole_number("n", n), whole_number("part_size", part_size), known_seed(seed)
+    check_fits(model, min(n, part_size), batch_size)
+    for first in range(skip * part_size, n, part_size):
+        count = min(part_size, n - first)
+        own = plan[first : first + count] if isinstance(plan, Plan) and len(plan) == n > 1 else plan
+        own = own[first : first + count] if isinstance(own, Tensor) and own.ndim == 2 and len(own) == n else own
+        yield sample(model, count, state, None, own, seed, batch_size, False, first)
 
 
 @torch.no_grad()

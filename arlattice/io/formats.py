@@ -28,7 +28,7 @@ from arlattice.io.header import reading
 if TYPE_CHECKING:
     from arlattice.samples import SampleSet
 
-__all__ = ["check_target", "read", "write"]
+__all__ = ["check_target", "read", "suffix_of", "write"]
 
 _SUFFIX = re.compile(r"\.\w+")
 
@@ -61,6 +61,19 @@ def check_target(path: str | Path, format: str | None = None) -> None:
         InputError: unknown format or suffix, no such parent folder, or a folder that is there already.
     """
     _checked(path, format)
+
+
+def suffix_of(format: str) -> str:
+    """How the names of files in a format end.
+
+    Raises:
+        InputError: an unknown format, or one that is not read back or makes folders.
+    """
+    _, exporter = _by_name(format)
+    if exporter.suffix is None or not exporter.reads:
+        others = [entry.name for entry, each in _exporters() if each.suffix and each.reads]
+        raise InputError("format", format, f"is not read back; give {' or '.join(others)}")
+    return exporter.suffix
 
 
 def read(path: str | Path) -> SampleSet:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
 from arlattice.decoding.plans import resolve_plan
-from arlattice.decoding.sampling import check_fits, check_known, log_marginal, log_prob, sample
+from arlattice.decoding.sampling import check_fits, check_known, log_marginal, log_prob, sample, sample_parts
 from arlattice.ensemble import Ensemble, boltzmann_constant
 from arlattice.errors import InputError
 from arlattice.plan import Plan
@@ -48,6 +49,30 @@ class Drawing:
             progress: show a progress bar.
         """
         return sample(self, n, state, None, _one(order, plan), seed, batch_size, progress)
+
+    def sample_parts(
+        self: Any,
+        n: int,
+        state: Ensemble,
+        *,
+        part_size: int = 10_000,
+        skip: int = 0,
+        order: str | Tensor | None = None,
+        plan: str | Plan | None = None,
+        seed: int | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[SampleSet]:
+        """Draw ``n`` configurations some at a time, so that there may be more than memory holds; `arlattice.Summary` averages over all.
+
+        Args:
+            n, state, order, plan, seed, batch_size: as in `sample`.
+            part_size: configurations of a part; the last may have fewer.
+            skip: parts to leave out, such as those that are there already (give the ``seed`` then).
+
+        Yields:
+            Sets of samples. Joined, they are what `sample` draws with the same seed, in the same order.
+        """
+        return sample_parts(self, n, state, part_size, _one(order, plan), seed, batch_size, skip)
 
     def inpaint(
         self: Any,

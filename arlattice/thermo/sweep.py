@@ -76,8 +76,8 @@ def sweep(
             the same samples whatever the grid around it. The attribute ``seed`` of the dataset keeps it.
         batch_size: configurations drawn at once; None chooses by device.
         device: of models that are loaded here.
-        workers: processes; each loads the model and uses its share of the cores. Scripts need the usual
-            ``if __name__ == "__main__":``.
+        workers: processes; each loads the model and uses its share of the cores, and of the GPUs where the model is on the first of
+            them. Scripts need the usual ``if __name__ == "__main__":``.
         pool: run the states here instead, e.g. on a cluster; give ``folder`` on a file system that all its machines see.
         out: netCDF file to write; parts are kept in a folder beside it, ``out`` and ``.parts``.
         folder: where to keep parts, if not there.

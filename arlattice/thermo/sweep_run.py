@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from arlattice.io.files import scratch_folder
 from arlattice.models.base import Model
 from arlattice.thermo.sweep_state import Result, SweepOptions, measure, read_part, write_part
 
-__all__ = ["Pool", "SweepRun"]
+__all__ = ["Pool", "SweepRun", "devices_of_workers"]
 
 
 class Pool(Protocol):
@@ -81,8 +82,10 @@ class SweepRun:
     def elsewhere(self, states: Sequence[SemiGrandCanonical], workers: int, pool: Pool | None) -> list[Result]:
         """Measure in other processes, which load the model and the plugins themselves."""
         kept = self._kept(states)
+        devices = devices_of_workers(self.model.device) if pool is None else [str(self.model.device)]
         with self._model_folder() as folder, _pool(min(workers, len(states)), pool) as running:
-            jobs = [None if result else self._job(folder, state) for state, result in zip(states, kept, strict=True)]
+            each = zip(states, kept, cycle(devices))
+            jobs = [None if result else self._job(folder, state, device) for state, result, device in each]
             futures = [None if job is None else running.submit(_run_job, job) for job in jobs]
             pairs = tqdm(list(zip(futures, kept, strict=True)), disable=not self.progress, unit="state", leave=False)
             return [result if future is None else future.result() for future, result in pairs]
@@ -91,11 +94,11 @@ class SweepRun:
         folder, settings = self.folder, self.settings
         return [None if folder is None else read_part(folder, state, settings) for state in states]
 
-    def _job(self, model: Path, state: SemiGrandCanonical) -> _Job:
+    def _job(self, model: Path, state: SemiGrandCanonical, device: str) -> _Job:
         plugins = tuple(default_manager().requests())
         return _Job(
             str(model),
-            str(self.model.device),
+            device,
             self.model.precision,
             plugins,
             state,
@@ -115,6 +118,13 @@ class SweepRun:
 
             load(model)  # a black box that no plugin registered is refused here, in one line
             yield model
+
+
+def devices_of_workers(device: torch.device) -> list[str]:
+    """Where processes of this machine compute: of a model on the first GPU on all of them in turns, else where it is."""
+    if device.type == "cuda" and device.index in (None, 0):
+        return [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+    return [str(device)]
 
 
 @contextmanager

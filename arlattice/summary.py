@@ -1,0 +1,114 @@
+"""`Summary`: averages over samples of which only a few numbers each are kept, so that there may be more than memory holds.
+
+It has what `SampleSet` says of weights and averages (`arlattice.weighted`, `arlattice.averages`); the formulas are the same, and so are the
+results, to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from arlattice.arguments import items_of
+from arlattice.averages import Averages, Observable
+from arlattice.checked_samples import check_same
+from arlattice.errors import InputError
+from arlattice.samples import SampleSet
+from arlattice.weighted import OUT_OF_RANGE
+
+if TYPE_CHECKING:
+    from arlattice.thermo.observables.values import Values
+
+__all__ = ["Summary"]
+
+
+class Summary(Averages):
+    """Energies, log-probabilities, compositions and chosen observables of many sets of samples; see the module's docstring.
+
+    Args:
+        sets: of one lattice, Hamiltonian and state, one after another; each is let go once it is read.
+        observables: registered names to keep besides, one row a sample, so that `mean` can average them.
+
+    Attributes:
+        lattice, state, units, metadata: as in `SampleSet`; metadata that are the same in all sets.
+        energy, log_prob, log_f: (n,), float64.
+        composition: fraction of the sites that each species takes, (n, species).
+        stream: the random numbers behind every sample, (n, 3), or None.
+
+    Raises:
+        InputError: no set, sets that do not belong together, or two that were drawn with the same random numbers.
+    """
+
+    def __init__(self, sets: Iterable[SampleSet], observables: Sequence[str] = ()) -> None:
+        names = items_of("observables", observables, str, "give registered names")
+        first: SampleSet | None = None
+        metadata: Mapping[str, Any] = {}
+        rows: list[tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor | None]] = []
+        kept: dict[str, list[Values]] = {name: [] for name in names}
+        for each in sets:
+            if first is None:
+                first, metadata = each.select(slice(0, 1)), each.metadata
+            check_same(first, each)
+            outside = {OUT_OF_RANGE: each.metadata[OUT_OF_RANGE]} if OUT_OF_RANGE in each.metadata else {}
+            metadata = {k: v for k, v in metadata.items() if k == OUT_OF_RANGE or each.metadata.get(k) == v} | outside
+            rows.append((each.energy, each.log_prob, each.log_f, each.composition, each.stream))
+            for name in names:
+                kept[name].append(each.observe(name))
+        if first is None:
+            raise InputError("sets", [], "give at least one SampleSet")
+        self.lattice, self.state, self.units, self.metadata = first.lattice, first.state, first.units, metadata
+        self.energy, self.log_prob, self._log_f, self._composition, self.stream = (_joined(column) for column in zip(*rows, strict=True))
+        if self.stream is not None and len(self.stream.unique(dim=0)) < len(self.stream):
+            cure = "two of the sets share random numbers, so they are not independent; draw one anew, with another seed or none"
+            raise InputError("sets", f"{len(rows)} sets", cure)
+        self._kept = {name: replace(values[0], columns=torch.cat([v.columns for v in values])) for name, values in kept.items()}
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    def __repr__(self) -> str:
+        return f"Summary({len(self)} samples, {self.lattice!r}, {self.state})"
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self)
+
+    @property
+    def log_f(self) -> Tensor:
+        """See `SampleSet.log_f`."""
+        return self._log_f
+
+    @property
+    def composition(self) -> Tensor:
+        """See `SampleSet.composition`."""
+        return self._composition
+
+    @property
+    def n_atoms(self) -> Tensor:
+        """See `SampleSet.n_atoms`."""
+        vacancy, sites = self.lattice.vacancy, torch.full((len(self),), self.lattice.n_sites)
+        return sites if vacancy is None else sites - (self.composition[:, vacancy] * self.lattice.n_sites).round().long()
+
+    @property
+    def occupations(self) -> Tensor:  # type: ignore[override]
+        """Not kept.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("observable", "of configurations", "a Summary does not keep these; name it: Summary(sets, observables=[...])")
+
+    def observe(self, observable: Observable, **options: Any) -> Values:
+        """See `SampleSet.observe`; of energies, composition and the observables that were kept."""
+        kept = self._kept.get(observable) if isinstance(observable, str) and not options else None
+        return super().observe(observable, **options) if kept is None else kept
+
+
+def _joined(column: Sequence[Tensor | None]) -> Any:
+    found = [each for each in column if each is not None]
+    return torch.cat(found) if len(found) == len(column) else None

@@ -1,0 +1,136 @@
+"""`sample_to_folder`: more samples than memory holds, drawn part by part into a folder; run again it goes on where it was stopped.
+
+The folder holds ``parts.json`` (what was asked for) and one file a part, each whole, with a digest, and read by `arlattice.SampleSet.read`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from arlattice.arguments import path_text, whole_number
+from arlattice.ensemble import Ensemble
+from arlattice.errors import InputError
+from arlattice.io.files import LOCK, folder_lock, writing
+from arlattice.io.formats import suffix_of
+from arlattice.io.records import plain, read_record, write_record
+from arlattice.random_numbers import check_seed, known_seed
+from arlattice.samples import SampleSet
+from arlattice.summary import Summary
+
+if TYPE_CHECKING:
+    from arlattice.models.base import Model
+
+__all__ = ["sample_to_folder"]
+
+FORMAT = "arlattice-sample-parts-1"
+RECORD = "parts.json"
+
+
+def sample_to_folder(
+    model: Model,
+    n: int,
+    state: Ensemble,
+    folder: str | Path,
+    *,
+    part_size: int = 10_000,
+    format: str = "netcdf",
+    order: str | None = None,
+    seed: int | None = None,
+    batch_size: int | None = None,
+    observables: Sequence[str] = (),
+    vacancies: str = "drop",
+    progress: bool = False,
+) -> Summary:
+    """Draw ``n`` configurations into part files, and average over all of them.
+
+    Args:
+        model: to draw from.
+        n, state, order, seed, batch_size: as in `Model.sample`; ``seed`` None takes that of the parts that are there, or a fresh one.
+        folder: a new one, or that of a draw with the same arguments that was stopped: its parts are read, the others drawn.
+        part_size: configurations of a part; so many are in memory at once.
+        format: of the part files, one that is read back.
+        observables: registered names to average besides, see `Summary`.
+        vacancies: as in `SampleSet.write`.
+        progress: show a progress bar.
+
+    Returns:
+        The averages, with the energies and weights of all samples, without their configurations.
+
+    Raises:
+        InputError: a folder of something else, or of a draw with other arguments; a format that is not read back.
+    """
+    n, part_size, suffix = whole_number("n", n), whole_number("part_size", part_size), suffix_of(format)
+    place = Path(path_text("folder", folder))
+    if seed is not None:
+        seed = check_seed(seed)
+    model.check_fits(min(n, part_size), batch_size)
+    asked = {
+        "format": FORMAT,
+        "model": model.fingerprint,
+        "hamiltonian": model.hamiltonian.fingerprint,
+        "state": state.to_dict(),
+        "n": n,
+        "part_size": part_size,
+        "order": order,
+        "batch_size": batch_size,
+        "files": format,
+        "vacancies": vacancies,
+    }
+    if place.exists() and not place.is_dir():
+        raise InputError("folder", str(place), "is a file; name a folder")
+    with writing(place):
+        place.mkdir(exist_ok=True)
+    with folder_lock(place) as ours:
+        if not ours:
+            raise InputError("folder", str(place), "another process draws into it; wait until it ends, or name another folder")
+        seed = _begun(place, asked, seed)
+
+        def parts() -> Iterator[SampleSet]:
+            digits = len(str(-(-n // part_size)))
+            with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
+                for k, first in enumerate(range(0, n, part_size)):
+                    path, count = place / f"part-{k + 1:0{digits}d}{suffix}", min(part_size, n - first)
+                    if path.exists():
+                        part = _checked(path, seed, first, count)
+                    else:
+                        arguments: dict[str, Any] = {"part_size": part_size, "order": order, "seed": seed, "batch_size": batch_size}
+                        part = next(model.sample_parts(n, state, skip=k, **arguments))
+                        part.write(path, format=format, vacancies=vacancies)
+                    bar.update(count)
+                    yield part
+
+        return Summary(parts(), observables)
+
+
+def _begun(place: Path, asked: dict[str, Any], seed: int | None) -> int:
+    """The seed of the draw in a folder, whose record is written if it is new.
+
+    Raises:
+        InputError: a folder of something else, or of a draw with other arguments.
+    """
+    record = place / RECORD
+    if not record.exists():
+        if any(entry.name != LOCK for entry in place.iterdir()):
+            raise InputError("folder", str(place), "holds something else; name a new folder")
+        seed = known_seed(seed)
+        write_record(record, asked | {"seed": seed})
+        return seed
+    found = read_record(record, "folder")
+    held = check_seed(found.get("seed"), "folder")
+    differ = [name for name, value in (plain(asked) | {"seed": held if seed is None else seed}).items() if found.get(name) != value]
+    if differ:
+        cure = f"holds parts of a draw with another {', '.join(differ)}; name another folder, or give what was given then"
+        raise InputError("folder", str(place), cure)
+    return held
+
+
+def _checked(path: Path, seed: int, first: int, count: int) -> SampleSet:
+    part = SampleSet.read(path)
+    rows = [] if part.stream is None else part.stream[:, [0, 2]].tolist()
+    if rows != [[seed, number] for number in range(first, first + count)]:
+        raise InputError("folder", str(path), f"does not hold samples {first} to {first + count - 1} of seed {seed}; remove this file")
+    return part

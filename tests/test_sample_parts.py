@@ -1,0 +1,231 @@
+"""Samples drawn part by part: the same as at once, averaged without configurations, kept in a folder that goes on after a stop."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import arlattice as arl
+from arlattice.models.base import Model
+from arlattice.random_numbers import Stream
+from arlattice.testing import randomise
+from arlattice.thermo.sweep_run import devices_of_workers
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*effective samples")  # a few dozen of a model at random
+
+STATE = arl.SemiGrandCanonical(2.5, {"up": 0.1})
+FAMILIES = ["any-order-mlp", "any-order-transformer", "multiscale", "fixed-order-mlp"]
+
+
+def small(name: str, side: int = 4) -> Model:
+    return randomise(arl.model(name, arl.hamiltonian("ising", supercell=(side, side))), scale=0.05).eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return small("multiscale")
+
+
+# -- the same samples ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_joined_parts_are_what_is_drawn_at_once(family: str) -> None:
+    """Parts that no batch divides evenly; the last is smaller."""
+    model = small(family)
+    whole = model.sample(23, STATE, seed=5, batch_size=4)
+    parts = list(model.sample_parts(23, STATE, part_size=6, seed=5, batch_size=4))
+    assert [len(part) for part in parts] == [6, 6, 6, 5]
+    joined = arl.SampleSet.concatenate(parts)
+    assert torch.equal(joined.occupations, whole.occupations) and torch.equal(joined.order, whole.order)
+    assert torch.equal(joined.stream, whole.stream) and torch.equal(joined.energy, whole.energy)
+    assert torch.allclose(joined.log_prob, whole.log_prob, rtol=0, atol=1e-5)
+    later = list(model.sample_parts(23, STATE, part_size=6, skip=2, seed=5, batch_size=4))
+    assert [part.stream[0, 2] for part in later] == [12, 18] and torch.equal(later[0].occupations, parts[2].occupations)
+
+
+def test_an_order_of_every_sample_goes_to_its_part() -> None:
+    model = small("any-order-mlp")
+    orders = torch.stack([Stream(k).permutation(16) for k in range(7)])
+    parts = list(model.sample_parts(7, STATE, part_size=3, order=orders, seed=1))
+    assert torch.equal(torch.cat([part.order for part in parts if part.order is not None]), orders)
+    blocks = model.sample(5, STATE, seed=2)
+    assert blocks.plan is not None
+    again = list(model.sample_parts(5, STATE, part_size=2, plan=blocks.plan, seed=2))
+    assert torch.equal(torch.cat([part.occupations for part in again]), blocks.occupations)
+
+
+def test_a_stream_that_starts_later_gives_the_numbers_of_later_samples() -> None:
+    whole, later = Stream(3, "a"), Stream(3, "a", first=10)
+    assert torch.equal(whole["b"].uniform(5, 16)[:, 10:], later["b"].uniform(5, 6))
+
+
+def test_one_part_is_in_memory_at_a_time(model: Model) -> None:
+    alive: list[weakref.ref[arl.SampleSet]] = []
+
+    def watched() -> Iterator[arl.SampleSet]:
+        for part in model.sample_parts(50, STATE, part_size=10, seed=1):
+            gc.collect()
+            assert sum(ref() is not None for ref in alive) <= 1  # the one that the loop over this generator still names
+            alive.append(weakref.ref(part))
+            yield part
+
+    assert len(arl.Summary(watched())) == len(alive) * 10 == 50
+
+
+# -- averages --------------------------------------------------------------------------------------
+
+
+def test_a_summary_has_the_averages_of_the_joined_samples(model: Model) -> None:
+    parts = list(model.sample_parts(500, STATE, part_size=150, seed=5))
+    joined, summary = arl.SampleSet.concatenate(parts), arl.Summary(iter(parts), observables=["magnetisation", "heat_capacity"])
+    assert len(summary) == summary.n == 500 and summary.metadata == joined.metadata
+    for found, expected in [
+        *((getattr(summary, name)(), getattr(joined, name)()) for name in ("log_z", "free_energy", "entropy", "elbo")),
+        *((summary.mean(name), joined.mean(name)) for name in ("x_up", "energy", "energy_per_site", "heat_capacity")),
+        *zip(summary.means("magnetisation").values(), joined.means("magnetisation").values(), strict=True),
+    ]:
+        assert found.value == pytest.approx(expected.value, rel=1e-12) and found.error == pytest.approx(expected.error, rel=1e-9)
+    assert summary.ess == pytest.approx(joined.ess, rel=1e-12) and summary.khat == pytest.approx(joined.khat, rel=1e-9)
+    assert torch.equal(summary.log_weight, joined.log_weight) and str(summary.warnings) == str(joined.warnings)
+
+
+def test_a_summary_counts_atoms_where_there_are_vacancies() -> None:
+    lattice = arl.square((3, 3), ("A", "X"))
+    field = arl.FunctionHamiltonian(lattice, lambda x: x.double().sum(1), name="count", units="reduced")
+    samples = randomise(arl.model("any-order-mlp", field)).sample(40, arl.SemiGrandCanonical(2.0), seed=1)
+    summary = arl.Summary([samples.select(slice(0, 10)), samples.select(slice(10, 40))])
+    assert torch.equal(summary.n_atoms, samples.n_atoms)
+
+
+def test_what_needs_configurations_must_be_named(model: Model) -> None:
+    summary = arl.Summary(model.sample_parts(20, STATE, part_size=10, seed=1))
+    with pytest.raises(arl.InputError, match=r"does not keep these; name it: Summary\(sets, observables"):
+        summary.mean("magnetisation")
+
+
+def test_sets_that_do_not_belong_together_are_refused(model: Model) -> None:
+    one = model.sample(10, STATE, seed=1)
+    for others, words in [
+        ([one], "share random numbers"),
+        ([model.sample(10, arl.SemiGrandCanonical(2.6), seed=2)], "state differs"),
+        ([small("any-order-mlp", 3).sample(10, STATE, seed=2)], "lattice differs"),
+    ]:
+        with pytest.raises(arl.InputError, match=words):
+            arl.Summary([one, *others])
+    with pytest.raises(arl.InputError, match="give at least one SampleSet"):
+        arl.Summary([])
+
+
+# -- a folder --------------------------------------------------------------------------------------
+
+
+def drawn(model: Model, folder: Path, **more: Any) -> arl.Summary:
+    arguments: dict[str, Any] = {"part_size": 10, "seed": 4, **more}
+    return arl.sample_to_folder(model, 35, STATE, folder, **arguments)
+
+
+@pytest.mark.parametrize("files", ["netcdf", "extxyz"])
+def test_a_draw_that_was_stopped_goes_on(files: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = drawn(model, tmp_path / "whole", format=files, observables=["magnetisation"])
+    written, write = [], arl.SampleSet.write
+
+    def until_full(self: arl.SampleSet, path: Path, **options: Any) -> None:
+        if len(written) == 2:
+            raise OSError("no space left on the device")
+        written.append(path)
+        write(self, path, **options)
+
+    monkeypatch.setattr(arl.SampleSet, "write", until_full)
+    with pytest.raises(OSError, match="no space"):
+        drawn(model, tmp_path / "stopped", format=files)
+    monkeypatch.undo()
+    before = {path: path.read_bytes() for path in written}
+    found = drawn(model, tmp_path / "stopped", format=files, seed=None, observables=["magnetisation"])
+    assert {path: path.read_bytes() for path in written} == before
+    assert torch.equal(found.log_weight, whole.log_weight)
+    assert found.means("magnetisation") == whole.means("magnetisation")
+    names = sorted(path.name for path in (tmp_path / "stopped").iterdir() if path.name.startswith("part-"))
+    assert [len(arl.SampleSet.read(tmp_path / "stopped" / name)) for name in names] == [10, 10, 10, 5]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"seed": 5}, "another seed"),
+        ({"part_size": 11}, "another part_size"),
+        ({"format": "extxyz"}, "another files"),
+        ({"order": "finer-blocks"}, "another order"),
+    ],
+)
+def test_a_folder_of_another_draw_is_refused_and_stays(more: dict[str, Any], words: str, model: Model, tmp_path: Path) -> None:
+    drawn(model, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(arl.InputError, match=words):
+        drawn(model, tmp_path / "run", **more)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_other_weights_do_not_go_on_with_a_draw(model: Model, tmp_path: Path) -> None:
+    drawn(model, tmp_path / "run")
+    with pytest.raises(arl.InputError, match="another model"):
+        drawn(small("any-order-mlp"), tmp_path / "run")
+
+
+def test_a_part_of_something_else_or_a_damaged_one_is_refused(model: Model, tmp_path: Path) -> None:
+    drawn(model, tmp_path / "run")
+    path = tmp_path / "run" / "part-2.nc"
+    model.sample(10, STATE, seed=4).write(path)  # samples 0 to 9
+    with pytest.raises(arl.InputError, match=r"part-2.nc.* does not hold samples 10 to 19 of seed 4; remove this file"):
+        drawn(model, tmp_path / "run")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(arl.InputError, match="damaged"):
+        drawn(model, tmp_path / "run")
+    path.unlink()
+    assert len(drawn(model, tmp_path / "run")) == 35
+
+
+def test_a_folder_of_something_else_is_refused(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(arl.InputError, match="holds something else; name a new folder"):
+        drawn(model, tmp_path)
+    with pytest.raises(arl.InputError, match="is a file; name a folder"):
+        drawn(model, tmp_path / "notes.txt")
+    assert [path.name for path in tmp_path.iterdir()] in (["notes.txt"], [".lock", "notes.txt"], ["notes.txt", ".lock"])
+    with pytest.raises(arl.InputError, match="is not read back; give"):
+        drawn(model, tmp_path / "new", format="cif")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_draws_into_a_folder(tmp_path: Path) -> None:
+    small("any-order-mlp").save(tmp_path / "model")
+    command = [sys.executable, "-m", "arlattice", "sample", "model", "-n", "25", "--temperature", "2.5", "--part-size", "10", "--json"]
+    done = subprocess.run([*command, "-o", "parts", "--seed", "1"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["samples"] == 25 and facts["seed"] == 1 and facts["written"] == ["parts"]
+    once = arl.load(tmp_path / "model").sample(25, arl.SemiGrandCanonical(2.5), seed=1)
+    assert facts["log_z"]["value"] == pytest.approx(once.log_z().value, abs=1e-5)
+    assert len(list((tmp_path / "parts").glob("part-*.nc"))) == 3
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "--part-size = 10: name one folder for the parts: -o FOLDER" in refused.stderr
+
+
+# -- workers of a sweep ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [("cuda:0", ["cuda:0", "cuda:1", "cuda:2"]), ("cuda", ["cuda:0", "cuda:1", "cuda:2"]), ("cuda:1", ["cuda:1"]), ("cpu", ["cpu"])],
+)
+def test_workers_share_the_gpus(device: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert devices_of_workers(torch.device(device)) == found
