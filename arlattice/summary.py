@@ -31,7 +31,8 @@ class Summary(Averages):
 
     Args:
         sets: of one lattice, Hamiltonian and state, one after another; each is let go once it is read.
-        observables: registered names to keep besides, one row a sample, so that `mean` can average them.
+        observables: registered names to keep besides, so that `mean` can average them. What is known from energies and compositions
+            (``heat_capacity``, ``susceptibility``) need not be named.
 
     Attributes:
         lattice, state, units, metadata: as in `SampleSet`; metadata that are the same in all sets.
@@ -40,7 +41,8 @@ class Summary(Averages):
         stream: the random numbers behind every sample, (n, 3), or None.
 
     Raises:
-        InputError: no set, sets that do not belong together, or two that were drawn with the same random numbers.
+        InputError: no set, sets that do not belong together, two that were drawn with the same random numbers, or an observable whose
+            row of a sample depends on the other samples.
     """
 
     def __init__(self, sets: Iterable[SampleSet], observables: Sequence[str] = ()) -> None:
@@ -48,16 +50,17 @@ class Summary(Averages):
         first: SampleSet | None = None
         metadata: Mapping[str, Any] = {}
         rows: list[tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor | None]] = []
-        kept: dict[str, list[Values]] = {name: [] for name in names}
+        kept: dict[str, list[Values]] = {}
         for each in sets:
             if first is None:
                 first, metadata = each.select(slice(0, 1)), each.metadata
+                kept = {name: [] for name in names if _has_rows(each, name)}
             check_same(first, each)
             outside = {OUT_OF_RANGE: each.metadata[OUT_OF_RANGE]} if OUT_OF_RANGE in each.metadata else {}
             metadata = {k: v for k, v in metadata.items() if k == OUT_OF_RANGE or each.metadata.get(k) == v} | outside
             rows.append((each.energy, each.log_prob, each.log_f, each.composition, each.stream))
-            for name in names:
-                kept[name].append(each.observe(name))
+            for name, values in kept.items():
+                values.append(each.observe(name))
         if first is None:
             raise InputError("sets", [], "give at least one SampleSet")
         self.lattice, self.state, self.units, self.metadata = first.lattice, first.state, first.units, metadata
@@ -65,7 +68,7 @@ class Summary(Averages):
         if self.stream is not None and len(self.stream.unique(dim=0)) < len(self.stream):
             cure = "two of the sets share random numbers, so they are not independent; draw one anew, with another seed or none"
             raise InputError("sets", f"{len(rows)} sets", cure)
-        self._kept = {name: replace(values[0], columns=torch.cat([v.columns for v in values])) for name, values in kept.items()}
+        self._kept = {name: replace(parts[0], columns=torch.cat([p.columns for p in parts])) for name, parts in kept.items()}
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -107,6 +110,24 @@ class Summary(Averages):
         """See `SampleSet.observe`; of energies, composition and the observables that were kept."""
         kept = self._kept.get(observable) if isinstance(observable, str) and not options else None
         return super().observe(observable, **options) if kept is None else kept
+
+
+def _has_rows(samples: SampleSet, name: str) -> bool:
+    """Whether the rows of an observable belong to one sample each, so that those of several sets can be joined.
+
+    Raises:
+        InputError: they do not, and energies and compositions do not give the observable either.
+    """
+    some = samples.select(slice(0, max(1, len(samples) // 2)))
+    rows = samples.observe(name).columns[: len(some)]
+    if torch.allclose(some.observe(name).columns, rows, rtol=1e-9, atol=1e-12):
+        return True
+    try:
+        Summary([samples]).observe(name)
+    except InputError:
+        cure = "the row of a sample depends on the samples beside it, so rows of several sets cannot be joined; average it set by set"
+        raise InputError("observables", name, cure) from None
+    return False
 
 
 def _joined(column: Sequence[Tensor | None]) -> Any:

@@ -44,7 +44,7 @@ BAD: dict[str, tuple[str, dict[str, str]]] = {
         "good.toml -o run --device cpu",
         {"--output": "file", "--hamiltonian": "nope", "--start": "nope", "--seed": "1.5", "--time-limit": "-1", "--device": "abacus"},
     ),
-    "sample": ("model -n 2 --temperature 2 --quiet -o out.nc", DRAWING),
+    "sample": ("model -n 2 --temperature 2 --quiet -o out.nc", DRAWING | {"--part-size": "0"}),
     "inpaint": ("model known.extxyz -n 2 --temperature 2 --quiet -o out.nc", DRAWING | {"--mask": "all", "--picture": "out.bmp"}),
     "sweep": (
         "model -n 2 --temperature 2 --quiet -o out.nc",

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 import arlattice as arl
+from arlattice.hooks.manager import Manager, using
 from arlattice.models.base import Model
 from arlattice.random_numbers import Stream
 from arlattice.testing import randomise
 from arlattice.thermo.sweep_run import devices_of_workers
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*effective samples")  # a few dozen of a model at random
+pytestmark = [pytest.mark.filterwarnings(f"ignore:{words}") for words in (".*effective samples", "k-hat")]  # a model at random
 
 STATE = arl.SemiGrandCanonical(2.5, {"up": 0.1})
 FAMILIES = ["any-order-mlp", "any-order-transformer", "multiscale", "fixed-order-mlp"]
@@ -91,7 +92,7 @@ def test_a_summary_has_the_averages_of_the_joined_samples(model: Model) -> None:
     assert len(summary) == summary.n == 500 and summary.metadata == joined.metadata
     for found, expected in [
         *((getattr(summary, name)(), getattr(joined, name)()) for name in ("log_z", "free_energy", "entropy", "elbo")),
-        *((summary.mean(name), joined.mean(name)) for name in ("x_up", "energy", "energy_per_site", "heat_capacity")),
+        *((summary.mean(name), joined.mean(name)) for name in ("x_up", "energy", "energy_per_site", "heat_capacity", "susceptibility:up")),
         *zip(summary.means("magnetisation").values(), joined.means("magnetisation").values(), strict=True),
     ]:
         assert found.value == pytest.approx(expected.value, rel=1e-12) and found.error == pytest.approx(expected.error, rel=1e-9)
@@ -111,6 +112,36 @@ def test_what_needs_configurations_must_be_named(model: Model) -> None:
     summary = arl.Summary(model.sample_parts(20, STATE, part_size=10, seed=1))
     with pytest.raises(arl.InputError, match=r"does not keep these; name it: Summary\(sets, observables"):
         summary.mean("magnetisation")
+
+
+AWAY = """
+import arlattice as arl
+
+def away(samples, options):
+    m = samples.occupations.double().mean(1)
+    return m - m.mean()
+
+@arl.hookimpl
+def arlattice_register_observables(register):
+    register("away", away, summary="from the mean of the set")
+"""
+
+
+def test_an_observable_that_reads_the_whole_set_is_refused_before_the_second_part(model: Model, tmp_path: Path) -> None:
+    """Rows less the mean of their set, as a variance that must not cancel has them: joined, they would be silently wrong."""
+
+    seen = []
+
+    def parts() -> Iterator[arl.SampleSet]:
+        for part in model.sample_parts(40, STATE, part_size=20, seed=1):
+            seen.append(len(part))
+            yield part
+
+    plugin = tmp_path / "stranger.py"
+    plugin.write_text(AWAY)
+    with using(Manager([str(plugin)])), pytest.raises(arl.InputError, match="'away': the row of a sample depends on the samples beside it"):
+        arl.Summary(parts(), observables=["away"])
+    assert seen == [20]
 
 
 def test_sets_that_do_not_belong_together_are_refused(model: Model) -> None:
