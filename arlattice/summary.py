@@ -65,7 +65,7 @@ class Summary(Averages):
             raise InputError("sets", [], "give at least one SampleSet")
         self.lattice, self.state, self.units, self.metadata = first.lattice, first.state, first.units, metadata
         self.energy, self.log_prob, self._log_f, self._composition, self.stream = (_joined(column) for column in zip(*rows, strict=True))
-        if self.stream is not None and len(self.stream.unique(dim=0)) < len(self.stream):
+        if self.stream is not None and _repeats(self.stream):
             cure = "two of the sets share random numbers, so they are not independent; draw one anew, with another seed or none"
             raise InputError("sets", f"{len(rows)} sets", cure)
         self._kept = {name: replace(parts[0], columns=torch.cat([p.columns for p in parts])) for name, parts in kept.items()}
@@ -128,6 +128,13 @@ def _has_rows(samples: SampleSet, name: str) -> bool:
         cure = "the row of a sample depends on the samples beside it, so rows of several sets cannot be joined; average it set by set"
         raise InputError("observables", name, cure) from None
     return False
+
+
+def _repeats(stream: Tensor) -> bool:
+    """Whether two samples have the same random numbers."""
+    alike = bool((stream[:, :2] == stream[0, :2]).all())  # as of one draw: then the numbers of the samples decide
+    rows = stream[:, 2].unique() if alike else stream.unique(dim=0)
+    return len(rows) < len(stream)
 
 
 def _joined(column: Sequence[Tensor | None]) -> Any:
