@@ -113,17 +113,17 @@ def load_checkpoint(path: Path, parts: RunParts, identity: dict[str, Any]) -> Pr
     for table, value in ours.items():
         if theirs.get(table) != value:
             raise InputError(f"[{table}]", value, f"the checkpoint was made with {theirs.get(table)}; resume with the same run file")
-    counters = description.get("counters_of_ranks", [description.get("counters")])
-    if len(counters) != parts.ranks.count:
-        cure = f"the checkpoint was made by {len(counters)}; resume with as many"
-        raise InputError("processes", parts.ranks.count, cure)
+    of_ranks = description.get("counters_of_ranks")
+    made_by = len(of_ranks) if isinstance(of_ranks, list) else 1
+    if made_by != parts.ranks.count:
+        raise InputError("processes", parts.ranks.count, f"the checkpoint was made by {made_by}; resume with as many")
     try:
         _restore(parts, tensors)
-        parts.stream.restore(counters[parts.ranks.number])
+        parts.stream.restore(of_ranks[parts.ranks.number] if isinstance(of_ranks, list) else description["counters"])
         counted = int(description["step"]), int(description["sweeps"])
         reached, seconds = Reached(*description.get("reached", ())), float(description.get("seconds", 0.0))
         return Progress(*counted, reached, seconds, description.get("start"))
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError("checkpoint", str(path), f"damaged: it does not hold this run's tensors ({reason})") from None
 
