@@ -27,10 +27,13 @@ from arlattice.arguments import LARGEST_INTEGER
 from arlattice.errors import InputError
 from arlattice.kernels import nvrtc
 
-__all__ = ["HIGHEST_SEED", "Stream", "check_seed", "fresh_seed", "known_seed", "philox", "purpose_word", "uniform"]
+__all__ = ["DRAWN", "HIGHEST_SEED", "Stream", "check_seed", "fresh_seed", "known_seed", "philox", "purpose_word", "uniform"]
 
 HIGHEST_SEED = LARGEST_INTEGER
 """The largest seed: what fits into a signed 64-bit integer, as files hold it."""
+
+DRAWN = "sample"
+"""The purpose of the random numbers behind the samples of a model."""
 
 _FRESH_BITS = 53  # of a seed that nobody chose: every program that reads it holds it exactly
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -208,11 +211,18 @@ class Stream:
 
     def permutation(self, n: int) -> Tensor:
         """The next random order of 0 to ``n`` - 1, (n,) int64."""
-        return self.uniform(n, 1)[:, 0].argsort()
+        return self._shared(n).argsort()
 
     def permutations(self, n: int, times: int) -> Tensor:
         """The next random orders, (times, n) int64."""
-        return self.uniform(times * n, 1).view(times, n).argsort(1)
+        return self._shared(times * n).view(times, n).argsort(1)
+
+    def _shared(self, steps: int) -> Tensor:
+        """The next numbers of sample 0, whichever is the first here: what is drawn once for all samples."""
+        if self.first == 0:
+            return self.uniform(steps, 1)[:, 0]
+        self.step += steps
+        return uniform(self.seed, self._purpose, (self.step - steps, steps), (0, 1), self.device)[:, 0]
 
     def _make(self, steps: int, samples: int) -> Tensor:
         return uniform(self.seed, self._purpose, (self.step, steps), (self.first, samples), self.device)

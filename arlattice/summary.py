@@ -16,14 +16,19 @@ from torch import Tensor
 from arlattice.arguments import items_of
 from arlattice.averages import Averages, Observable
 from arlattice.checked_samples import check_same
+from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
+from arlattice.hamiltonians import fixed_configurations
+from arlattice.lattice import Lattice
 from arlattice.samples import SampleSet
 from arlattice.weighted import OUT_OF_RANGE
 
 if TYPE_CHECKING:
     from arlattice.thermo.observables.values import Values
 
-__all__ = ["Summary"]
+__all__ = ["Summary", "check_rows"]
+
+_PROBES = 16
 
 
 class Summary(Averages):
@@ -54,7 +59,7 @@ class Summary(Averages):
         for each in sets:
             if first is None:
                 first, metadata = each.select(slice(0, 1)), each.metadata
-                kept = {name: [] for name in names if _has_rows(each, name)}
+                kept = {name: [] for name in names if _is_kept(each, name)}
             check_same(first, each)
             outside = {OUT_OF_RANGE: each.metadata[OUT_OF_RANGE]} if OUT_OF_RANGE in each.metadata else {}
             metadata = {k: v for k, v in metadata.items() if k == OUT_OF_RANGE or each.metadata.get(k) == v} | outside
@@ -112,22 +117,38 @@ class Summary(Averages):
         return super().observe(observable, **options) if kept is None else kept
 
 
-def _has_rows(samples: SampleSet, name: str) -> bool:
-    """Whether the rows of an observable belong to one sample each, so that those of several sets can be joined.
+def _is_kept(samples: SampleSet, name: str) -> bool:
+    """Whether an observable must be kept: energies and compositions, which are, do not give it.
 
     Raises:
-        InputError: they do not, and energies and compositions do not give the observable either.
+        InputError: it must, but the row of a sample depends on the other samples, so that rows of several sets cannot be joined.
     """
-    some = samples.select(slice(0, max(1, len(samples) // 2)))
-    rows = samples.observe(name).columns[: len(some)]
-    if torch.allclose(some.observe(name).columns, rows, rtol=1e-9, atol=1e-12):
-        return True
     try:
         Summary([samples]).observe(name)
     except InputError:
-        cure = "the row of a sample depends on the samples beside it, so rows of several sets cannot be joined; average it set by set"
-        raise InputError("observables", name, cure) from None
+        check_rows(samples.lattice, samples.state, samples.units, name)
+        return True
     return False
+
+
+def check_rows(lattice: Lattice, state: Ensemble, units: str, name: str) -> None:
+    """Refuse an observable whose row of a sample depends on the samples beside it: tried on configurations of all kinds.
+
+    Raises:
+        InputError: it does, or there is no such observable on this lattice.
+    """
+    occupations = fixed_configurations(lattice, _PROBES)
+    energy = torch.linspace(-1.0, 2.0, _PROBES, dtype=torch.float64).square() * lattice.n_sites
+    probes = SampleSet(lattice, occupations, energy, state, units)
+    try:
+        Summary([probes]).observe(name)
+        return  # of energies and compositions, which are kept
+    except InputError:
+        rows = probes.observe(name).columns
+    for some in (slice(0, _PROBES // 2), slice(_PROBES // 2, _PROBES), slice(2, 3)):
+        if not torch.allclose(probes.select(some).observe(name).columns, rows[some], rtol=1e-9, atol=1e-12):
+            cure = "the row of a sample depends on the samples beside it, so rows of several sets cannot be joined; average it set by set"
+            raise InputError("observables", name, cure)
 
 
 def _repeats(stream: Tensor) -> bool:

@@ -75,6 +75,17 @@ def test_a_resumed_run_is_the_same_run(found: dict[str, Any], folder: Path, with
         assert without_clock(folder / "parts" / name) == without_clock(folder / "whole" / name)
 
 
+def test_a_script_may_load_what_it_trained_and_a_folder_is_refused_at_all_ranks(found: dict[str, Any]) -> None:
+    assert found["loaded"] == found["whole"]
+    assert len(found["refused"]) == 2 and all("holds a run already" in words for words in found["refused"])
+
+
+def test_variables_of_a_scheduler_alone_start_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert Ranks.here(torch.device("cpu")).count == 1 and Ranks.own_device("cuda:0") == "cuda:0"
+
+
 def test_every_rank_has_chains_of_its_own(found: dict[str, Any], folder: Path) -> None:
     """The same seed at both would be half as many configurations, counted twice."""
     held = tensors(folder / "whole")
@@ -138,7 +149,7 @@ replica_copies = 8
 
 @pytest.fixture
 def as_second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+    for name, value in {"TORCHELASTIC_RUN_ID": "one", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
 
 

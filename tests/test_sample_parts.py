@@ -57,7 +57,8 @@ def test_joined_parts_are_what_is_drawn_at_once(family: str) -> None:
 def test_an_order_of_every_sample_goes_to_its_part() -> None:
     model = small("any-order-mlp")
     orders = torch.stack([Stream(k).permutation(16) for k in range(7)])
-    parts = list(model.sample_parts(7, STATE, part_size=3, order=orders, seed=1))
+    for given in (orders, orders.numpy(), orders.tolist()):
+        parts = list(model.sample_parts(7, STATE, part_size=3, order=given, seed=1))
     assert torch.equal(torch.cat([part.order for part in parts if part.order is not None]), orders)
     blocks = model.sample(5, STATE, seed=2)
     assert blocks.plan is not None
@@ -68,6 +69,23 @@ def test_an_order_of_every_sample_goes_to_its_part() -> None:
 def test_a_stream_that_starts_later_gives_the_numbers_of_later_samples() -> None:
     whole, later = Stream(3, "a"), Stream(3, "a", first=10)
     assert torch.equal(whole["b"].uniform(5, 16)[:, 10:], later["b"].uniform(5, 6))
+    for _ in range(2):  # what is drawn once for all samples is the same
+        assert torch.equal(whole["c"].permutation(7), later["c"].permutation(7))
+        assert torch.equal(whole["d"].permutations(5, 3), later["d"].permutations(5, 3))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"skip": -1}, "skip = -1"),
+        ({"skip": 0.5}, "skip = 0.5"),
+        ({"part_size": 2.5}, "part_size"),
+        ({"order": torch.zeros(3, 16)}, "3 rows"),
+    ],
+)
+def test_arguments_are_checked_before_the_first_part(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(arl.InputError, match=words):
+        small("any-order-mlp").sample_parts(7, STATE, **more)
 
 
 def test_one_part_is_in_memory_at_a_time(model: Model) -> None:
@@ -112,6 +130,19 @@ def test_what_needs_configurations_must_be_named(model: Model) -> None:
     summary = arl.Summary(model.sample_parts(20, STATE, part_size=10, seed=1))
     with pytest.raises(arl.InputError, match=r"does not keep these; name it: Summary\(sets, observables"):
         summary.mean("magnetisation")
+
+
+def test_an_observable_of_energies_is_that_of_all_samples_though_the_first_part_has_one_energy(model: Model) -> None:
+    """Rows of a heat capacity are less the mean of their set: of a first part of equal energies they look like rows of single samples."""
+    samples = model.sample(200, STATE, seed=5)
+    order = samples.energy.argsort()
+    alike = order[samples.energy[order] == samples.energy[order].mode().values]
+    others = torch.tensor([k for k in range(200) if k not in set(alike.tolist())])
+    for first, rest in ((alike, others), (torch.tensor([0]), torch.arange(1, 200))):
+        summary = arl.Summary([samples.select(first), samples.select(rest)], observables=["heat_capacity", "magnetisation"])
+        joined = samples.select(torch.cat([first, rest]))
+        assert summary.mean("heat_capacity").value == pytest.approx(joined.mean("heat_capacity").value, rel=1e-9)
+        assert summary.means("magnetisation") == joined.means("magnetisation")
 
 
 AWAY = """
@@ -216,13 +247,47 @@ def test_a_part_of_something_else_or_a_damaged_one_is_refused(model: Model, tmp_
     drawn(model, tmp_path / "run")
     path = tmp_path / "run" / "part-2.nc"
     model.sample(10, STATE, seed=4).write(path)  # samples 0 to 9
-    with pytest.raises(arl.InputError, match=r"part-2.nc.* does not hold samples 10 to 19 of seed 4; remove this file"):
+    with pytest.raises(arl.InputError, match=r"part-2.nc.* does not hold samples 10 to 19 of seed 4 of this model and state; remove"):
+        drawn(model, tmp_path / "run")
+    list(small("any-order-mlp").sample_parts(20, STATE, part_size=10, seed=4))[1].write(path)  # the same numbers, other weights
+    with pytest.raises(arl.InputError, match="of this model and state"):
         drawn(model, tmp_path / "run")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(arl.InputError, match="damaged"):
         drawn(model, tmp_path / "run")
     path.unlink()
     assert len(drawn(model, tmp_path / "run")) == 35
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"order": "sideways"}, "order = 'sideways'"),
+        ({"order": torch.arange(16)}, "name a kind of orders"),
+        ({"observables": ["energi"]}, "energi"),
+        ({"vacancies": "keep"}, "vacancies = 'keep'"),
+        ({"part_size": 0}, "part_size = 0"),
+        ({"seed": -1}, "seed = -1"),
+        ({"batch_size": 0}, "batch_size = 0"),
+        ({"format": "cif"}, "is not read back; give"),
+    ],
+)
+def test_a_refused_call_leaves_no_folder(more: dict[str, Any], words: str, model: Model, tmp_path: Path) -> None:
+    with pytest.raises(arl.InputError, match=words):
+        drawn(model, tmp_path / "run", **more)
+    assert not (tmp_path / "run").exists()
+    for state in (arl.SemiGrandCanonical(2.0, {"Au": 0.1}), "hot"):
+        with pytest.raises(arl.InputError):
+            arl.sample_to_folder(model, 5, state, tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(arl.InputError, match="does not exist; make it first"):
+        drawn(model, tmp_path / "none" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_draw_that_ran_out_of_memory_goes_on_in_smaller_batches(model: Model, tmp_path: Path) -> None:
+    whole = drawn(model, tmp_path / "run")
+    (tmp_path / "run" / "part-3.nc").unlink()
+    assert torch.allclose(drawn(model, tmp_path / "run", batch_size=3).log_weight, whole.log_weight, atol=1e-5)
 
 
 def test_a_folder_of_something_else_is_refused(model: Model, tmp_path: Path) -> None:
@@ -232,9 +297,6 @@ def test_a_folder_of_something_else_is_refused(model: Model, tmp_path: Path) -> 
     with pytest.raises(arl.InputError, match="is a file; name a folder"):
         drawn(model, tmp_path / "notes.txt")
     assert [path.name for path in tmp_path.iterdir()] in (["notes.txt"], [".lock", "notes.txt"], ["notes.txt", ".lock"])
-    with pytest.raises(arl.InputError, match="is not read back; give"):
-        drawn(model, tmp_path / "new", format="cif")
-    assert not (tmp_path / "new").exists()
 
 
 def test_the_command_draws_into_a_folder(tmp_path: Path) -> None:
@@ -259,4 +321,5 @@ def test_the_command_draws_into_a_folder(tmp_path: Path) -> None:
 )
 def test_workers_share_the_gpus(device: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert devices_of_workers(torch.device(device)) == found
+    assert devices_of_workers(torch.device(device), 8) == found
+    assert devices_of_workers(torch.device(device), 2) == found[:2]

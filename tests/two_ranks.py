@@ -139,6 +139,12 @@ def main(folder: Path) -> None:
 
     training["seed"] = 3
     whole = run("whole")
+    loaded = arl.load(folder / "whole").fingerprint
+    try:
+        run("whole")
+        refused = ""
+    except arl.InputError as error:
+        refused = str(error)
     for resume in (False, True, True):
         run("parts", resume=resume, time_limit=0.0)
     parts = run("parts", resume=True)
@@ -149,6 +155,8 @@ def main(folder: Path) -> None:
         "gradients": ranks.collected(gradients(ranks)),
         "whole": ranks.collected(whole.fingerprint),
         "parts": ranks.collected(parts.fingerprint),
+        "loaded": ranks.collected(loaded),
+        "refused": ranks.collected(refused),
         "fresh": ranks.collected(fresh.fingerprint),
         "half": ranks.collected(half_a_gradient(ranks)),
         "batch": out_of_memory(),

@@ -58,7 +58,9 @@ def train(
     if seed is not None:
         read = read.model_copy(update={"training": read.training.model_copy(update={"seed": seed})})
     if explain:
-        answer(explanation(read, start=start, device=device, hamiltonian_file=hamiltonian_file))
+        text = explanation(read, start=start, device=device, hamiltonian_file=hamiltonian_file)
+        if first_process():
+            answer(text)
         return
     if folder is None:
         raise InputError("--output", None, "name a new folder for the run, or give --explain")

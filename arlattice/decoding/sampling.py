@@ -17,16 +17,13 @@ from arlattice.independence import stream_of
 from arlattice.lattice import Lattice
 from arlattice.memory import check_memory
 from arlattice.plan import Plan
-from arlattice.random_numbers import Stream, known_seed, purpose_word, uniform
+from arlattice.random_numbers import DRAWN, Stream, known_seed, purpose_word, uniform
 from arlattice.samples import OUT_OF_RANGE, SampleSet
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
 
-__all__ = ["DRAWN", "check_fits", "check_known", "log_marginal", "log_prob", "sample", "sample_parts"]
-
-DRAWN = "sample"
-"""The purpose of the random numbers behind the samples of a model."""
+__all__ = ["check_fits", "check_known", "log_marginal", "log_prob", "sample", "sample_parts"]
 
 _WEIGHED = "order of given configurations"
 
@@ -105,14 +102,22 @@ def sample_parts(
     batch_size: int | None,
     skip: int = 0,
 ) -> Iterator[SampleSet]:
-    """The configurations of `sample`, some at a time; ``skip`` parts are left out."""
-    n, part_size, seed = whole_number("n", n), whole_number("part_size", part_size), known_seed(seed)
+    """The configurations of `sample`, some at a time; ``skip`` parts are left out. Arguments are checked at once."""
+    n, part_size, skip = whole_number("n", n), whole_number("part_size", part_size), whole_number("skip", skip, 0)
     check_fits(model, min(n, part_size), batch_size)
-    for first in range(skip * part_size, n, part_size):
+    seed = known_seed(seed)
+    chosen = plan if plan is None or isinstance(plan, str | Plan) else torch.as_tensor(plan)
+    rows = chosen if isinstance(chosen, Plan) or (isinstance(chosen, Tensor) and chosen.ndim == 2) else None
+    if rows is not None and len(rows) not in (1, n):
+        cure = f"give one row, or one for each of {n} samples"
+        raise InputError("plan" if isinstance(rows, Plan) else "order", f"{len(rows)} rows", cure)
+
+    def part(first: int) -> SampleSet:
         count = min(part_size, n - first)
-        own = plan[first : first + count] if isinstance(plan, Plan) and len(plan) == n > 1 else plan
-        own = own[first : first + count] if isinstance(own, Tensor) and own.ndim == 2 and len(own) == n else own
-        yield sample(model, count, state, None, own, seed, batch_size, False, first)
+        own = chosen if rows is None or len(rows) == 1 else rows[first : first + count]
+        return sample(model, count, state, None, own, seed, batch_size, False, first)
+
+    return map(part, range(skip * part_size, n, part_size))
 
 
 @torch.no_grad()

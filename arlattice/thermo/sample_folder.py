@@ -6,20 +6,23 @@ The folder holds ``parts.json`` (what was asked for) and one file a part, each w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from tqdm import tqdm
 
-from arlattice.arguments import path_text, whole_number
+from arlattice.arguments import items_of, of_type, one_of, path_text, whole_number
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
+from arlattice.independence import stream_of
 from arlattice.io.files import LOCK, folder_lock, writing
 from arlattice.io.formats import suffix_of
 from arlattice.io.records import plain, read_record, write_record
-from arlattice.random_numbers import check_seed, known_seed
+from arlattice.random_numbers import DRAWN, Stream, check_seed, known_seed
 from arlattice.samples import SampleSet
-from arlattice.summary import Summary
+from arlattice.summary import Summary, check_rows
 
 if TYPE_CHECKING:
     from arlattice.models.base import Model
@@ -64,10 +67,15 @@ def sample_to_folder(
         InputError: a folder of something else, or of a draw with other arguments; a format that is not read back.
     """
     n, part_size, suffix = whole_number("n", n), whole_number("part_size", part_size), suffix_of(format)
-    place = Path(path_text("folder", folder))
-    if seed is not None:
-        seed = check_seed(seed)
+    of_type("state", state, Ensemble, "give a SemiGrandCanonical or Canonical")
+    if order is not None:
+        of_type("order", order, str, "name a kind of orders; give orders of your own to model.sample_parts")
+    one_of("vacancies", vacancies, ("drop", "X"))
     model.check_fits(min(n, part_size), batch_size)
+    model.conditions_of(state)
+    model.resolve_plan(1, order, Stream(0, "order", model.device))
+    for name in items_of("observables", observables, str, "give registered names"):
+        check_rows(model.lattice, state, model.hamiltonian.units, name)
     asked = {
         "format": FORMAT,
         "model": model.fingerprint,
@@ -76,18 +84,11 @@ def sample_to_folder(
         "n": n,
         "part_size": part_size,
         "order": order,
-        "batch_size": batch_size,
         "files": format,
-        "vacancies": vacancies,
     }
-    if place.exists() and not place.is_dir():
-        raise InputError("folder", str(place), "is a file; name a folder")
-    with writing(place):
-        place.mkdir(exist_ok=True)
-    with folder_lock(place) as ours:
-        if not ours:
-            raise InputError("folder", str(place), "another process draws into it; wait until it ends, or name another folder")
-        seed = _begun(place, asked, seed)
+    with _folder(Path(path_text("folder", folder))) as place:
+        found = _begun(place, asked, None if seed is None else check_seed(seed))
+        drawn = known_seed(found)
 
         def parts() -> Iterator[SampleSet]:
             digits = len(str(-(-n // part_size)))
@@ -95,10 +96,12 @@ def sample_to_folder(
                 for k, first in enumerate(range(0, n, part_size)):
                     path, count = place / f"part-{k + 1:0{digits}d}{suffix}", min(part_size, n - first)
                     if path.exists():
-                        part = _checked(path, seed, first, count)
+                        part = _checked(path, model, state, drawn, first, count)
                     else:
-                        arguments: dict[str, Any] = {"part_size": part_size, "order": order, "seed": seed, "batch_size": batch_size}
+                        arguments: dict[str, Any] = {"part_size": part_size, "order": order, "seed": drawn, "batch_size": batch_size}
                         part = next(model.sample_parts(n, state, skip=k, **arguments))
+                        if not (place / RECORD).exists():
+                            write_record(place / RECORD, asked | {"seed": drawn})
                         part.write(path, format=format, vacancies=vacancies)
                     bar.update(count)
                     yield part
@@ -106,8 +109,34 @@ def sample_to_folder(
         return Summary(parts(), observables)
 
 
-def _begun(place: Path, asked: dict[str, Any], seed: int | None) -> int:
-    """The seed of the draw in a folder, whose record is written if it is new.
+@contextmanager
+def _folder(place: Path) -> Iterator[Path]:
+    """Have a folder, made if absent, for the length of the block; one that was made goes again if nothing came into it.
+
+    Raises:
+        InputError: a file of that name, no parent folder, or another process that draws into it.
+    """
+    if place.exists() and not place.is_dir():
+        raise InputError("folder", str(place), "is a file; name a folder")
+    if not place.absolute().parent.is_dir():
+        raise InputError("folder", str(place), f"the folder {place.parent} does not exist; make it first")
+    made = not place.exists()
+    with writing(place):
+        place.mkdir(exist_ok=True)
+    try:
+        with folder_lock(place) as ours:
+            if not ours:
+                raise InputError("folder", str(place), "another process draws into it; wait until it ends, or name another folder")
+            yield place
+    finally:
+        if made and all(entry.name == LOCK for entry in place.iterdir()):
+            (place / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):
+                place.rmdir()
+
+
+def _begun(place: Path, asked: dict[str, Any], seed: int | None) -> int | None:
+    """The seed of the draw in a folder, or the one given for a new draw.
 
     Raises:
         InputError: a folder of something else, or of a draw with other arguments.
@@ -116,8 +145,6 @@ def _begun(place: Path, asked: dict[str, Any], seed: int | None) -> int:
     if not record.exists():
         if any(entry.name != LOCK for entry in place.iterdir()):
             raise InputError("folder", str(place), "holds something else; name a new folder")
-        seed = known_seed(seed)
-        write_record(record, asked | {"seed": seed})
         return seed
     found = read_record(record, "folder")
     held = check_seed(found.get("seed"), "folder")
@@ -128,9 +155,11 @@ def _begun(place: Path, asked: dict[str, Any], seed: int | None) -> int:
     return held
 
 
-def _checked(path: Path, seed: int, first: int, count: int) -> SampleSet:
+def _checked(path: Path, model: Model, state: Ensemble, seed: int, first: int, count: int) -> SampleSet:
     part = SampleSet.read(path)
-    rows = [] if part.stream is None else part.stream[:, [0, 2]].tolist()
-    if rows != [[seed, number] for number in range(first, first + count)]:
-        raise InputError("folder", str(path), f"does not hold samples {first} to {first + count - 1} of seed {seed}; remove this file")
+    expected = stream_of(seed, DRAWN, torch.arange(first, first + count))
+    ours = part.stream is not None and torch.equal(part.stream, expected) and part.state == state
+    if not ours or part.metadata.get("model_fingerprint") != model.fingerprint:
+        cure = f"does not hold samples {first} to {first + count - 1} of seed {seed} of this model and state; remove this file"
+        raise InputError("folder", str(path), cure)
     return part

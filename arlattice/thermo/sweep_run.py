@@ -82,7 +82,7 @@ class SweepRun:
     def elsewhere(self, states: Sequence[SemiGrandCanonical], workers: int, pool: Pool | None) -> list[Result]:
         """Measure in other processes, which load the model and the plugins themselves."""
         kept = self._kept(states)
-        devices = devices_of_workers(self.model.device) if pool is None else [str(self.model.device)]
+        devices = devices_of_workers(self.model.device, workers) if pool is None else [str(self.model.device)]
         with self._model_folder() as folder, _pool(min(workers, len(states)), pool) as running:
             each = zip(states, kept, cycle(devices))
             jobs = [None if result else self._job(folder, state, device) for state, result, device in each]
@@ -120,10 +120,10 @@ class SweepRun:
             yield model
 
 
-def devices_of_workers(device: torch.device) -> list[str]:
+def devices_of_workers(device: torch.device, workers: int) -> list[str]:
     """Where processes of this machine compute: of a model on the first GPU on all of them in turns, else where it is."""
     if device.type == "cuda" and device.index in (None, 0):
-        return [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+        return [f"cuda:{k}" for k in range(min(workers, torch.cuda.device_count()))]
     return [str(device)]
 
 

@@ -117,6 +117,10 @@ class Ranks:
             dist.gather(_bytes(here[name]), places, 0, self._host)
         return there if self.first else []
 
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        self.any(False)
+
     # -- on plain data ---------------------------------------------------------------------------
 
     def any(self, here: bool) -> bool:
@@ -156,12 +160,16 @@ class Ranks:
 
 def first_process() -> bool:
     """Whether this process tells the user what all of them did."""
-    return _started() == 1 or os.environ["RANK"] == "0"
+    return _started() == 1 or (dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))) == 0
 
 
 def _started() -> int:
-    """How many processes torchrun started."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ and dist.is_available() else 1
+    """How many processes torchrun started, or the program itself for torch.distributed; a scheduler's variables alone say nothing."""
+    if not dist.is_available():
+        return 1
+    if dist.is_initialized():
+        return dist.get_world_size()
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def _bytes(tensor: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +176,23 @@ class Trainer:
                     self._begin(place, log, self.step)
                     self._keep(place)
             self._finish(place, progress)
+            self.ranks.wait()  # until the files are there: a script may read them next
         return self.average
 
-    def _place(self, folder: Path, resume: bool) -> AbstractContextManager[RunFolder]:
-        """The folder of the run, which the first rank has."""
-        return run_folder(folder, resume) if self.ranks.first else nullcontext(RunFolder(folder))
+    @contextmanager
+    def _place(self, folder: Path, resume: bool) -> Iterator[RunFolder]:
+        """The folder of the run, which the first rank has; where it may not have it, no rank goes on."""
+        place, refused = RunFolder(folder), None
+        with ExitStack() as stack:
+            if self.ranks.first:
+                try:
+                    place = stack.enter_context(run_folder(folder, resume))
+                except InputError as error:
+                    refused = error
+            words = self.ranks.told(None if refused is None else [refused.argument, str(refused.value), refused.cure])
+            if words is not None:
+                raise refused or InputError(*words)
+            yield place
 
     def _equilibrate(self, progress: bool) -> bool:
         """Monte Carlo sweeps before the first step, at least one; whether all are done."""
