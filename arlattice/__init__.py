@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     )
     from arlattice.samples import SampleSet
     from arlattice.simple_lattices import chain, cubic, square
+    from arlattice.summary import Summary
+    from arlattice.thermo.sample_folder import sample_to_folder
     from arlattice.thermo.sweep import sweep
     from arlattice.training.state_range import StateRange
     from arlattice.training.train import train
