@@ -43,7 +43,7 @@ class ResidualBlock(nn.Module):
             weights = first.weight, first.bias, second.weight, second.bias
             neighbours, keep = rim.around(self.first.dimensions), torch.is_grad_enabled()
             if cells is not None:
-                return _forward(z, modulation, *weights, neighbours, cells, False)[0]
+                return _forward(z, modulation, weights, neighbours, cells, keep=False)[0]
             result: Tensor = _Fused.apply(z, modulation, *weights, neighbours, keep)
             return result
         scale, shift = modulation[:, None].chunk(2, -1)
@@ -52,18 +52,11 @@ class ResidualBlock(nn.Module):
 
 
 def _forward(
-    z: Tensor,
-    modulation: Tensor,
-    first: Tensor,
-    first_bias: Tensor,
-    second: Tensor,
-    second_bias: Tensor,
-    neighbours: Tensor,
-    cells: Tensor | None,
-    keep: bool,
+    z: Tensor, modulation: Tensor, layers: tuple[Tensor, ...], neighbours: Tensor, cells: Tensor | None, keep: bool
 ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """The cells after the block, all or some of them, and what a gradient needs; arguments as in `_Fused`."""
     z, modulation = z.contiguous(), modulation.contiguous()
+    first, first_bias, second, second_bias = layers
     weights = first.to(z.dtype), second.to(z.dtype)
     normed = kernels.norm(z, modulation)
     active, before = kernels.convolution(normed, weights[0], first_bias, neighbours, activated=True, keep=keep)
@@ -88,7 +81,7 @@ class _Fused(torch.autograd.Function):
         keep: bool,
     ) -> Tensor:
         """Cells (B, M, d), their modulation (B, 2 d), weights and biases of both convolutions; whether to keep what a gradient needs."""
-        out, kept = _forward(z, modulation, first, first_bias, second, second_bias, neighbours, None, keep)
+        out, kept = _forward(z, modulation, (first, first_bias, second, second_bias), neighbours, None, keep)
         ctx.save_for_backward(*kept)
         return out
 

@@ -88,25 +88,43 @@ def sample_to_folder(
     }
     with _folder(Path(path_text("folder", folder))) as place:
         found = _begun(place, asked, None if seed is None else check_seed(seed))
-        drawn = known_seed(found)
+        seed = known_seed(found)
+        drawing: dict[str, Any] = {"part_size": part_size, "order": order, "seed": seed, "batch_size": batch_size}
+        writing_as = {"format": format, "vacancies": vacancies}
+        parts = _parts(model, n, state, place, asked | {"seed": seed}, suffix, drawing, writing_as)
+        with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
+            return Summary(_watched(parts, bar), observables)
 
-        def parts() -> Iterator[SampleSet]:
-            digits = len(str(-(-n // part_size)))
-            with tqdm(total=n, disable=not progress, unit="sample", desc=f"sampling {model.hamiltonian.name}", leave=False) as bar:
-                for k, first in enumerate(range(0, n, part_size)):
-                    path, count = place / f"part-{k + 1:0{digits}d}{suffix}", min(part_size, n - first)
-                    if path.exists():
-                        part = _checked(path, model, state, drawn, first, count)
-                    else:
-                        arguments: dict[str, Any] = {"part_size": part_size, "order": order, "seed": drawn, "batch_size": batch_size}
-                        part = next(model.sample_parts(n, state, skip=k, **arguments))
-                        if not (place / RECORD).exists():
-                            write_record(place / RECORD, asked | {"seed": drawn})
-                        part.write(path, format=format, vacancies=vacancies)
-                    bar.update(count)
-                    yield part
 
-        return Summary(parts(), observables)
+def _parts(
+    model: Model,
+    n: int,
+    state: Ensemble,
+    place: Path,
+    record: dict[str, Any],
+    suffix: str,
+    drawing: dict[str, Any],
+    writing_as: dict[str, str],
+) -> Iterator[SampleSet]:
+    """All parts in their order: those in the folder read, the others drawn and written. The record comes before the first of them."""
+    size, seed = drawing["part_size"], drawing["seed"]
+    digits = len(str(-(-n // size)))
+    for k, first in enumerate(range(0, n, size)):
+        path = place / f"part-{k + 1:0{digits}d}{suffix}"
+        if path.exists():
+            yield _checked(path, model, state, seed, first, min(size, n - first))
+            continue
+        part = next(model.sample_parts(n, state, skip=k, **drawing))
+        if not (place / RECORD).exists():
+            write_record(place / RECORD, record)
+        part.write(path, **writing_as)
+        yield part
+
+
+def _watched(parts: Iterator[SampleSet], bar: tqdm[Any]) -> Iterator[SampleSet]:
+    for part in parts:
+        bar.update(len(part))
+        yield part
 
 
 @contextmanager
