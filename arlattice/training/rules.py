@@ -175,7 +175,6 @@ RULES: tuple[Rule, ...] = (
     Rule("training.learning_rate", 1e-3, "as in the shipped models", _gpu),
     Rule("training.learning_rate", 3e-3, "a small network takes a high one"),
     Rule("training.until_steady", True, "the run stops when cycles no longer raise the mean or the worst ESS", _open_end),
-    Rule("training.cycles", 3, "the rate falls to its floor three times, and the run may stop each time", lambda s: _open_end(s) and s.gpu),
     Rule("training.cycles", 10, "the rate falls to its floor ten times, and the run may stop each time", _open_end),
     Rule("training.steps", 30000, "at most; most runs stop before"),
     Rule("training.warmup_steps", 200, "as in the shipped models", _gpu),
