@@ -4,7 +4,7 @@ Of the rules of an entry the first that holds decides. A rule sees the lattice, 
 the user gave, and what earlier rules chose. Entries that no rule is about keep their defaults.
 
 The numbers for one CPU core come from trials on Ag-Pd, CuAu and Ising supercells of 16 to 64 sites (docs: training). Those for a GPU are
-those of the shipped models (configs/); no trial on a GPU stands behind the choice among them.
+those of the shipped models (configs/): what they reach was measured (docs: training); no other choices were compared with them.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ __all__ = ["SECTIONS"]
 MODELS = ("ising-16x16", "ising-32x32", "ising-64x64", "cuau-8x8x8")
 MEASURED_BEFORE = ("ising-10x10", "cuau-4x4x4", "cuau-4x4x8")
 REFERENCES = ("cuau-4x4x4", "cuau-8x8x8")
+GOAL = "ising-64x64", 10_000
+"""A model and the samples a second that it should draw."""
 
 
 def evaluated(name: str) -> str:
@@ -86,6 +88,50 @@ def block_errors() -> str:
     return "\n\n".join([words, first, losses, table(head, rows) + source(result)])
 
 
+def block_speed() -> str:
+    """Samples a second in both precisions, and the goal beside the fastest of its model."""
+    result = read("scale")
+    rows = []
+    for r in result["rows"]:
+        ess = pair(r["ess"], r["ess_error"]) if "ess" in r else "-"
+        share = "-" if r["device_share"] is None else f"{r['device_share']:.2f}"
+        figures = [f"{r['samples_per_second']:,.0f}", share, ess, f"{r['recomputed_difference']:.0e}"]
+        rows.append([f"`{r['model']}`", f"{r['sites']:,}", r["precision"], f"{r['n']:,}", *figures])
+    head = ["model", "sites", "arithmetic", "samples", "samples/s, log_prob included", "device share", "q-ESS", "log_prob again, nats"]
+    return "\n\n".join([table(head, rows) + source(result), _goal(result["rows"])])
+
+
+def _goal(rows: list[dict[str, Any]]) -> str:
+    name, goal = GOAL
+    best = max((r for r in rows if r["model"] == name), key=lambda r: float(r["samples_per_second"]))
+    rate = best["samples_per_second"]
+    words = f"`{name}` draws {rate:,.0f} samples a second in {best['precision']}. The goal is {goal:,} samples a second:"
+    return f"{words} it is {'reached' if rate >= goal else 'missed'}."
+
+
+def block_growth() -> str:
+    """How the time of a sample grows with the lattice."""
+    result = read("scale")
+    found = {(r["from"], r["to"], r["precision"]): r["exponent"] for r in result["growth"]}
+    precisions = sorted({precision for *_, precision in found}, reverse=True)
+    pairs = sorted({(few, many) for few, many, _ in found})
+    rows = [[f"{few:,}", f"{many:,}", *(f"{found[few, many, precision]:.2f}" for precision in precisions)] for few, many in pairs]
+    return table(["from sites", "to sites", *(f"exponent, {precision}" for precision in precisions)], rows) + source(result)
+
+
+def block_training() -> str:
+    """Seconds to an ESS, of both families on one lattice."""
+    result = read("scale")
+    until = result["until_ess"]
+    rows = []
+    for r in result["training"]:
+        worst = r["worst_ess"]
+        reached = "yes" if worst is not None and worst >= until else "no, the time was over"
+        figures = [f"{r['seconds']:.0f} s", f"{r['steps']:,}", "-" if worst is None else f"{worst:.2f}"]
+        rows.append([f"`{r['model']}`", f"`configs/{r['run_file']}`", *figures, reached])
+    return table(["family", "options of", "training", "steps", "worst ESS seen last", f"{until:g} reached"], rows) + source(result)
+
+
 def picture(name: str) -> str:
     """The picture of `benchmarks/phase_weights.py`, once it is there."""
     path = f"images/phase-weights-{name}.png"
@@ -144,5 +190,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "other-sizes": other_sizes,
     "parts": parts,
     "block-errors": block_errors,
+    "block-speed": block_speed,
+    "block-growth": block_growth,
+    "block-training": block_training,
     "phase-weights-cuau-8x8x8": partial(picture, "cuau-8x8x8"),
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pages.reading import RESULTS, read, source, table
@@ -46,19 +48,52 @@ def _objective(training: dict[str, Any]) -> str:
     return training["objective"] + priority
 
 
-def automatic_training() -> str:
-    """What runs without options reached, and in what time."""
-    result = read("automatic-training")
+def automatic_training(file: str) -> str:
+    """What runs without options reached, and in what time; with time limits, which runs they ended."""
+    result = read(file)
+    limited = any(r.get("time_limit") for r in result["systems"].values())
     rows = []
     for name, r in result["systems"].items():
+        limit = [f"{r['time_limit']:g} s" if r["time_limit"] else "-"] if limited else []
         q, p = ([state[key] for state in r["states"]] for key in ("q_ess", "p_ess"))
         reached = [f"{min(q):.2f}", f"{min(p):.2f}", f"{statistics.mean(q):.3f}", str(sum(state["disagree"] for state in r["states"]))]
-        rows.append([name, str(r["sites"]), f"{r['seconds']:.0f} s", f"{r['steps']:,}", *reached])
-    heads = ["system", "sites", "training", "steps", "worst q-ESS", "worst p-ESS", "mean q-ESS", "states that disagree"]
-    return table(heads, rows) + source(result)
+        rows.append([name, str(r["sites"]), *limit, f"{r['seconds']:.0f} s", f"{r['steps']:,}", *reached])
+    heads = ["system", "sites", *(["time limit"] if limited else []), "training", "steps"]
+    heads += ["worst q-ESS", "worst p-ESS", "mean q-ESS", "states that disagree"]
+    return table(heads, rows) + (f"\n\n{_ended(result['systems'])}" if limited else "") + source(result)
+
+
+def _ended(systems: dict[str, Any]) -> str:
+    """Which runs the time limit ended, and which stopped by themselves.
+
+    A run cut in the middle of a cycle has no reason of its own, and the file says "all steps were done": the steps tell.
+    """
+    steady = [name for name, r in systems.items() if r["stopped"].startswith("the ESS rose no more")]
+    planned = {name: _planned(r["chosen"]) for name, r in systems.items() if name not in steady}
+    cut = [f"{name} (step {systems[name]['steps']:,} of {steps:,})" for name, steps in planned.items() if systems[name]["steps"] < steps]
+    words = [f"The time limit ended {len(cut)} of the {len(systems)} runs: {', '.join(cut)}."] if cut else []
+    words += [f"The program stopped because the ESS rose no more: {', '.join(steady)}."] if steady else []
+    return " ".join(words)
+
+
+def _planned(chosen: list[str]) -> int:
+    """Steps that were chosen as the most."""
+    return next(int(found[1]) for line in chosen if (found := re.match(r"training\.steps = (\d+)", line)))
+
+
+def several_gpus() -> str:
+    """Configurations a second of several processes together."""
+    result = read("several-gpus")
+    rows = []
+    for r in result["rows"]:
+        figures = [f"{r['seconds_a_step']:.3f} s", f"{r['configurations_per_second']:,.0f}", f"{r['ratio']:.2f}"]
+        rows.append([str(r["processes"]), str(r["batch_size"]), *figures])
+    return table(["processes", "batch of each", "a step", "configurations/s, all together", "ratio"], rows) + source(result)
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "training": training,
-    "automatic-training": automatic_training,
+    "automatic-training": partial(automatic_training, "automatic-training"),
+    "automatic-training-cuda": partial(automatic_training, "automatic-training-cuda"),
+    "several-gpus": several_gpus,
 }
