@@ -27,12 +27,14 @@ class Conditions:
         mu: chemical potentials (batch, species), centred over exchangeable species (only differences matter).
         targets: what else each state fixes, (batch, m), m = 0 if nothing: the atoms of every species, say (`Ensemble.targets`).
         ensemble: the class of the states.
+        member: which Hamiltonian of a family each row is of, (batch,) int64; None: there is one alone (`arlattice.ClusterFamily`).
     """
 
     beta: Tensor
     mu: Tensor
     targets: Tensor
     ensemble: type[Ensemble]
+    member: Tensor | None = None
 
     @classmethod
     def from_states(cls, states: Sequence[Ensemble], hamiltonian: Hamiltonian, device: torch.device | str = "cpu") -> Conditions:
@@ -57,15 +59,17 @@ class Conditions:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditions:
         """The same states elsewhere or in another precision; targets keep their type."""
-        return replace(self, beta=self.beta.to(device, dtype), mu=self.mu.to(device, dtype), targets=self.targets.to(device))
+        member = None if self.member is None else self.member.to(device)
+        return replace(self, beta=self.beta.to(device, dtype), mu=self.mu.to(device, dtype), targets=self.targets.to(device), member=member)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As inputs of a recorded function (`arlattice.cuda_graph`); `with_tensors` reads them."""
-        return {"beta": self.beta, "mu": self.mu, "targets": self.targets}
+        member = {} if self.member is None else {"member": self.member}
+        return {"beta": self.beta, "mu": self.mu, "targets": self.targets, **member}
 
     def with_tensors(self, tensors: dict[str, Tensor]) -> Conditions:
         """States of the same ensemble from `to_tensors`, whatever else is among them."""
-        return replace(self, beta=tensors["beta"], mu=tensors["mu"], targets=tensors["targets"])
+        return replace(self, beta=tensors["beta"], mu=tensors["mu"], targets=tensors["targets"], member=tensors.get("member"))
 
     @staticmethod
     def concatenate(batches: Sequence[Conditions]) -> Conditions:
@@ -80,7 +84,7 @@ class Conditions:
         return self.targets if self.targets.shape[1] else None
 
     def __getitem__(self, rows: Tensor | slice) -> Conditions:
-        return replace(self, beta=self.beta[rows], mu=self.mu[rows], targets=self.targets[rows])
+        return self.with_tensors({name: tensor[rows] for name, tensor in self.to_tensors().items()})
 
     def __len__(self) -> int:
         return len(self.beta)

@@ -143,6 +143,11 @@ class Ensemble(ABC):
         return cls.constraint.__func__ is Ensemble.constraint.__func__  # type: ignore[attr-defined]
 
     @classmethod
+    def fixes_composition(cls) -> bool:
+        """Whether states of this kind fix the atoms of every species, so that chemical potentials have no effect."""
+        return False
+
+    @classmethod
     def feature_names(cls, lattice: Lattice) -> tuple[str, ...]:
         """What a network reads of a state, in words, one for each column of `features`."""
         return ("beta", "1 / beta", *(f"mu {s}" for s in lattice.species), *(f"beta mu {s}" for s in lattice.species))
@@ -299,6 +304,11 @@ class Canonical(Ensemble):
             if finite_number(f"composition[{species}]", amount) < 0:
                 raise InputError(f"composition[{species}]", amount, "must be >= 0")
         object.__setattr__(self, "composition", tuple((str(s), _amount(a)) for s, a in composition.items()))
+
+    @classmethod
+    def fixes_composition(cls) -> bool:
+        """See `Ensemble.fixes_composition`."""
+        return True
 
     @classmethod
     def constraint(cls, lattice: Lattice) -> Constraint:

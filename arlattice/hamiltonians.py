@@ -86,6 +86,14 @@ class Hamiltonian(ABC):
         trusting.checks = False
         return trusting
 
+    def for_members(self, member: Tensor | None) -> Hamiltonian:
+        """What computes the energies of the members of a family that the rows of a batch are of (`arlattice.ClusterFamily`).
+
+        Args:
+            member: (batch,), on the device of the Hamiltonian, not checked; None, or a Hamiltonian that is no family: this one.
+        """
+        return self
+
     def on(self, supercell: SupercellLike) -> Hamiltonian:
         """The same Hamiltonian on another supercell, built again by the plugin that registers its name.
 

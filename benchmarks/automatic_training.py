@@ -27,7 +27,7 @@ import torch
 import arlattice as arl
 from arlattice.io.records import read_record, write_record
 from arlattice.random_numbers import Stream
-from arlattice.training.report import Examined, examine
+from arlattice.training.report import Examined, examine, how_it_ended
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES, TEMPERATURES, POTENTIALS = 2000, 5, 3
@@ -140,7 +140,7 @@ def measure(system: System, arguments: argparse.Namespace) -> dict[str, Any]:
         "time_limit": arguments.time_limit,
         "load_before": load,
         "steps": record["steps"],
-        "stopped": record.get("stopped", "all steps were done"),
+        "stopped": record.get("stopped", how_it_ended(record["steps"] == record["planned_steps"])),
         "seed": record["seed"],
         "chosen": record["chosen"],
         "states": [row(s) for s in states],

@@ -13,13 +13,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pages import checks, files, reproducing, results, scale, speed, structure, training, worked_examples
+from pages import any_alloy, checks, files, reproducing, results, scale, speed, structure, training, worked_examples
 from pages.reading import PRETRAINED, ROOT
 
 PAGES = [ROOT / "README.md", PRETRAINED / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACE = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SECTIONS: dict[str, Callable[[], str]] = {}
-for page in (results, scale, training, reproducing, checks, files, worked_examples, structure, speed):
+for page in (results, scale, any_alloy, training, reproducing, checks, files, worked_examples, structure, speed):
     SECTIONS |= page.SECTIONS
 
 

@@ -74,7 +74,7 @@ def test_shipped_models_load_by_name_and_are_of_what_they_are_called() -> None:
     for name in shipped_models():
         model = arl.load(name)
         assert model.lattice.n_sites > 0 and read_record(name) == model.record
-        assert model.hamiltonian.name == name.split("-")[0]
+        assert model.hamiltonian.name == ("ideal" if "family" in model.record else name.split("-")[0])
 
 
 # -- the right Hamiltonian -------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def test_rows_tell_the_field_or_delta_mu_that_was_asked_for(benchmarks: None) ->
 def test_all_cases_are_of_models_with_run_files_or_to_come(benchmarks: None) -> None:
     cases = importlib.import_module("evaluation.cases").CASES
     shipped = {path.parent.name for path in (Path(arl.__file__).parent / "pretrained").glob("*/model.json")}
-    assert shipped <= set(cases)
+    assert shipped <= set(cases) | {"fcc-binary"}  # of any alloy: benchmarks/any_alloy.py
 
 
 def test_chains_may_be_put_beside_a_result_later(

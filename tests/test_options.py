@@ -46,6 +46,7 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
         "heads": SIZES,
         "layers": SIZES,
         "positions": "test_supercells:test_primitive_waves_are_nearly_the_same_on_every_supercell",
+        "reads": "test_any_alloy:test_every_member_has_one_normalised_distribution_wherever_the_model_is",
     },
     "MarginalTransformerOptions": {"energies": "test_marginal:test_without_energies_the_whole_lattice_is_learned_too"},
     "MLPOptions": {
@@ -107,10 +108,14 @@ AWAY_FROM_DEFAULT: dict[str, dict[str, str]] = {
     "RunConfig": {
         "supercells": "test_supercells:test_a_model_of_two_sizes_is_good_on_a_third",
         "hamiltonian": "test_training_files:test_a_run_file_trains_as_train_does",
+        "family": "test_any_alloy:test_a_run_file_with_a_family_trains_as_train_does",
         "states": "test_training_files:test_a_run_file_trains_as_train_does",
         "model": "test_training_files:test_a_run_file_trains_as_train_does",
         "training": "test_training_files:test_a_run_file_trains_as_train_does",
     },
+    "ExpansionPrior": dict.fromkeys(
+        ("lattice", "supercell", "reach", "strengths", "members", "seed"), "test_prior:test_every_option_changes_the_alloys"
+    ),
     "StateRange": {
         "temperature": "test_state_range:test_chains_lie_each_in_its_own_cell_of_the_box",
         "chemical_potentials": "test_state_range:test_chains_lie_each_in_its_own_cell_of_the_box",
@@ -290,6 +295,10 @@ def test_the_loop_runs_as_often_as_the_options_say(tmp_path: Path, monkeypatch: 
     run.fit(tmp_path / "run", False, None, False)
     assert (run.step, len(sweeps), saved) == (4, 11, [2, 4])
     assert sorted(set(evaluated)) == [(3, 10), (4, 10)]
+    sweeps.clear()
+    run = trainer(sweeps_per_step=0.5)
+    run.fit(None, False, None, False)
+    assert len(sweeps) == 3 + 2  # before the second and the fourth step
 
 
 def test_a_step_is_taken_along_a_gradient_of_at_most_the_norm_given(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import click
 
 from arlattice.cli.command import Command
 from arlattice.cli.parameters import drawing_options, output_options, read_state
-from arlattice.cli.sample import check_outputs, report
+from arlattice.cli.sample import check_outputs, on_alloy, report
 from arlattice.cli.tables import json_option
 from arlattice.errors import InputError
 
@@ -76,7 +76,7 @@ def inpaint(
       arlattice inpaint cuau-4x4x4 POSCAR --mask 0,3,5 -n 100 --temperature 680 --delta-mu=-0.0053
       arlattice inpaint ising-10x10 20x20.extxyz -n 50 --temperature 2.27 --picture completions.png
     """
-    from arlattice.cluster_hamiltonian import ClusterHamiltonian
+    from arlattice.cli.hamiltonian_file import read_hamiltonian
     from arlattice.io.picture import check_picture, draw_completions
     from arlattice.models.checkpoint import load
 
@@ -84,8 +84,10 @@ def inpaint(
     check_outputs(outputs, file_format)
     if picture is not None:
         check_picture(picture)
-    given = None if hamiltonian_file is None else ClusterHamiltonian.load(hamiltonian_file)
     loaded = load(model, device=device, precision=precision)
+    given = None if hamiltonian_file is None else read_hamiltonian(hamiltonian_file, lambda: loaded.lattice.supercell)
+    if loaded.probes is not None:
+        loaded, given = on_alloy(loaded, given, model), None
     lattice, known = read_known(_read_structure(structure), structure, mask, loaded.lattice)
     if given is not None and lattice.fingerprint == loaded.lattice.fingerprint:
         loaded = load(model, hamiltonian=given, device=device, precision=precision)

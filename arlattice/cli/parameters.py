@@ -67,7 +67,10 @@ _DRAWING = (
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Configurations drawn at once; less takes less memory."),
     click.option(
-        "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
+        "--hamiltonian",
+        "hamiltonian_file",
+        metavar="FILE",
+        help="Hamiltonian from a file: compiled; for a model of any alloy icet's .ce too.",
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1."),
     click.option(

@@ -14,11 +14,12 @@ from arlattice.cli.tables import json_option, noted, print_facts
 from arlattice.errors import InputError
 
 if TYPE_CHECKING:
+    from arlattice.hamiltonians import Hamiltonian
     from arlattice.models.base import Model
     from arlattice.samples import SampleSet
     from arlattice.summary import Summary
 
-__all__ = ["check_outputs", "load_model", "report", "sample"]
+__all__ = ["check_outputs", "load_model", "on_alloy", "report", "sample"]
 
 
 @click.command(cls=Command)
@@ -105,12 +106,29 @@ def _modes(model: Model, samples: SampleSet | Summary, part_size: int | None) ->
 
 
 def load_model(model: str, hamiltonian: str | None, device: str, precision: str = "float32") -> Model:
-    """The model of a folder or name; ``hamiltonian`` names a compiled Hamiltonian to use with it."""
-    from arlattice.cluster_hamiltonian import ClusterHamiltonian
+    """The model of a folder or name; ``hamiltonian`` is the file of a Hamiltonian to use with it."""
+    from arlattice.cli.hamiltonian_file import read_hamiltonian
     from arlattice.models.checkpoint import load
 
-    given = None if hamiltonian is None else ClusterHamiltonian.load(hamiltonian)
-    return load(model, hamiltonian=given, device=device, precision=precision)
+    given = None if hamiltonian is None else read_hamiltonian(hamiltonian, lambda: load(model).lattice.supercell)
+    loaded = load(model, hamiltonian=given, device=device, precision=precision)
+    return loaded if given is not None else on_alloy(loaded, None, model)
+
+
+def on_alloy(model: Model, alloy: Hamiltonian | None, name: str) -> Model:
+    """A model of any alloy on one; other models as they are.
+
+    Raises:
+        InputError: no alloy for a model of any alloy.
+    """
+    from arlattice.models.prior import IDEAL
+
+    if alloy is not None:
+        return model.on(alloy)
+    if model.probes is not None and model.hamiltonian.name == IDEAL:
+        cure = f"{name} is a model of any alloy: give the file of yours, e.g. --hamiltonian alloy.ce"
+        raise InputError("--hamiltonian", None, cure)
+    return model
 
 
 def check_outputs(outputs: Sequence[str], file_format: str | None) -> None:

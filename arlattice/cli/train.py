@@ -17,7 +17,7 @@ __all__ = ["train"]
 @click.option("--explain", is_flag=True, help="Print what is chosen where the file leaves it open, and why; do not train.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in RUNFOLDER.")
 @click.option(
-    "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Compiled Hamiltonian, where the plugin that built it is not installed."
+    "--hamiltonian", "hamiltonian_file", metavar="FILE", help="Hamiltonian from a file: compiled; for a model of any alloy icet's .ce too."
 )
 @click.option("--start", metavar="MODEL", help="Start from the weights of a trained model, of this or another supercell.")
 @seed_option

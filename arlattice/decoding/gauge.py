@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from arlattice.cluster_family import ClusterFamily
 from arlattice.conditions import Conditions
 from arlattice.constraint import Constraint
 from arlattice.hamiltonians import Hamiltonian, energies_or_nan, fixed_configurations
@@ -30,6 +31,9 @@ class SpinGauge:
             return None
         x = fixed_configurations(lattice, 4)
         reference = hamiltonian.to("cpu", torch.float64)
+        if isinstance(hamiltonian, ClusterFamily):  # all of its members, or none
+            reference = hamiltonian.of(torch.arange(len(hamiltonian)).repeat_interleave(len(x))).to("cpu", torch.float64)
+            x = x.repeat(len(hamiltonian), 1)
         energy, exchanged = energies_or_nan(reference, x), energies_or_nan(reference, 1 - x)  # none, if it refuses any of them
         return cls() if torch.allclose(energy, exchanged, rtol=1e-9, atol=1e-9) else None
 

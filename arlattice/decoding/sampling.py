@@ -62,7 +62,7 @@ def sample(
     if not bool(log_prob.isfinite().all()):
         cure = f"is too far from what {model.name} was trained on: its probabilities are not numbers; give usual values"
         raise InputError("state", str(state), cure)
-    outside = None if model.trained_range is None else model.trained_range.outside(state, model.lattice)
+    outside = model.outside(state)
     return SampleSet(
         model.lattice,
         occupations.cpu().long(),

@@ -73,7 +73,7 @@ class Steps:
         order = plan.order
         energies = None
         if self.energies:
-            energies = self.hamiltonian.completed_energies(occupations, order)
+            energies = self.hamiltonian.for_members(conditions.member).completed_energies(occupations, order)
             energies = energies.gather(1, order[..., None].expand(-1, -1, self.q))
         index = torch.arange(order.shape[1], device=order.device).expand_as(order)
         rule = self.constraint(conditions.ensemble).along(occupations, order, conditions.targets)
@@ -89,7 +89,7 @@ class Steps:
         """The steps that draw ``sites`` (batch, k) when ``partial`` (batch, sites), -1 = unknown, is there; (batch, k, ...)."""
         energies = None
         if self.energies:
-            energies = self.hamiltonian.completed_site_energies(partial, sites)
+            energies = self.hamiltonian.for_members(conditions.member).completed_site_energies(partial, sites)
         rule = self.constraint(conditions.ensemble).at(partial, sites, conditions.targets)
         return self._step(energies, sites, (partial >= 0).sum(1, keepdim=True).expand_as(sites), conditions, rule)
 

@@ -43,6 +43,9 @@ class Options(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Old name -> name of today, of options that had another name in the last release. Both are read; see `current_names`."""
 
+    files: ClassVar[Mapping[str, str]] = {}
+    """Ending of a file, with its dot -> the option that takes the path of such a file (Hamiltonians with an option ``supercell``)."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True, validate_default=True)
 
     @classmethod

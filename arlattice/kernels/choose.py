@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ _COMPILED = (torch.float32, torch.float64)
 
 class Energies(Protocol):
     """What all kernels compute. Occupations are int64 (batch, sites) on their device and are not checked."""
+
+    def of(self, member: Tensor) -> Self:
+        """The same kernels for other configurations, given the member of each (batch,), on their device."""
 
     def energy(self, x: Tensor) -> Tensor:
         """(batch,)."""

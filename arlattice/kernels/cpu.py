@@ -7,16 +7,17 @@ handed to as many threads as torch uses; results do not depend on their number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from itertools import pairwise
 from math import ceil, factorial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from arlattice.kernels.count_table import CountTable, count_table
+from arlattice.kernels.count_table import CountTable
 from arlattice.kernels.loops import chains, lanes, lookups
 from arlattice.kernels.loops.inputs import Chains, Purpose
 from arlattice.kernels.numbers import Numbers
@@ -52,6 +53,13 @@ class CpuKernels:
         self._member = np.zeros(1, np.int64) if member is None else member.numpy()
         self._sites, self._listed, self._anchored = (_in_precision(t, self._real) for t in (tables.sites, tables.listed, tables.anchored))
         self._clusters = len(tables.listed.row) / max(1, len(tables.listed.starts))
+
+    def of(self, member: Tensor) -> Self:
+        """See `arlattice.kernels.choose.Energies`."""
+        self._site_counts, self._energy_counts  # noqa: B018 made once, and shared
+        other = copy(self)
+        other._member = member.numpy()
+        return other
 
     # -- energies: see the methods of `arlattice.Hamiltonian` ------------------------------------
 
@@ -127,7 +135,7 @@ class CpuKernels:
         return self._counts(True)
 
     def _counts(self, energies: bool) -> CountTable | None:
-        table = count_table(self.tables.anchored if energies else self.tables.sites, self.tables.allowed, energies=energies)
+        table = self.tables.counts(energies=energies)
         return None if table is None else table._replace(weights=table.weights.astype(self._real))
 
     def _by_species(self, *shape: int) -> np.ndarray:

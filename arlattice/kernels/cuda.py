@@ -7,15 +7,16 @@ lane a chain elsewhere (`loops.cu`).
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from arlattice.kernels import nvrtc
-from arlattice.kernels.count_table import CountTable, count_table
+from arlattice.kernels.count_table import CountTable
 from arlattice.kernels.numbers import Numbers
 from arlattice.kernels.site_table import SiteTable
 from arlattice.kernels.straight_line import sites_near, straight_line
@@ -56,10 +57,17 @@ class CudaKernels:
     @cached_property
     def _counts(self) -> _Counted | None:
         """What is counted, or None where there are too many products to be code."""
-        table = count_table(self.tables.sites, self.tables.allowed)
+        table = self.tables.counts()
         if table is None or table.sizes.sum() > _MOST_PRODUCTS:
             return None
         return _Counted(table, self.tables, self._device, self.dtype)
+
+    def of(self, member: Tensor) -> Self:
+        """See `arlattice.kernels.choose.Energies`."""
+        self._counts  # noqa: B018 made once, and shared
+        other = copy(self)
+        other._member = member.to(torch.int32)
+        return other
 
     # -- energies: see the methods of `arlattice.Hamiltonian` ------------------------------------
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -88,6 +91,12 @@ class GatherKernels:
         self._listed, self._anchored = (_Padded(t, device, dtype) for t in (tables.listed, tables.anchored))
         self._constant = torch.from_numpy(tables.constant).to(device, dtype)
         self._every = torch.arange(len(tables.allowed), device=device)
+
+    def of(self, member: Tensor) -> Self:
+        """See `arlattice.kernels.choose.Energies`."""
+        other = copy(self)
+        other._member = member
+        return other
 
     # See the methods of `arlattice.Hamiltonian`.
 

@@ -57,6 +57,10 @@ class AnyOrderTransformerOptions(Options):
         Literal["supercell", "primitive"],
         Field(description="wavevectors of this supercell, or a fixed set of the primitive lattice, for use on several supercells"),
     ] = "supercell"
+    reads: Annotated[
+        Literal["state", "probes"],
+        Field(description="what it reads of a state: its numbers, or log f of fixed configurations, for use with any Hamiltonian"),
+    ] = "state"
 
 
 class AnyOrderTransformer(Model):
@@ -74,7 +78,7 @@ class AnyOrderTransformer(Model):
         self.heads, self.q = options.heads, lattice.n_species
         self.species_token = nn.Linear(self.q + 1, width)  # one-hot: deterministic gradients, unlike nn.Embedding
         self.site_token = nn.Sequential(nn.Linear(n_features(self.q, len(lattice.basis)), width), nn.GELU(), nn.Linear(width, width))
-        self.state_token = nn.Sequential(nn.Linear(len(self.feature_names), width), nn.GELU(), nn.Linear(width, width))
+        self.state_token = self._state_network(width)
         self.blocks = nn.ModuleList(Block(width, options.heads) for _ in range(options.layers))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, self.q)
         nn.init.zeros_(self.head.weight)
@@ -83,6 +87,14 @@ class AnyOrderTransformer(Model):
         self.gauge = SpinGauge.of(hamiltonian)
         self._compiled = False
 
+    def _state_network(self, width: int) -> nn.Sequential:
+        """From what is read of a state to a token; larger where the Hamiltonian is part of it."""
+        numbers = len(self.state_mean)
+        if self.probes is None:
+            return nn.Sequential(nn.Linear(numbers, width), nn.GELU(), nn.Linear(width, width))
+        sizes = [(numbers, 4 * width), (4 * width, 4 * width), (4 * width, width)]
+        return nn.Sequential(*(layer for i, size in enumerate(sizes) for layer in ([nn.GELU()] if i else []) + [nn.Linear(*size)]))
+
     @property
     def any_supercell(self) -> bool:
         return bool(self.options.positions == "primitive")  # type: ignore[attr-defined]
@@ -90,6 +102,8 @@ class AnyOrderTransformer(Model):
     @property
     def state_layers(self) -> tuple[nn.Linear, ...]:
         """See `StateReader.state_layers`."""
+        if self.probes is not None:
+            return ()
         return tuple(layer for layer in self.state_token.children() if isinstance(layer, nn.Linear))[:1]
 
     # -- one pass --------------------------------------------------------------------------------
@@ -145,6 +159,8 @@ class AnyOrderTransformer(Model):
         """Compile the one-pass network and the pieces of a drawing step with torch.compile."""
         self._compiled = True
         self.phases.keep(self.device)
+        if self.probes is not None:
+            self.probes.on(self.device)
         for name in self.one_pass:
             setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
         for block in self.blocks:

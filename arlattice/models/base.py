@@ -27,6 +27,7 @@ from arlattice.decoding.orders import ORDERS
 from arlattice.decoding.steps import Steps
 from arlattice.ensemble import Ensemble, SemiGrandCanonical
 from arlattice.errors import InputError
+from arlattice.fitted_clusters import FittedClusters
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
 from arlattice.models.drawing import Drawing
@@ -69,7 +70,7 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
     gauge: SpinGauge | None = None
 
     def __init__(self, hamiltonian: Hamiltonian, options: Options, ensemble: type[Ensemble] = SemiGrandCanonical) -> None:
-        super().__init__(hamiltonian, ensemble)
+        super().__init__(hamiltonian, ensemble, getattr(options, "reads", "state"))
         self.options = options
         self.name, self.precision = type(self).__name__, "float32"
         self._steps: Steps | None = None
@@ -237,6 +238,10 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
         """The Hamiltonian where the weights are, in their precision, without checks of what it is given."""
         return self.steps.hamiltonian
 
+    def hamiltonian_of(self, conditions: Conditions) -> Hamiltonian:
+        """`device_hamiltonian`, of a family for the members that the rows are of."""
+        return self.device_hamiltonian.for_members(conditions.member)
+
     @property
     def steps(self) -> Steps:
         """Boltzmann logits and features of the steps, where the weights are."""
@@ -259,8 +264,13 @@ class Model(StateReader, Drawing, Transfer, FormerNames, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the weights, and of ``precision`` unless that is float32: other arithmetic gives another distribution."""
+        """Short hash of the weights, of what was fitted to a black box, and of ``precision`` unless that is float32.
+
+        Other arithmetic gives another distribution.
+        """
         digest = hashlib.sha256(b"" if self.precision == PRECISIONS[0] else self.precision.encode())
+        if isinstance(self.hamiltonian, FittedClusters):  # logits start from its clusters
+            digest.update(self.hamiltonian.expansion.fingerprint.encode())
         for key, tensor in sorted(self.state_dict().items()):
             digest.update(key.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]

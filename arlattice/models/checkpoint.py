@@ -22,6 +22,7 @@ from arlattice.cluster_hamiltonian import ClusterHamiltonian
 from arlattice.device import check_device
 from arlattice.ensemble import SemiGrandCanonical
 from arlattice.errors import InputError
+from arlattice.fitted_clusters import FittedClusters
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.by_hand import without_by_hand
 from arlattice.io.digest import KEY, check, digest
@@ -69,7 +70,7 @@ def describe(folder: Path, tensors: dict[str, Tensor], description: dict[str, An
         tensors, description: what its ``model.safetensors`` holds.
         record: how it was made and what it measured.
     """
-    readable = {key: value for key, value in description.items() if key != "compiled"}
+    readable = {key: value for key, value in description.items() if key not in ("compiled", "fitted")}
     write_record(folder / "model.json", {**readable, "record": record, _WEIGHTS: digest([plain(description), tensors])})
 
 
@@ -80,7 +81,8 @@ def load(
 
     Args:
         model: the name of a shipped model (`shipped_models`), or a folder that `Model.save` or a run wrote.
-        hamiltonian: the Hamiltonian, for black boxes that cannot be rebuilt by name, or to insist on one.
+        hamiltonian: the Hamiltonian, for black boxes that cannot be rebuilt by name, or to insist on one; for a model of any alloy
+            (one that reads probes) that of the alloy.
         device: where to put the weights.
         precision: arithmetic of the network, ``"float32"`` or ``"bfloat16"``, which is meant for a GPU. The model of each is another,
             with log-probabilities of its own: weigh configurations with the one that drew them.
@@ -97,10 +99,14 @@ def load(
     described, tensors, description = _read(_folder(model))
     if description.get("format") != FORMAT:
         raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
-    loaded = model_from_tensors(tensors, description, hamiltonian)
+    any_alloy = dict(description.get("model_options") or {}).get("reads") == "probes"
+    other = hamiltonian is not None and hamiltonian.fingerprint != description.get("hamiltonian_fingerprint")
+    alloy = hamiltonian if any_alloy and other else None
+    loaded = model_from_tensors(tensors, description, hamiltonian if alloy is None else None)
     loaded.record = dict((described or description).get("record", {}))
     loaded.precision = precision
-    return loaded.to(check_device(device)).eval()
+    loaded = loaded.to(check_device(device)).eval()
+    return loaded if alloy is None else loaded.on(alloy)
 
 
 def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -116,6 +122,9 @@ def model_to_tensors(model: Model) -> tuple[dict[str, Tensor], dict[str, Any]]:
     }
     if has_own_features(model.ensemble, model.lattice):
         description["ensemble"] = model.ensemble.name
+    if isinstance(hamiltonian, FittedClusters):
+        tables, description["fitted"] = hamiltonian.expansion.to_tensors()
+        tensors |= {f"fitted.{key}": t for key, t in tables.items()}
     if isinstance(hamiltonian, ClusterHamiltonian):
         tables, compiled = hamiltonian.to_tensors()
         tensors |= {f"hamiltonian.{key}": t for key, t in tables.items()}
@@ -133,6 +142,9 @@ def model_from_tensors(tensors: dict[str, Tensor], description: dict[str, Any], 
                 found.name,
                 f"its lattice, species or energies are not those this model was trained for ({description['hamiltonian']})",
             )
+        if "fitted" in description:
+            fitted = {key.removeprefix("fitted."): t for key, t in tensors.items() if key.startswith("fitted.")}
+            found = FittedClusters(found, ClusterHamiltonian.from_tensors(fitted, description["fitted"]))
         ensemble = ensemble_class(description.get("ensemble", SemiGrandCanonical.name))
         model = build_model(description["model"], found, description["model_options"], ensemble=ensemble)
         model.load_state_dict({key.removeprefix("weights."): t for key, t in tensors.items() if key.startswith("weights.")})

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from arlattice.conditions import Conditions
 from arlattice.decoding.orders import ORDERS, draw_orders
 from arlattice.decoding.weigh import next_logits
 from arlattice.ensemble import Ensemble
@@ -172,7 +171,7 @@ class _Check:
         site = int(sites[known < 0][0])
         species = range(self.model.lattice.n_species)
         placed = [torch.where(self.configurations[:, site] == s, joint, -torch.inf).logsumexp(0) for s in species]
-        conditions = Conditions.from_states([state], self.model.hamiltonian)
+        conditions = self.model.conditions_of(state)
         with torch.no_grad():
             logits = next_logits(self.model, known[None], torch.tensor([site]), conditions)[0]
         enumerated = (torch.stack(placed) - joint.logsumexp(0)).exp()

@@ -28,8 +28,7 @@ def heavy(result: Result) -> bool:
 
 def outside_of(model: Model, grid: Grid) -> list[str | None]:
     """In words, what of every state lies outside the trained range; None inside, or where the range is not known."""
-    trained = model.trained_range
-    return [None if trained is None else trained.outside(state, model.lattice) for state in grid.states()]
+    return [model.outside(state) for state in grid.states()]
 
 
 def doubts(model: Model, grid: Grid, results: Sequence[Result], min_ess: float) -> list[StatisticsWarning]:

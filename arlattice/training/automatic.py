@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from arlattice.cluster_family import ClusterFamily
 from arlattice.device import check_device
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.options import Options
@@ -107,7 +108,8 @@ def set_up(
         return Setup(model, model_options, training)
     if model is not None:
         given["model.name"] = model
-    chosen = _apply(_situation(hamiltonians, states, device, given), rules, closed="model." if model_options is not None else "")
+    situation = _situation(hamiltonians, states, device, given, start is not None)
+    chosen = _apply(situation, rules, closed="model." if model_options is not None else "")
     sizes, options = ({c.entry.removeprefix(t): c.value for c in chosen if c.entry.startswith(t)} for t in ("model.", "training."))
     family = sizes.pop("name", model)
     named = [Choice("model.name", model, reason)] if reason else []
@@ -115,10 +117,13 @@ def set_up(
     return Setup(family, sizes if model_options is None else model_options, trained, (*named, *chosen))
 
 
-def _situation(hamiltonians: Sequence[Hamiltonian], states: States, device: torch.device, given: dict[str, Any]) -> Situation:
+def _situation(
+    hamiltonians: Sequence[Hamiltonian], states: States, device: torch.device, given: dict[str, Any], started: bool
+) -> Situation:
     supercells = {h.lattice.fingerprint for h in hamiltonians}
     sites, black_box = max(h.lattice.n_sites for h in hamiltonians), any(map(is_black_box, hamiltonians))
-    return Situation(sites, device.type == "cuda", black_box, len(supercells), states.cells, given)
+    members = sum(len(h) for h in hamiltonians if isinstance(h, ClusterFamily))
+    return Situation(sites, device.type == "cuda", black_box, len(supercells), states.cells, members, started, given)
 
 
 def _apply(situation: Situation, rules: Sequence[Rule], closed: str) -> list[Choice]:

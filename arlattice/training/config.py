@@ -6,12 +6,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from arlattice.arguments import path_text
 from arlattice.errors import InputError
 from arlattice.hooks.options import Options
 from arlattice.io.records import read_text
+from arlattice.models.prior import ExpansionPrior
 from arlattice.random_numbers import HIGHEST_SEED
 from arlattice.training.states import StateRange
 
@@ -65,7 +66,7 @@ class TrainingOptions(Options):
     replica_potentials: Annotated[int, Field(ge=1, description="cells along every chemical-potential axis")] = 8
     replica_copies: Annotated[int, Field(ge=1, description="chains per cell")] = 8
     equilibration_sweeps: Annotated[int, Field(ge=0, description="Monte Carlo sweeps before the first step")] = 500
-    sweeps_per_step: Annotated[int, Field(ge=1, description="Monte Carlo sweeps before every step")] = 1
+    sweeps_per_step: Annotated[float, Field(gt=0, description="Monte Carlo sweeps before every step; 0.25: before one step of four")] = 1
     seed: Annotated[
         int | None, Field(ge=0, le=HIGHEST_SEED, description="of every random number of the run; none: a fresh one, kept in config.json")
     ] = None
@@ -84,15 +85,27 @@ class RunConfig(Options):
 
     ``[hamiltonian]`` and ``[model]`` hold a ``name`` and the options of that name. ``supercells`` lists options that
     replace the Hamiltonian's, one table for each further supercell to train the same weights on. Several tables
-    ``[[hamiltonian]]`` are Hamiltonians with energies of their own that share the weights. What ``[model]`` and ``[training]`` leave
+    ``[[hamiltonian]]`` are Hamiltonians with energies of their own that share the weights. A table ``[family]`` stands in the place of
+    ``[hamiltonian]`` for a model of any alloy (`arlattice.models.prior.ExpansionPrior`). What ``[model]`` and ``[training]`` leave
     open is chosen (`arlattice.training.automatic`).
     """
 
     supercells: tuple[dict[str, Any], ...] = ()
-    hamiltonian: dict[str, Any] | tuple[dict[str, Any], ...]
+    hamiltonian: dict[str, Any] | tuple[dict[str, Any], ...] = ()
+    family: ExpansionPrior | None = None
     states: StateRange
     model: dict[str, Any] | None = None
     training: TrainingOptions = TrainingOptions()
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> RunConfig:
+        if self.family is not None and self.hamiltonians:
+            raise InputError("family", self.family.lattice, "give [hamiltonian] or [family], not both")
+        if self.family is not None and self.supercells:
+            raise InputError("supercells", len(self.supercells), "a family of alloys is trained on its own supercell alone")
+        if not self.hamiltonians and self.family is None:
+            raise InputError("hamiltonian", [], "give at least one table [hamiltonian], or a table [family]")
+        return self
 
     @property
     def hamiltonians(self) -> tuple[dict[str, Any], ...]:
@@ -113,8 +126,6 @@ class RunConfig(Options):
         except (ValueError, RecursionError) as error:  # ValueError too: Python reads whole numbers of at most 4,300 digits
             raise InputError("config", str(path), f"is not TOML: {' '.join(str(error).split())[:200]}") from None
         config = cls.parse(data)
-        if not config.hamiltonians:
-            raise InputError("hamiltonian", [], "give at least one table [hamiltonian]")
         models = [] if config.model is None else [("model", config.model)]
         named = [*models, *(("hamiltonian", table) for table in config.hamiltonians)]
         for kind, table in named:

@@ -43,7 +43,7 @@ def warn_uncovered(model: Model, occupations: Tensor, conditions: Conditions, st
     order = model.resolve_plan(len(rows), None, stream["order"])
 
     def log_weight(x: Tensor, log_prob: Tensor) -> Tensor:
-        return state.log_f(model.device_hamiltonian.energy(x), x).double() - log_prob.double()
+        return state.log_f(model.hamiltonian_of(state).energy(x), x).double() - log_prob.double()
 
     def draw() -> Tensor:
         return log_weight(*model.draw(stream["draw"].uniform(x.shape[1], len(rows)), order, state))

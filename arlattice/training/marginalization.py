@@ -39,7 +39,7 @@ def mam(model: Model, batch: Batch) -> Loss:
     with model.autocast():
         difference, start, log_p = _heads(head, x, batch.orders(model, len(x)), conditions, batch.stream)
     with torch.no_grad():
-        score = (log_p - conditions.log_f(model.device_hamiltonian.energy(x), x)).view(-1, chains.size)
+        score = (log_p - conditions.log_f(model.hamiltonian_of(conditions).energy(x), x)).view(-1, chains.size)
         reward = (score - score.mean(1, keepdim=True)) / (score.std(1, keepdim=True) + 1e-6)
     consistency = n * difference.square().mean() + start.square().mean()
     loss = (reward.flatten() * log_p).mean() + batch.consistency_weight * consistency

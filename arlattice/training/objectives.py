@@ -253,7 +253,7 @@ def _replayed(model: Model, batch: Batch, name: str, soft: bool = False) -> tupl
             hard = F.one_hot(x, targets.shape[-1]).to(targets)
             log_prob, smooth = _log_prob(model, x, plan, conditions, torch.stack([hard, targets]), visits)
     with torch.no_grad():
-        log_f = conditions.log_f(model.device_hamiltonian.energy(x), x).double()
+        log_f = conditions.log_f(model.hamiltonian_of(conditions).energy(x), x).double()
         whole = log_prob if visits is None else _whole(model, x, plan, conditions, visits, log_prob)
         return log_prob, smooth, _Advantage.of(whole.double() - log_f, batch.replay_group)
 
@@ -304,7 +304,7 @@ def reverse(model: Model, batch: Batch) -> Loss:
     noise = batch.stream["draw"].uniform(model.lattice.n_sites, n)
     with torch.no_grad():
         x, log_q = model.draw(noise, plan, conditions)
-        advantage = _Advantage.of(log_q - conditions.log_f(model.device_hamiltonian.energy(x), x).double(), size)
+        advantage = _Advantage.of(log_q - conditions.log_f(model.hamiltonian_of(conditions).energy(x), x).double(), size)
     with model.autocast():
         log_prob = _log_prob(model, x, plan, conditions)
     weight = advantage.less_others.flatten().float()

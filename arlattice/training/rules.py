@@ -27,6 +27,8 @@ class Situation:
         black_box: whether energies are those of a function or a calculator, without clusters.
         supercells: number of different supercells that share the weights.
         cells: of the replica grid along every axis, for points along the temperature and every chemical-potential axis.
+        members: alloys of a family that the weights are to serve; 0: no family.
+        started: whether the run starts from a trained model.
         entries: what the user gave and earlier rules chose, by ``"model.NAME"`` and ``"training.NAME"``.
     """
 
@@ -35,6 +37,8 @@ class Situation:
     black_box: bool
     supercells: int
     cells: Callable[[tuple[int, int]], tuple[int, ...]]
+    members: int = 0
+    started: bool = False
     entries: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -112,6 +116,7 @@ _FEW_SITES = 100
 
 RULES: tuple[Rule, ...] = (
     # -- the family: a new one is one line here, above those that it is better than
+    Rule("model.name", _TRANSFORMER, "the family that reads any alloy", lambda s: s.members > 0),
     Rule(
         "model.name",
         _BLOCKS,
@@ -128,6 +133,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("model.name", _TRANSFORMER, f"above {_FEW_SITES} sites a pass of the network for every site costs too much"),
     # -- its size
+    Rule("model.reads", "probes", "the alloy is part of what is read", lambda s: s.members > 0 and s.family == _TRANSFORMER),
     Rule("model.positions", "primitive", _SEVERAL, lambda s: s.family == _TRANSFORMER and s.supercells > 1),
     Rule("model.width", 128, "as in the shipped models", lambda s: s.family == _TRANSFORMER and s.gpu),
     Rule("model.width", 32, "a CPU does more small steps than large ones in a minute", _is(_TRANSFORMER)),
@@ -171,11 +177,13 @@ RULES: tuple[Rule, ...] = (
     Rule("training.batch_size", lambda s: s.in_groups(4096 if s.sites <= 64 else 1024), "as in the shipped models", _gpu),
     Rule("training.batch_size", lambda s: s.in_groups(64), "a core should do a step in a tenth of a second", lambda s: s.sites > 40),
     Rule("training.batch_size", lambda s: s.in_groups(128), "a core should do a step in a tenth of a second"),
+    Rule("training.learning_rate", 5e-4, "trained weights take small steps", lambda s: s.started and s.family == _TRANSFORMER),
     Rule("training.learning_rate", 2e-3, "as in the shipped models", _is(_BLOCKS)),
     Rule("training.learning_rate", 1e-3, "as in the shipped models", _gpu),
     Rule("training.learning_rate", 3e-3, "a small network takes a high one"),
     Rule("training.until_steady", True, "the run stops when cycles no longer raise the mean or the worst ESS", _open_end),
     Rule("training.cycles", 10, "the rate falls to its floor ten times, and the run may stop each time", _open_end),
+    Rule("training.steps", 3000, "at most; trained weights need few", lambda s: s.started),
     Rule("training.steps", 30000, "at most; most runs stop before"),
     Rule("training.warmup_steps", 200, "as in the shipped models", _gpu),
     Rule("training.ema_decay", 0.999, "averages over the last thousand steps", _gpu),
@@ -190,6 +198,12 @@ RULES: tuple[Rule, ...] = (
     Rule("training.sweeps_per_step", 4, "compiled sweeps cost little beside a step", lambda s: s.sites > _FEW_SITES and not s.black_box),
     Rule("training.replica_temperatures", 12, "chains at neighbouring temperatures exchange configurations"),
     Rule("training.replica_potentials", lambda s: {0: 8, 1: 8, 2: 5}.get(s.axes, 3), "fewer a chemical potential where there are several"),
+    Rule(
+        "training.replica_copies",
+        lambda s: s.members * int(s.entries["training.replay_group"]),
+        "a group of chains for every alloy",
+        lambda s: s.members > 0,
+    ),
     Rule("training.replica_copies", lambda s: s.copies(256), "every energy is asked of a black box", lambda s: s.black_box),
     Rule("training.replica_copies", lambda s: s.copies(9216), "chains are cheap on a GPU", _gpu),
     Rule("training.replica_copies", lambda s: s.copies(1024), "several chains for every configuration of a batch"),

@@ -36,7 +36,7 @@ def soft_targets(model: Model, occupations: Tensor, conditions: Conditions) -> T
         None where the species that are there have to do: in an ensemble that forbids something (fixed composition: no site can change
         alone), and for a black box that would compute sites x species energies a configuration.
     """
-    hamiltonian = model.device_hamiltonian
+    hamiltonian = model.hamiltonian_of(conditions)
     if not model.steps.constraint(conditions.ensemble).free or is_black_box(hamiltonian):
         return None
     return site_probabilities(hamiltonian, occupations, conditions, model.steps.allowed)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import torch
+
+from arlattice.cluster_family import ClusterFamily
 from arlattice.conditions import Conditions
 from arlattice.ensemble import Ensemble
 from arlattice.errors import InputError
@@ -104,7 +107,14 @@ def replica_grid(
     """
     checked = check_states(states)
     chains = checked.chains(points, copies, Stream.of(seed, "states", "cpu"), group)
-    return Conditions.from_states(chains, hamiltonian), (*checked.cells(points), copies)
+    conditions = Conditions.from_states(chains, hamiltonian)
+    if isinstance(hamiltonian, ClusterFamily):  # the groups of a cell take turns over the members
+        if copies < len(hamiltonian) * group:
+            cure = f"give at least {len(hamiltonian) * group}: {group} chains of a group for each of {len(hamiltonian)} members"
+            raise InputError("training.replica_copies", copies, cure)
+        turns = torch.arange(copies) // group % len(hamiltonian)
+        conditions = replace(conditions, member=turns.repeat(len(conditions) // copies))
+    return conditions, (*checked.cells(points), copies)
 
 
 def trained_range(states: StateSpec | States, *hamiltonians: Hamiltonian) -> TrainedRange:

@@ -64,11 +64,11 @@ class TrainingSystem:
             cure = "needs the objective forward, a coarse_batch_size, no given_share and a supercell of several scales; give more than 0"
             raise InputError("training.block_share", options.block_share, cure)
         (states, shape), group = grid, group_size(objective, options)
-        states, replay, chains, priority = states.to(model.device, torch.float32), None, None, None
+        states, replay, chains, priority = model.balanced(states.to(model.device, torch.float32)), None, None, None
         if options.priority:
             priority = StatePriority(len(states) // shape[-1], len(states) // group, options.priority, stream["priority"])
         if needs(objective, "replay"):
-            replay = ReplicaExchange(model.device_hamiltonian, states, shape, stream["replay"], fuse=options.compile)
+            replay = ReplicaExchange(model.hamiltonian_of(states), states, shape, stream["replay"], fuse=options.compile)
         if needs(objective, "chains"):
             o = options
             chains = ModelChains(states, o.reverse_states, o.reverse_samples, o.chain_block, o.chain_refresh, stream["model chains"])
@@ -81,17 +81,18 @@ class TrainingSystem:
 
     def sweep(self, sweeps: int = 1) -> None:
         """Advance the Monte Carlo chains, if there are any."""
-        if self.replay is not None:
+        if self.replay is not None and sweeps:
             self.replay.run(sweeps)
 
-    def batch(self, stream: Stream) -> Batch:
+    def batch(self, stream: Stream, turn: int = 0) -> Batch:
         """What one training step may use, after the sweeps before it.
 
         Args:
             stream: random numbers of the run, shared by its systems.
+            turn: of this system, from 0.
         """
         o, x, conditions, own = self.options, None, None, None
-        self.sweep(o.sweeps_per_step)
+        self.sweep(int((turn + 1) * o.sweeps_per_step) - int(turn * o.sweeps_per_step))
         if self.replay is not None:
             rows = self._rows(stream)
             x, conditions = self.replay.occupations[rows], self.states[rows]

@@ -16,11 +16,13 @@ import torch
 
 from arlattice.arguments import finite_number, items_of, path_text
 from arlattice.build import build_hamiltonian
+from arlattice.cluster_family import ClusterFamily
 from arlattice.errors import InputError
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.prior import ExpansionPrior
 from arlattice.training.automatic import set_up, training_device
 from arlattice.training.checkpoint import CHECKPOINT, checkpoint_seed
 from arlattice.training.compiled import load_compiled
@@ -33,7 +35,7 @@ __all__ = ["explanation", "run", "train"]
 
 
 def train(
-    hamiltonian: Hamiltonian | Sequence[Hamiltonian],
+    hamiltonian: Hamiltonian | Sequence[Hamiltonian] | ExpansionPrior,
     states: StateSpec,
     *,
     model: str | None = None,
@@ -51,7 +53,7 @@ def train(
 
     Args:
         hamiltonian: what to sample; or several Hamiltonians of one primitive cell and species, with energies of their own, on one
-            supercell or on different ones.
+            supercell or on different ones; or a prior of random alloys, for a model of any alloy (``reads = "probes"``).
         states: a `StateRange`, one state, or a list of states of one kind; every Hamiltonian is trained in all of them, by its own
             units and number of sites.
         model: registered name of the family; None: chosen (the any-order transformer where only ``model_options`` are given).
@@ -72,10 +74,15 @@ def train(
         The trained model (averaged weights) on the first Hamiltonian, in evaluation mode; `Model.on` puts it on the others.
 
     Raises:
-        InputError: options out of range, a Hamiltonian that cannot share the weights, a checkpoint of another run, or nothing to resume.
+        InputError: options out of range, a model that reads no probes for a prior, a Hamiltonian that cannot share the weights, a
+            checkpoint of another run, or nothing to resume.
     """
     cure = "give a Hamiltonian, e.g. arl.hamiltonian('ising', supercell=(4, 4)), or a list of them"
-    hamiltonians = [hamiltonian] if isinstance(hamiltonian, Hamiltonian) else items_of("hamiltonian", hamiltonian, Hamiltonian, cure)
+    prior = hamiltonian if isinstance(hamiltonian, ExpansionPrior) else None
+    given = hamiltonian.family() if isinstance(hamiltonian, ExpansionPrior) else hamiltonian
+    several: list[Hamiltonian] = [given] if isinstance(given, Hamiltonian) else items_of("hamiltonian", given, Hamiltonian, cure)
+    if prior is None and any(isinstance(each, ClusterFamily) for each in several):
+        raise InputError("hamiltonian", several[0].name, "a family trains by its prior; give an ExpansionPrior, or a list of Hamiltonians")
     options = training if isinstance(training, TrainingOptions) else TrainingOptions.parse({} if training is None else training, "training")
     if folder is not None:
         path_text("folder", folder)
@@ -84,15 +91,15 @@ def train(
     supercells = items_of("supercells", supercells, Hamiltonian, "give a list of Hamiltonians")
     if resume and options.seed is None and folder is not None:
         options = options.model_copy(update={"seed": checkpoint_seed(Path(folder) / CHECKPOINT)})
-    if not hamiltonians:
-        raise InputError("hamiltonian", hamiltonians, cure)
+    if prior is not None and supercells:
+        raise InputError("supercells", len(supercells), "a family of alloys is trained on its own supercell alone; leave them away")
+    if not several:
+        raise InputError("hamiltonian", several, cure)
     checked, place = check_states(states), training_device(device)
-    setup = set_up([*hamiltonians, *supercells], checked, place, model, model_options, options, start)
-    if setup.choices:
-        warn_outside(hamiltonians[0], checked)
-    trainer = Trainer(
-        hamiltonians, states, setup.model, setup.model_options, setup.training, place, start, supercells, choices=setup.choices
-    )
+    setup = set_up([*several, *supercells], checked, place, model, model_options, options, start)
+    if setup.choices and prior is None:
+        warn_outside(several[0], checked)
+    trainer = Trainer(several, states, setup.model, setup.model_options, setup.training, place, start, supercells, setup.choices, prior)
     return trainer.fit(None if folder is None else Path(folder), resume, time_limit, progress)
 
 
@@ -116,7 +123,7 @@ def run(
     path_text("folder", folder)
     read = _read(config, hamiltonian_file)
     return train(
-        read.hamiltonians,
+        read.hamiltonians if config.family is None else config.family,
         config.states,
         model=read.model,
         model_options=read.model_options,
@@ -139,7 +146,8 @@ def explanation(
     all_of_them = [*read.hamiltonians, *read.supercells]
     setup = set_up(all_of_them, states, place, read.model, read.model_options, config.training, start)
     lines = [str(choice) for choice in setup.choices] or ["nothing is chosen: the file has both a model and entries of [training]"]
-    return "\n".join([*lines, *map(str, crossings(all_of_them[0], states.corners()))])
+    ends = crossings(all_of_them[0], states.corners()) if config.family is None else []
+    return "\n".join([*lines, *map(str, ends)])
 
 
 class _Read(NamedTuple):
@@ -152,6 +160,14 @@ class _Read(NamedTuple):
 
 
 def _read(config: RunConfig, hamiltonian_file: str | Path | None) -> _Read:
+    model, given = _split(config.model) if config.model is not None else (None, {})
+    checked = default_manager().models[model].parse_options(given, "model") if model is not None and given else None
+    if config.family is not None and hamiltonian_file is not None:
+        raise InputError("hamiltonian file", str(hamiltonian_file), "the run file has a table [family]; leave the file away")
+    if config.family is not None:
+        return _Read([config.family.family()], [], model, checked)
+    if not config.hamiltonians:
+        raise InputError("hamiltonian", [], "give at least one table [hamiltonian]")
     first, *others = config.hamiltonians
     name, options = _split(first)
     current_names = default_manager().hamiltonians.current_names
@@ -161,8 +177,6 @@ def _read(config: RunConfig, hamiltonian_file: str | Path | None) -> _Read:
     else:
         hamiltonian = load_compiled(hamiltonian_file, name, options, "hamiltonian file")
     hamiltonians = [hamiltonian, *(build_hamiltonian(*_split(table), f"hamiltonian.{i}") for i, table in enumerate(others, 1))]
-    model, given = _split(config.model) if config.model is not None else (None, {})
-    checked = default_manager().models[model].parse_options(given, "model") if model is not None and given else None
     supercells = [
         build_hamiltonian(name, options | current_names(name, more), f"supercells.{i}") for i, more in enumerate(config.supercells)
     ]

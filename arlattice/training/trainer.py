@@ -23,6 +23,9 @@ from arlattice.hamiltonians import Hamiltonian
 from arlattice.hooks.manager import default_manager
 from arlattice.hooks.options import Options
 from arlattice.models.base import Model
+from arlattice.models.prior import KEY as FAMILY
+from arlattice.models.prior import ExpansionPrior
+from arlattice.models.trained_range import KEY as TRAINED_RANGE
 from arlattice.random_numbers import Stream, known_seed
 from arlattice.training.automatic import Choice, training_device
 from arlattice.training.checkpoint import Progress, RunParts, load_checkpoint, save_checkpoint
@@ -44,9 +47,12 @@ from arlattice.training.schedule import average_decay, learning_rate
 from arlattice.training.states import StateSpec, check_states, replica_grid
 from arlattice.training.stopping import Reached, Stopping
 from arlattice.training.system import TrainingSystem, group_size
-from arlattice.training.weights import move_average, move_states, new_model, scale_states, start_from
+from arlattice.training.weights import as_started, move_average, move_states, new_model, scale_states, start_from
 
 __all__ = ["Trainer"]
+
+_HELD_OUT = 8
+"""Alloys that a model of a family is evaluated on."""
 
 
 class Trainer:
@@ -63,11 +69,12 @@ class Trainer:
         supercells: further Hamiltonians with the same zero of energy.
         choices: of the model and the options what was chosen, not given (`arlattice.training.automatic`); a run with some ends with a
             report.
+        prior: of the alloys, where the Hamiltonian is a family of them.
 
     Attributes:
         model: the weights being trained, on the first Hamiltonian.
         average: their moving average.
-        evaluated: the averaged weights on every one of ``hamiltonians``.
+        evaluated: the averaged weights on every one of ``hamiltonians``; of a family on alloys that it does not hold.
         systems: the Hamiltonians, each with its states and chains; steps take turns.
         done: how far the run is.
         stopping: whether it goes on.
@@ -85,20 +92,29 @@ class Trainer:
         start: str | Path | None = None,
         supercells: Sequence[Hamiltonian] = (),
         choices: Sequence[Choice] = (),
+        prior: ExpansionPrior | None = None,
     ) -> None:
         if not hamiltonians:
             raise InputError("hamiltonian", list(hamiltonians), "give at least one")
+        kept: dict[str, Any] = {}
+        if start is not None and prior is None:
+            taken, kept = as_started(start, [*hamiltonians, *supercells])
+            hamiltonians, supercells = taken[: len(hamiltonians)], taken[len(hamiltonians) :]
         self.options, self.states, self.hamiltonians = options, check_states(states), [*hamiltonians, *supercells]
+        self.prior = prior
         self.device, self.choices, self.stopping = training_device(device), choices, Stopping(options)
         self.ranks = Ranks.here(self.device)
         self.objective: Objective = default_manager().objectives[options.objective].load_factory()
         self.seed = int(self.ranks.told(known_seed(options.seed)))
         self.stream = Stream(self.ranks.own_seed(self.seed), "training", self.device)
-        self.origin: dict[str, Any] = {"supercells": [h.lattice.supercell.tolist() for h in self.hamiltonians]}
+        self.origin: dict[str, Any] = kept | {"supercells": [h.lattice.supercell.tolist() for h in self.hamiltonians]}
         if len(hamiltonians) > 1:
             self.origin["hamiltonians"] = [described(h) for h in hamiltonians]
         self._group = group_size(self.objective, options)
         self.model = new_model(model, hamiltonians[0], model_options, type(self.states.corners()[0]), self.seed).to(self.device)
+        if prior is not None and self.model.probes is None:
+            cure = 'is read by this model; a model of any alloy is an any-order-transformer with reads = "probes"'
+            raise InputError("model", f"{model}, the numbers of a state", cure)
         self.average = copy.deepcopy(self.model).eval()
         self.model.precision = options.precision
         check_footprint(options, self.states, max(h.lattice.n_sites for h in self.hamiltonians))
@@ -136,7 +152,11 @@ class Trainer:
         """The weights on every Hamiltonian; those of ``supercells`` must have the zero of energy of the first."""
         on_supercells = [self.model.on(h) for h in supercells]
         self.model.record, self.average.record = dict(self.origin), dict(self.origin)  # of several: any zero of energy, see `Model.on`
-        self.evaluated = [self.average, *(self.average.on(h) for h in hamiltonians[1:])]
+        if self.prior is None:
+            self.evaluated = [self.average, *(self.average.on(h) for h in hamiltonians[1:])]
+        else:
+            held_out = self.prior.held_out(_HELD_OUT)
+            self.evaluated = [self.average.on(held_out.one(number)) for number in range(_HELD_OUT)]
         return [self.model, *(self.model.on(h) for h in hamiltonians[1:]), *on_supercells]
 
     def _grid(self, hamiltonian: Hamiltonian) -> tuple[Conditions, tuple[int, ...]]:
@@ -177,7 +197,12 @@ class Trainer:
                     self._keep(place)
             self._finish(place, progress)
             self.ranks.wait()  # until the files are there: a script may read them next
-        return self.average
+        return self.trained
+
+    @property
+    def trained(self) -> Model:
+        """The averaged weights on the first Hamiltonian; those for any alloy on the one without interactions."""
+        return self.average if self.prior is None else self.average.on(self.prior.ideal())
 
     @contextmanager
     def _place(self, folder: Path, resume: bool) -> Iterator[RunFolder]:
@@ -261,7 +286,7 @@ class Trainer:
     def _gradient(self) -> Loss:
         """The loss of a batch of this rank, and its gradient at the weights."""
         system = self._system(self.step)
-        batch = system.batch(self.stream)
+        batch = system.batch(self.stream, self.step // len(self.systems))
         self.optimizer.zero_grad()
         loss = of_type("objective", self.objective(system.model, batch), Loss, f"{self.options.objective} must return a Loss")
         system.learn_priority(loss)
@@ -306,21 +331,26 @@ class Trainer:
         made = self.step, self.options, self.device, self.seed, self.states, self.hamiltonians, self.seconds
         shared = {} if self.ranks.count == 1 else {"processes": self.ranks.count}
         self.average.record = run_record(*made) | shared | self.origin | ({} if reason is None else {"stopped": reason})
+        if self.prior is not None:  # its units of energy are those of no alloy
+            self.average.record |= {FAMILY: self.prior.model_dump(mode="json") | {"states": self.average.record.pop(TRAINED_RANGE)}}
         wrong = distrust(self.step, self.options, self.figures, stopped=reason is not None)
         if wrong:
             self.average.record["warning"] = wrong
         if not self.ranks.first:
             return
-        if self.choices:
+        if self.choices and self.prior is not None:
+            self.average.record["chosen"] = [str(choice) for choice in self.choices]
+        elif self.choices:
             report = report_of(self.average, self.states, self.stream["report"], self.step, reason or how_it_ended(complete))
             self.average.record |= {"chosen": [str(choice) for choice in self.choices], "report": report.to_dict()}
             if progress:
                 tqdm.write(str(report), file=sys.stderr)
         if place is not None:
-            self.average.save(place.model)
+            self.trained.save(place.model)
         if wrong:
             warnings.warn(wrong, TrainingWarning, stacklevel=4)
-        for model, system in zip(self.evaluated, self.systems, strict=False):
+        covered = self.evaluated if self.prior is None else [self.average]
+        for model, system in zip(covered, self.systems, strict=False):
             if system.replay is not None and (complete or reason is not None):
                 warn_uncovered(model, system.replay.occupations, system.states, self.stream["coverage"])
 

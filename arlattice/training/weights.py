@@ -17,8 +17,10 @@ from arlattice.hooks.options import Options
 from arlattice.models.base import Model
 from arlattice.models.build import build_model
 from arlattice.models.checkpoint import load
+from arlattice.models.prior import KEY as FAMILY
+from arlattice.same_shape import check_same_shape
 
-__all__ = ["move_average", "move_states", "new_model", "scale_states", "start_from"]
+__all__ = ["as_started", "move_average", "move_states", "new_model", "scale_states", "start_from"]
 
 
 def new_model(
@@ -28,6 +30,22 @@ def new_model(
     model = build_model(name, hamiltonian, model_options, "model", by_hand=True, ensemble=ensemble)
     model.initialise(seed)
     return model
+
+
+def as_started(start: str | Path, hamiltonians: Sequence[Hamiltonian]) -> tuple[list[Hamiltonian], dict[str, Any]]:
+    """The Hamiltonians of a run as the model that it starts from takes them, and what the record of the run keeps of that model.
+
+    A model of any alloy takes alloys on its sites alone; black boxes get clusters by a fit (`arlattice.fitted_clusters`).
+
+    Raises:
+        InputError: a Hamiltonian that is not on the sites of such a model.
+    """
+    started = load(start)
+    if started.probes is None:
+        return [*hamiltonians], {}
+    for hamiltonian in hamiltonians:
+        check_same_shape(started.lattice, hamiltonian)
+    return [started.with_clusters(h) for h in hamiltonians], {key: started.record[key] for key in (FAMILY,) if key in started.record}
 
 
 def start_from(start: str | Path, models: Sequence[Model]) -> dict[str, Any]:

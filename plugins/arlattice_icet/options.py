@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -27,6 +27,8 @@ Supercell = Annotated[
 
 class IcetOptions(arl.Options):
     """Options of the Hamiltonian ``icet``."""
+
+    files: ClassVar = {".ce": "expansion"}
 
     expansion: Any = Field(description="an icet ClusterExpansion, or the path of a file written by its write()")
     supercell: Supercell
