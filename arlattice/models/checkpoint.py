@@ -99,7 +99,8 @@ def load(
     described, tensors, description = _read(_folder(model))
     if description.get("format") != FORMAT:
         raise InputError("model", str(model), f"not a trained model (format {FORMAT})")
-    any_alloy = dict(description.get("model_options") or {}).get("reads") == "probes"
+    options = description.get("model_options")
+    any_alloy = isinstance(options, dict) and options.get("reads") == "probes"
     other = hamiltonian is not None and hamiltonian.fingerprint != description.get("hamiltonian_fingerprint")
     alloy = hamiltonian if any_alloy and other else None
     loaded = model_from_tensors(tensors, description, hamiltonian if alloy is None else None)
