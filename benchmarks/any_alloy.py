@@ -105,8 +105,10 @@ def main() -> None:
 @torch.no_grad()
 def random_alloys(model: arl.Model, arguments: argparse.Namespace, stream: Stream) -> list[dict[str, float]]:
     """ESS of each, from its samples in one state."""
-    (low, high), prior = model.record["family"]["states"]["temperature"], ExpansionPrior.from_record(model.record)
-    assert prior is not None, f"{arguments.model} is no model of any alloy"
+    prior = ExpansionPrior.from_record(model.record)
+    if prior is None:
+        raise arl.InputError("model", arguments.model, "is no model of any alloy; give fcc-binary, or one trained from a [family]")
+    low, high = model.record["family"]["states"]["temperature"]
     family, n = prior.held_out(arguments.alloys), arguments.samples
     place = Stream(arguments.seed, "states of alloys", "cpu").uniform(1, arguments.alloys)[0].tolist()
     states = [arl.SemiGrandCanonical(math.exp(math.log(low) + u * math.log(high / low))) for u in place]
