@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arlattice.cluster_family import ClusterFamily
 from arlattice.conditions import Conditions
 from arlattice.hamiltonians import Hamiltonian
 from arlattice.lattice import Lattice
@@ -53,14 +54,14 @@ class Probes:
 
     def __init__(self, hamiltonian: Hamiltonian) -> None:
         hamiltonian = hamiltonian.to("cpu", torch.float64)
-        occupations, members = probe_configurations(hamiltonian.lattice), getattr(hamiltonian, "factors", [None])
+        occupations = probe_configurations(hamiltonian.lattice)
         self.count = len(occupations)
         species = torch.nn.functional.one_hot(occupations, hamiltonian.lattice.n_species).sum(1).double()
-        if members[0] is None:
-            energies = hamiltonian.energy(occupations)[None]
+        if isinstance(hamiltonian, ClusterFamily):
+            member = torch.arange(len(hamiltonian)).repeat_interleave(self.count)
+            energies = hamiltonian.for_members(member).energy(occupations.repeat(len(hamiltonian), 1)).view(-1, self.count)
         else:
-            member = torch.arange(len(members)).repeat_interleave(self.count)
-            energies = hamiltonian.for_members(member).energy(occupations.repeat(len(members), 1)).view(-1, self.count)
+            energies = hamiltonian.energy(occupations)[None]
         each = energies.double().cpu()
         self.balance = torch.linalg.lstsq(species.expand(len(each), -1, -1), each[..., None], driver="gelsd").solution[..., 0]
         self._tables = each, species
